@@ -1,0 +1,85 @@
+"""What the books fold decides for a span of source offsets; the only thing that moves state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from domain.canonical import Json, from_json, to_canonical_json
+from domain.codes import Code
+from domain.fields import Fields
+from domain.usage.facts import Reject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One change of a tenant's books.
+
+    Args:
+        kind: Name in the past tense, for example "CustomerCreated".
+        body: Fields as canonical JSON.
+    """
+
+    kind: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to one command.
+
+    Args:
+        offset: Source offset of the command.
+        tenant: Tenant.
+        command_id: Id of the command.
+        kind: Command name.
+        body_sha256: SHA-256 of kind 0x1f body, 32 bytes; tells a repeat from a conflict.
+        code: Why it was refused; empty when it was accepted.
+        reason: What was wrong, for people.
+        repeat: Whether the id was answered before; then code and reason are the first answer's.
+        facts: What changed; empty for refusals and repeats.
+        received_at_ms: Broker's append time of the command, milliseconds since 1970 UTC.
+    """
+
+    offset: int
+    tenant: str
+    command_id: str
+    kind: str
+    body_sha256: bytes
+    code: Code | Literal[""]
+    reason: str
+    repeat: bool
+    facts: tuple[Fact, ...]
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BooksFacts:
+    """One facts record of the books fold, covering source offsets [from_offset, to_offset).
+
+    Args:
+        from_offset: First source offset covered.
+        to_offset: One past the last source offset covered.
+        received_high_ms: Largest append time seen so far, milliseconds since 1970 UTC.
+        outcomes: Answers, in command order.
+        rejects: Records that were no readable command.
+    """
+
+    from_offset: int
+    to_offset: int
+    received_high_ms: int
+    outcomes: tuple[Outcome, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+
+
+def fact_of(kind: str, body: Mapping[str, Json]) -> Fact:
+    """This function will make a fact with its body in canonical form."""
+    return Fact(kind, to_canonical_json(body))
+
+
+def fields_of_fact(fact: Fact) -> Fields:
+    """This function will open a fact's body for reading; a refusal means that it is corrupt."""
+    return Fields.of(from_json(fact.body), place=fact.kind, code=Code.STATE_CORRUPT)

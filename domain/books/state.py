@@ -1,0 +1,171 @@
+"""What the books of one tenant hold; moved by apply alone.
+
+The entries are immutable, the maps are not: the fold is their only owner, and copying a map of
+20,000 subscriptions for every fact would make a restart quadratic.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from domain.catalogue import Catalogue
+from domain.codes import Code
+from domain.errors import invariant
+from domain.period import Period, time_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from domain.canonical import Json
+    from domain.fields import Fields
+
+_ID = re.compile(r"[a-z]{3}_[0-9A-Za-z_-]{1,100}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who pays; no personal data is here.
+
+    Args:
+        customer: Id, as usage events name it.
+        currency: ISO 4217 code of everything the customer is charged.
+    """
+
+    customer: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A customer on a plan, and the period that is to be invoiced next.
+
+    Args:
+        subscription: Id, sub_….
+        customer: Who pays.
+        plan: Plan code.
+        currency: Currency of the plan and the customer.
+        anchor: Start of period 0; every period is counted from it (G-05).
+        period_index: Number of the current period, from 0.
+        period: The current period.
+        catalogue_version: Catalogue version that prices the current period (G-07).
+    """
+
+    subscription: str
+    customer: str
+    plan: str
+    currency: str
+    anchor: datetime
+    period_index: int
+    period: Period
+    catalogue_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key, known by its hash.
+
+    Args:
+        key_id: Public id, key_….
+        is_revoked: Whether it was revoked; its id stays taken.
+    """
+
+    key_id: str
+    is_revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FirstOutcome:
+    """The first answer to a command id.
+
+    Args:
+        body_sha256: Hash of the command that got it.
+        code: Why it was refused; empty when accepted.
+        reason: What was wrong.
+    """
+
+    body_sha256: bytes
+    code: Code | Literal[""]
+    reason: str
+
+
+@dataclass(slots=True)
+class TenantState:
+    """The books of one tenant.
+
+    Args:
+        tenant: Tenant.
+        catalogue: Catalogue in force.
+        catalogues: Versions in force or used by a current period, by version.
+        catalogue_users: How many current periods use a version.
+        customers: By id.
+        subscriptions: By id.
+        invoices: Invoice number by invoice id.
+        invoices_issued: Last number given out, by year of issue.
+        api_keys: By id.
+        outcomes: First answer by command id; kept for good, for a retry has no deadline.
+    """
+
+    tenant: str
+    catalogue: Catalogue | None = None
+    catalogues: dict[int, Catalogue] = field(default_factory=dict)
+    catalogue_users: dict[int, int] = field(default_factory=dict)
+    customers: dict[str, Customer] = field(default_factory=dict)
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)
+    invoices: dict[str, str] = field(default_factory=dict)
+    invoices_issued: dict[int, int] = field(default_factory=dict)
+    api_keys: dict[str, ApiKey] = field(default_factory=dict)
+    outcomes: dict[str, FirstOutcome] = field(default_factory=dict)
+
+    def put_catalogue(self, catalogue: Catalogue) -> None:
+        """Put a version in force and let go of the one before, when nobody uses it."""
+        before = self.catalogue
+        self.catalogue = self.catalogues[catalogue.version] = catalogue
+        if before is not None:
+            self._let_go(before.version)
+
+    def put_subscription(self, subscription: Subscription) -> None:
+        """Add a subscription or move it on, and keep exactly the catalogue versions in use."""
+        invariant(
+            subscription.catalogue_version in self.catalogues,
+            Code.STATE_CORRUPT,
+            "a subscription uses a catalogue version that is not kept",
+            subscription=subscription.subscription,
+            version=subscription.catalogue_version,
+        )
+        before = self.subscriptions.get(subscription.subscription)
+        self.subscriptions[subscription.subscription] = subscription
+        self._count_users(subscription.catalogue_version, 1)
+        if before is not None:
+            self._count_users(before.catalogue_version, -1)
+            self._let_go(before.catalogue_version)
+
+    def _count_users(self, version: int, change: int) -> None:
+        users = self.catalogue_users.get(version, 0) + change
+        if users:
+            self.catalogue_users[version] = users
+        else:
+            del self.catalogue_users[version]
+
+    def _let_go(self, version: int) -> None:
+        is_in_force = self.catalogue is not None and self.catalogue.version == version
+        if not is_in_force and version not in self.catalogue_users:
+            self.catalogues.pop(version, None)
+
+
+def read_id(fields: Fields, name: str, *, prefix: str) -> str:
+    """This function will read an id such as sub_0198c2f4….
+
+    Raises:
+        Rejected: When it has another prefix or foreign characters.
+    """
+    value = fields.text(name)
+    if _ID.fullmatch(value) is None or not value.startswith(f"{prefix}_"):
+        raise fields.refuse(name, f"must be an id that starts with {prefix}_")
+    return value
+
+
+def period_json(period: Period, *, index: int) -> Json:
+    """This function will write a numbered period as facts hold it."""
+    return {"index": index, "start": time_text(period.start), "end": time_text(period.end)}

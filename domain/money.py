@@ -1,0 +1,102 @@
+"""Money: integer minor units and an ISO 4217 currency; exact decimals until one named rounding."""
+
+from __future__ import annotations
+
+import decimal
+from dataclasses import dataclass
+from decimal import Decimal
+
+from domain.codes import Code
+from domain.errors import Fatal, Rejected
+
+# ISO 4217, active codes as of 2025, by number of decimal places of the minor unit.
+_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_THREE_DECIMALS = "BHD IQD JOD KWD LYD OMR TND"
+_FOUR_DECIMALS = "CLF UYW"
+_TWO_DECIMALS = (
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD "
+    "CAD CDF CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL "
+    "GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR "
+    "LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD "
+    "PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC "
+    "SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD YER ZAR ZMW ZWG"
+)
+_DECIMALS: dict[str, int] = {
+    code: places
+    for places, codes in (
+        (0, _NO_DECIMALS),
+        (2, _TWO_DECIMALS),
+        (3, _THREE_DECIMALS),
+        (4, _FOUR_DECIMALS),
+    )
+    for code in codes.split()
+}
+
+EXACT = decimal.Context(
+    prec=120,
+    Emax=decimal.MAX_EMAX,
+    Emin=decimal.MIN_EMIN,
+    traps=[decimal.Inexact, decimal.InvalidOperation, decimal.Overflow, decimal.DivisionByZero],
+)
+"""Arithmetic that raises instead of losing a digit: 29 digits of quantity times 24 of a rate
+stay far below 120."""
+
+
+def minor_unit_places(currency: str) -> int:
+    """This function will return the decimal places of a currency's minor unit (ISO 4217).
+
+    Raises:
+        Rejected: currency_unknown, when the code is not an active ISO 4217 code.
+    """
+    places = _DECIMALS.get(currency)
+    if places is None:
+        raise Rejected(Code.CURRENCY_UNKNOWN, f"{currency[:8]!r} is no ISO 4217 currency code")
+    return places
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in whole minor units of one currency.
+
+    Args:
+        amount_minor: Minor units, for example cents; may be negative.
+        currency: ISO 4217 code.
+    """
+
+    amount_minor: int
+    currency: str
+
+    def __add__(self, other: Money) -> Money:
+        """Add two amounts of one currency; Fatal currency_differs otherwise."""
+        if self.currency != other.currency:
+            raise Fatal(
+                Code.CURRENCY_DIFFERS,
+                f"cannot add {other.currency} to {self.currency}",
+                next_step="Keep the logs and report this as a defect",
+            )
+        return Money(self.amount_minor + other.amount_minor, self.currency)
+
+    def text(self) -> str:
+        """Return the amount in major units, for example "10600.00"."""
+        return minor_text(amount_minor=self.amount_minor, currency=self.currency)
+
+
+def minor_text(*, amount_minor: int, currency: str) -> str:
+    """This function will write minor units in major units with all decimal places."""
+    places = minor_unit_places(currency)
+    sign = "-" if amount_minor < 0 else ""
+    digits = str(abs(amount_minor)).rjust(places + 1, "0")
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+
+
+def round_half_up_to_minor(amount: Decimal, *, currency: str) -> Money:
+    """This function will round once to the currency's minor unit, halves away from zero (G-04).
+
+    Args:
+        amount: Exact amount in major units.
+        currency: ISO 4217 code that says how fine the minor unit is.
+    """
+    places = minor_unit_places(currency)
+    context = decimal.Context(prec=120, rounding=decimal.ROUND_HALF_UP)
+    minor = context.scaleb(context.quantize(amount, Decimal(1).scaleb(-places)), places)
+    return Money(int(minor), currency)

@@ -1,0 +1,1 @@
+"""The usage step: events in, hourly window deltas out."""

@@ -1,0 +1,102 @@
+"""One customer's windows, collected from facts: what replay and trace rate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from domain.quantity import NANOS_PER_UNIT
+from domain.rating import WindowRow
+
+if TYPE_CHECKING:
+    from domain.usage.facts import UsageFacts
+
+_2_128 = 2**128
+
+
+class CustomerWindows:
+    """Adds up the window deltas of one customer.
+
+    Args:
+        tenant: Tenant of the customer.
+        customer: Whose windows are kept; all others are passed over.
+    """
+
+    def __init__(self, *, tenant: str, customer: str) -> None:
+        self._owner = (tenant, customer)
+        self._rows: dict[tuple[str, tuple[tuple[str, str], ...], int], WindowRow] = {}
+
+    def add(self, facts: UsageFacts) -> None:
+        """Add the deltas of one facts record."""
+        series = facts.series
+        if self._owner not in series.owners:
+            return
+        mine = np.flatnonzero(series.owner == series.owners.index(self._owner))
+        for index in np.flatnonzero(np.isin(facts.windows.series, mine)).tolist():
+            number = int(facts.windows.series[index])
+            dimensions = series.dimension_sets[int(series.dimensions[number])]
+            self._merge(
+                row_of(
+                    facts,
+                    index,
+                    meter=series.meters[int(series.meter[number])],
+                    dimensions=tuple(sorted(dimensions.items())),
+                )
+            )
+
+    def _merge(self, row: WindowRow) -> None:
+        key = (row.meter, row.dimensions, row.hour)
+        held = self._rows.get(key)
+        self._rows[key] = row if held is None else merged_rows(held, row)
+
+    def rows(self, *, first_hour: int, end_hour: int) -> tuple[WindowRow, ...]:
+        """Return the windows of hours [first_hour, end_hour), hours since 1970 UTC."""
+        return tuple(row for row in self._rows.values() if first_hour <= row.hour < end_hour)
+
+
+def row_of(
+    facts: UsageFacts, index: int, *, meter: str, dimensions: tuple[tuple[str, str], ...]
+) -> WindowRow:
+    """This function will return one window delta as a row.
+
+    Args:
+        facts: The facts record.
+        index: Which delta of it.
+        meter: Meter of its series.
+        dimensions: Dimensions of its series, sorted by name.
+    """
+    column = {name: int(values[index]) for name, values in facts.windows.columns.items()}
+    return WindowRow(
+        meter=meter,
+        dimensions=dimensions,
+        hour=column["hour"],
+        events=column["events"],
+        sum_nanos=column["sum_units"] * NANOS_PER_UNIT + column["sum_nanos"],
+        min_nanos=column["min_units"] * NANOS_PER_UNIT + column["min_nanos"],
+        max_nanos=column["max_units"] * NANOS_PER_UNIT + column["max_nanos"],
+        latest_nanos=column["latest_units"] * NANOS_PER_UNIT + column["latest_nanos"],
+        latest_occurred_ms=column["latest_occurred_ms"],
+        latest_offset=column["latest_offset"],
+        first_offset=column["first_offset"],
+        last_offset=column["last_offset"],
+        key_digest=(column["digest_high"] << 64) | column["digest_low"],
+        late=column["late"],
+    )
+
+
+def merged_rows(one: WindowRow, other: WindowRow) -> WindowRow:
+    """This function will merge two deltas of the same window; the order does not matter."""
+    latest = max(one, other, key=lambda row: (row.latest_occurred_ms, row.latest_offset))
+    return replace(
+        latest,
+        events=one.events + other.events,
+        sum_nanos=one.sum_nanos + other.sum_nanos,
+        min_nanos=min(one.min_nanos, other.min_nanos),
+        max_nanos=max(one.max_nanos, other.max_nanos),
+        first_offset=min(one.first_offset, other.first_offset),
+        last_offset=max(one.last_offset, other.last_offset),
+        key_digest=(one.key_digest + other.key_digest) % _2_128,
+        late=one.late + other.late,
+    )

@@ -1,0 +1,129 @@
+"""What the usage fold decides for a span of source offsets; the only thing that moves state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from domain.codes import Code
+    from domain.usage.seen import Int32s, UInt64s
+    from domain.usage.windows import WindowDeltas
+
+REASON_LENGTH_MAX = 300
+"""Characters of a reject's reason; it is for people, not a copy of the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Input that was not counted.
+
+    Args:
+        offset: Source offset of the record.
+        index: First event of the record that is meant, -1 for the whole record.
+        events: How many events of the record share the code.
+        tenant: Tenant, empty when unreadable.
+        customer: Customer of the first event, empty when unknown.
+        code: Why.
+        reason: What was wrong, for people.
+        received_at_ms: Broker's append time, milliseconds since 1970 UTC.
+    """
+
+    offset: int
+    index: int
+    events: int
+    tenant: str
+    customer: str
+    code: Code
+    reason: str
+    received_at_ms: int
+
+
+@dataclass(slots=True)
+class IntakeCount:
+    """What arrived for one tenant in one append hour; received is the sum of the others."""
+
+    tenant: str
+    received_hour: int
+    received: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueApplied:
+    """A catalogue version that applies from its source offset on."""
+
+    tenant: str
+    version: int
+    content: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesColumns:
+    """What the windows' series numbers point to: series i belongs to owners[owner[i]] and so on.
+
+    Args:
+        owners: (tenant, customer) pairs; the accepted keys point to them too.
+        meters: Meter keys.
+        dimension_sets: Group-by dimensions that the events had.
+        owner, meter, dimensions: Index into each of the three, per series.
+    """
+
+    owners: tuple[tuple[str, str], ...]
+    meters: tuple[str, ...]
+    dimension_sets: tuple[Mapping[str, str], ...]
+    owner: Int32s
+    meter: Int32s
+    dimensions: Int32s
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Keys that were counted, in columns.
+
+    Args:
+        owner: Index into the owners of the record, per key.
+        high: First 8 bytes of each key, as a big-endian number.
+        low: Last 8 bytes of each key.
+        fingerprint: Fingerprint of each counted event.
+        hour: Append hour of each, hours since 1970 UTC.
+    """
+
+    owner: Int32s
+    high: UInt64s
+    low: UInt64s
+    fingerprint: UInt64s
+    hour: Int32s
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFacts:
+    """One facts record of the usage fold, covering source offsets [from_offset, to_offset).
+
+    Args:
+        from_offset: First source offset covered.
+        to_offset: One past the last source offset covered.
+        received_high_ms: Largest append time seen so far, milliseconds since 1970 UTC.
+        series: What the windows' series numbers point to.
+        windows: Window deltas.
+        accepted: Keys that were counted.
+        counts: Intake counts.
+        rejects: Rejects and conflicts.
+        catalogues: Catalogue versions that took effect.
+    """
+
+    from_offset: int
+    to_offset: int
+    received_high_ms: int
+    series: SeriesColumns
+    windows: WindowDeltas
+    accepted: Accepted
+    counts: tuple[IntakeCount, ...] = ()
+    rejects: tuple[Reject, ...] = ()
+    catalogues: tuple[CatalogueApplied, ...] = ()

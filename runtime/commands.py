@@ -1,0 +1,80 @@
+"""Appending commands to the log: the only way anything outside a fold changes the books."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.books.records import Command
+from domain.canonical import Json, to_canonical_json
+from domain.routing import partition_of
+from runtime import clock
+from runtime.kafka import broker_away, new_producer
+from schemas.command_wire import to_wire_command
+from schemas.topics import ACCOUNT_COMMANDS, USAGE_EVENTS
+from schemas.usage_wire import to_wire_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from confluent_kafka import KafkaError, Message
+
+    from runtime.settings import Settings
+
+
+class CommandSender:
+    """Sends commands and waits until the broker has them.
+
+    Sending blocks until the acknowledgement. It is idempotent by command_id: the books answer a
+    repeated command with its first outcome. Success means the command is durable, not that it was
+    accepted; the outcome is read from the projections.
+    """
+
+    def __init__(self, settings: Settings, *, actor: str) -> None:
+        self._settings = settings
+        self._actor = actor
+        self._producer = new_producer(settings)
+
+    def send(self, *, tenant: str, command_id: str, kind: str, body: Mapping[str, Json]) -> int:
+        """Append one command and return its offset.
+
+        Raises:
+            Retryable: broker_away, when the outcome is unknown; send again with the same id.
+        """
+        value = to_wire_command(
+            command=Command(
+                tenant=tenant, command_id=command_id, kind=kind, body=to_canonical_json(body)
+            ),
+            actor=self._actor,
+            issued_at_ms=clock.now_ms(),
+        )
+        partition = partition_of(tenant, partitions=self._settings.partitions)
+        return self._append(ACCOUNT_COMMANDS.name, tenant, [(partition, value)])[0]
+
+    def publish_catalogue(self, *, tenant: str, version: int, content: str) -> tuple[int, ...]:
+        """Append a catalogue version in band to every partition of usage.events.
+
+        Returns:
+            The offset on each partition. Safe to repeat: readers ignore a version they have.
+        """
+        value = to_wire_catalogue(tenant=tenant, version=version, content=content)
+        everywhere = [(partition, value) for partition in range(self._settings.partitions)]
+        return tuple(self._append(USAGE_EVENTS.name, tenant, everywhere))
+
+    def _append(self, topic: str, key: str, values: list[tuple[int, bytes]]) -> list[int]:
+        offsets: dict[int, int] = {}
+        errors: list[KafkaError] = []
+
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                errors.append(error)
+            else:
+                offsets[message.partition()] = message.offset()
+
+        for partition, value in values:
+            self._producer.produce(
+                topic, value, key.encode(), partition=partition, on_delivery=on_delivery
+            )
+        remaining = self._producer.flush(35)
+        if errors or remaining:
+            raise broker_away(errors[0] if errors else f"{remaining} records unacknowledged")
+        return [offsets[partition] for partition, _ in values]

@@ -1,0 +1,39 @@
+"""Named points where a test may kill the process, to prove that a crash there loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Literal, get_args
+
+Failpoint = Literal[
+    "fold.before_append",
+    "fold.after_append",
+    "fold.before_checkpoint",
+    "fold.after_checkpoint",
+    "projector.before_commit",
+    "projector.after_commit",
+    "builder.before_command",
+    "builder.after_command",
+]
+FAILPOINTS: tuple[Failpoint, ...] = get_args(Failpoint)
+
+_armed: dict[str, int] = {}
+
+
+def arm(text: str) -> None:
+    """This function will arm one point from the setting failpoint, "name:n"; empty arms none."""
+    _armed.clear()
+    if text:
+        name, _, count = text.partition(":")
+        if name not in FAILPOINTS:
+            raise ValueError(f"there is no failpoint {name!r}; known are {', '.join(FAILPOINTS)}")
+        _armed[name] = int(count or 1)
+
+
+def pass_by(name: Failpoint) -> None:
+    """This function will kill the process with SIGKILL when the armed point is passed often enough."""
+    if name in _armed:
+        _armed[name] -= 1
+        if _armed[name] <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,251 @@
+"""Kafka at the edge: clients as we configure them, topics created and checked, partitions read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+
+from domain.codes import Code
+from domain.errors import Fatal, Retryable
+from runtime import clock
+from runtime.logs import logger
+from schemas.topics import TOPICS, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runtime.settings import Settings
+
+ADMIN_TIMEOUT_S = 15
+"""Longest wait for an answer of the broker to an administrative call, seconds."""
+READ_STALL_MS = 30_000
+"""A partition that gives nothing for so long before its known end is reported as broker away."""
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+"""Largest request a client sends or takes; the broker's message.max.bytes must allow it."""
+
+
+def client_config(settings: Settings) -> dict[str, Any]:
+    """This function will return what every client of ours shares."""
+    return {
+        "bootstrap.servers": settings.kafka,
+        "log_level": 2,
+        "socket.keepalive.enable": True,
+        "reconnect.backoff.max.ms": 2000,
+        **json.loads(settings.kafka_config.get_secret_value()),
+    }
+
+
+def new_producer(settings: Settings, **overrides: Any) -> Producer:  # noqa: ANN401 -- librdkafka's own options
+    """This function will return an idempotent producer that waits for all replicas."""
+    return Producer(
+        {
+            **client_config(settings),
+            "enable.idempotence": True,
+            "acks": "all",
+            "compression.type": "lz4",
+            "linger.ms": 0,
+            "message.max.bytes": MESSAGE_BYTES_MAX,
+            "delivery.timeout.ms": 30_000,
+            **overrides,
+        }
+    )
+
+
+def new_consumer(settings: Settings, *, group: str, **overrides: Any) -> Consumer:  # noqa: ANN401 -- librdkafka's own options
+    """This function will return a consumer that commits nothing by itself and never skips.
+
+    A missing offset is an error, never a silent jump to the newest record.
+    """
+    return Consumer(
+        {
+            **client_config(settings),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 10,
+            "fetch.wait.max.ms": 50,
+            "fetch.message.max.bytes": MESSAGE_BYTES_MAX,
+            "queued.max.messages.kbytes": 65_536,
+            "session.timeout.ms": settings.kafka_session_timeout_ms,
+            "heartbeat.interval.ms": max(300, settings.kafka_session_timeout_ms // 5),
+            "partition.assignment.strategy": "cooperative-sticky",
+            **overrides,
+        }
+    )
+
+
+def received_at_ms(message: Message) -> int:
+    """This function will return the broker's append time, milliseconds since 1970 UTC."""
+    kind, timestamp = message.timestamp()
+    return 0 if kind == TIMESTAMP_NOT_AVAILABLE else int(timestamp)
+
+
+def partition_ends(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """This function will return the first kept offset and one past the last one.
+
+    Raises:
+        Retryable: broker_away, when nobody answers.
+    """
+    try:
+        low, high = consumer.get_watermark_offsets(
+            TopicPartition(topic, partition), timeout=ADMIN_TIMEOUT_S
+        )
+    except KafkaException as error:
+        raise broker_away(error) from error
+    return low, high
+
+
+def broker_away(error: object) -> Retryable:
+    """This function will turn a client's error into ours."""
+    return Retryable(
+        Code.BROKER_AWAY,
+        f"Kafka does not answer: {error}",
+        retry_after_ms=1000,
+        next_step="Check TIDEGAUGE_KAFKA and the broker; work resumes by itself",
+    )
+
+
+def read_partition(
+    settings: Settings, topic: Topic, partition: int, *, start: int = 0, end: int | None = None
+) -> Iterator[Message]:
+    """This function will yield a partition's records from start to its present end, in order.
+
+    Args:
+        settings: Where the broker is.
+        topic: Topic to read.
+        partition: Partition number.
+        start: First offset wanted.
+        end: One past the last offset wanted; None for the end at the time of the call.
+
+    Raises:
+        Fatal: log_truncated, when the log no longer reaches back to start.
+        Retryable: broker_away, when records stop coming before the end.
+    """
+    consumer = new_consumer(settings, group="tidegauge.reader", **{"enable.partition.eof": False})
+    try:
+        low, high = partition_ends(consumer, topic.name, partition)
+        stop = high if end is None else min(end, high)
+        if low > start and stop > start:
+            raise Fatal(
+                Code.LOG_TRUNCATED,
+                f"{topic.name}/{partition} starts at offset {low}, {start} was asked for",
+                next_step="Raise the topic's retention or read from an archive",
+            )
+        consumer.assign([TopicPartition(topic.name, partition, start or OFFSET_BEGINNING)])
+        position, waited_since = start, clock.monotonic_ms()
+        while position < stop:
+            for message in consumer.consume(1000, timeout=0.2):
+                if message.error() is not None:
+                    logger().warning("kafka.read_error", error=str(message.error()))
+                    continue
+                waited_since = clock.monotonic_ms()
+                position = message.offset() + 1
+                if position > stop:
+                    return
+                yield message
+            if clock.monotonic_ms() - waited_since > READ_STALL_MS:
+                raise broker_away(f"{topic.name}/{partition} stopped at {position} before {stop}")
+    finally:
+        consumer.close()
+
+
+def ensure_topics(settings: Settings) -> None:
+    """This function will create missing topics and check the others against the catalogue.
+
+    Raises:
+        Fatal: topic_mismatch, when a topic exists with another shape.
+        Retryable: broker_away.
+    """
+    if settings.broker_is_mock:
+        return
+    admin = AdminClient(client_config(settings))
+    try:
+        present = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
+        missing = [topic for topic in TOPICS if topic.name not in present]
+        futures = admin.create_topics(
+            [
+                NewTopic(
+                    topic.name,
+                    num_partitions=settings.partitions,
+                    config={
+                        "cleanup.policy": "delete",
+                        "retention.ms": str(topic.retention_ms),
+                        "max.message.bytes": str(topic.message_bytes_max + 65_536),
+                        "message.timestamp.type": "LogAppendTime",
+                    },
+                )
+                for topic in missing
+            ]
+        ) if missing else {}
+        for name, future in futures.items():
+            try:
+                future.result(timeout=ADMIN_TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                    raise
+                logger().info("topic.created_elsewhere", topic=name)
+        _await_visible(admin, {topic.name for topic in missing})
+    except KafkaException as error:
+        raise broker_away(error) from error
+    check_topics(settings)
+
+
+def _await_visible(admin: AdminClient, names: set[str]) -> None:
+    """Wait until the brokers tell of new topics: the controller answers before they know."""
+    give_up_ms = clock.monotonic_ms() + ADMIN_TIMEOUT_S * 1000
+    while not names <= set(admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics):
+        if clock.monotonic_ms() > give_up_ms:
+            return
+        clock.sleep_ms(50)
+
+
+def check_topics(settings: Settings) -> None:
+    """This function will compare the broker's topics with the topic catalogue.
+
+    Raises:
+        Fatal: topic_missing or topic_mismatch, with what differs.
+        Retryable: broker_away.
+    """
+    if settings.broker_is_mock:
+        return
+    admin = AdminClient(client_config(settings))
+    try:
+        present = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
+        for topic in TOPICS:
+            if topic.name not in present:
+                raise Fatal(
+                    Code.TOPIC_MISSING,
+                    f"topic {topic.name} does not exist",
+                    next_step="Run `tidegauge topics create`",
+                )
+            _require(topic.name, "partitions", str(settings.partitions), str(len(present[topic.name].partitions)))
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in TOPICS]
+        for resource, future in admin.describe_configs(resources).items():
+            entries = future.result(timeout=ADMIN_TIMEOUT_S)
+            _require(resource.name, "message.timestamp.type", "LogAppendTime", entries["message.timestamp.type"].value)
+            _require(resource.name, "cleanup.policy", "delete", entries["cleanup.policy"].value)
+    except KafkaException as error:
+        raise broker_away(error) from error
+
+
+def _require(topic: str, what: str, wanted: str, found: str) -> None:
+    if wanted != found:
+        raise Fatal(
+            Code.TOPIC_MISMATCH,
+            f"topic {topic} has {what} {found}, the topic catalogue says {wanted}",
+            next_step="A topic's shape is fixed for its life: point TIDEGAUGE_KAFKA or "
+            "TIDEGAUGE_PARTITIONS at the right ones, or move to new topics",
+            topic=topic,
+        )

@@ -1,0 +1,51 @@
+"""Every metric, declared once: name, kind, labels, meaning. docs/metrics.md is made from here."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+FOLD_EVENTS = Counter(
+    "tidegauge_fold_events_total",
+    "Events a usage fold judged, by what became of them",
+    ["partition", "fate"],
+)
+FOLD_REJECTS = Counter(
+    "tidegauge_fold_rejects_total", "Rejects and conflicts a fold wrote down", ["topic", "code"]
+)
+FOLD_POSITION = Gauge(
+    "tidegauge_fold_position", "Next source offset of a fold", ["topic", "partition"]
+)
+FOLD_LAG = Gauge(
+    "tidegauge_fold_lag_records", "Source records not yet folded", ["topic", "partition"]
+)
+FOLD_RESTORES = Counter(
+    "tidegauge_fold_restores_total", "Times a fold read its state back", ["topic", "reason"]
+)
+FOLD_IGNORED = Counter(
+    "tidegauge_facts_ignored_total",
+    "Facts records the acceptance rule ignored: replays, late retries and zombies",
+    ["topic"],
+)
+FOLD_KEYS = Gauge("tidegauge_seen_keys", "Keys the seen index holds", ["partition"])
+FOLD_APPEND_SECONDS = Histogram(
+    "tidegauge_fold_append_seconds", "From a micro-batch's fold to its acknowledgement", ["topic"]
+)
+PROJECTOR_POSITION = Gauge(
+    "tidegauge_projector_position", "Next source offset of a projector", ["topic", "partition"]
+)
+PROJECTOR_ROWS = Counter(
+    "tidegauge_projector_rows_total", "Rows a projector wrote", ["topic", "table"]
+)
+PROJECTOR_FLUSH_SECONDS = Histogram(
+    "tidegauge_projector_flush_seconds", "One transaction of a projector", ["topic"]
+)
+API_REQUESTS = Counter(
+    "tidegauge_api_requests_total", "HTTP requests answered", ["method", "route", "status"]
+)
+API_SECONDS = Histogram("tidegauge_api_seconds", "Time to answer a request", ["method", "route"])
+POLICY_RECORDS = Counter(
+    "tidegauge_policy_records_total", "Facts records a policy looked at", ["policy"]
+)
+BOOKS_OUTCOMES = Counter(
+    "tidegauge_books_outcomes_total", "Commands answered, by kind and code", ["kind", "code"]
+)

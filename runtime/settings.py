@@ -1,0 +1,83 @@
+"""Every setting, declared once; the environment is read here and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of all processes, read from TIDEGAUGE_… variables and an optional .env file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TIDEGAUGE_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, host:port,…")
+    kafka_config: SecretStr = Field(
+        default=SecretStr("{}"),
+        description="More librdkafka settings as a JSON object, for example SASL and TLS",
+    )
+    kafka_session_timeout_ms: int = Field(
+        default=10_000, ge=1_000, description="After this silence a worker's partitions move, ms"
+    )
+    broker_is_mock: bool = Field(
+        default=False,
+        description="True on librdkafka's mock broker: topics are neither created nor checked, "
+        "and the append time is the sender's time",
+    )
+    partitions: int = Field(
+        default=4, ge=1, le=1024, description="Partitions of every topic; fixed for its life"
+    )
+    database_url: SecretStr = Field(
+        default=SecretStr("postgresql://tidegauge@127.0.0.1:5432/tidegauge"),
+        description="PostgreSQL URL of the role that migrates; other processes drop to their role",
+    )
+    database_schema: str = Field(
+        default="tidegauge", pattern="^[a-z_][a-z0-9_]{0,40}$", description="Schema that holds the tables"
+    )
+    tenant: str = Field(default="demo", description="Tenant that command line calls mean by default")
+    fold_batch_events_max: int = Field(
+        default=20_000, ge=1, description="Events of one micro-batch of a fold"
+    )
+    fold_batch_bytes_max: int = Field(
+        default=2 * 1024 * 1024, ge=1024, description="Estimated bytes of one facts record"
+    )
+    fold_linger_ms: int = Field(
+        default=100, ge=0, le=250, description="How long a fold waits for more events of a batch, ms"
+    )
+    state_dir: Path = Field(
+        default=Path(".cache/state"), description="Where folds keep their checkpoints"
+    )
+    checkpoint_interval_ms: int = Field(
+        default=10_000, ge=0, description="Time between two checkpoints of a fold, ms; 0 keeps none"
+    )
+    projector_rows_max: int = Field(default=20_000, ge=1, description="Window rows of one flush")
+    projector_flush_ms: int = Field(default=200, ge=0, description="Longest wait before a flush, ms")
+    worker_port: int = Field(default=6066, description="Web port of a worker; 0 lets the system choose")
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on")
+    api_port: int = Field(default=8080, description="Port the API listens on")
+    command_timeout_ms: int = Field(
+        default=10_000, ge=100, description="How long a POST waits for its outcome, ms"
+    )
+    log_format: Literal["json", "console"] = Field(default="json", description="Form of the log lines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level that is logged"
+    )
+    failpoint: str = Field(
+        default="", description="Tests only: name:n kills the process when the point is passed n times"
+    )
+
+
+def env_example() -> str:
+    """This function will return the text of .env.example: every setting with its meaning."""
+    lines = ["# Every setting of Tidegauge with its default; made by `tidegauge config example`."]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        value = default.get_secret_value() if isinstance(default, SecretStr) else default
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        lines += ["", f"# {field.description}", f"TIDEGAUGE_{name.upper()}={text}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,55 @@
+"""The built-in schema registry: every Avro schema, its subject and its fixed id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from typing import Any
+
+import fastavro
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One released schema.
+
+    Args:
+        name: Record name in snake case; also the file name in schemas/avro/.
+        schema_id: Id in the wire frame; never reused.
+        version: Version within the subject, from 1.
+    """
+
+    name: str
+    schema_id: int
+    version: int
+
+    @cached_property
+    def definition(self) -> dict[str, Any]:
+        """Return the Avro schema as JSON data."""
+        text = resources.files("schemas").joinpath("avro", f"{self.name}.avsc").read_text("utf-8")
+        definition: dict[str, Any] = json.loads(text)
+        return definition
+
+    @cached_property
+    def parsed(self) -> Any:  # noqa: ANN401 -- fastavro's own opaque form
+        """Return the schema as fastavro wants it."""
+        return fastavro.parse_schema(self.definition)
+
+
+USAGE_BATCH = Schema("usage_batch", 1, 1)
+USAGE_EVENT = Schema("usage_event", 2, 1)
+CATALOG_PUBLISHED = Schema("catalog_published", 3, 1)
+COMMAND = Schema("command", 4, 1)
+USAGE_FACTS = Schema("usage_facts", 5, 1)
+BOOKS_FACTS = Schema("books_facts", 6, 1)
+
+SCHEMAS: tuple[Schema, ...] = (
+    USAGE_BATCH,
+    USAGE_EVENT,
+    CATALOG_PUBLISHED,
+    COMMAND,
+    USAGE_FACTS,
+    BOOKS_FACTS,
+)

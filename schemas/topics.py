@@ -1,0 +1,106 @@
+"""The topic catalogue: every topic, declared once; topics are created and checked from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.registry import (
+    BOOKS_FACTS,
+    CATALOG_PUBLISHED,
+    COMMAND,
+    USAGE_BATCH,
+    USAGE_EVENT,
+    USAGE_FACTS,
+    Schema,
+)
+
+MIB = 1024 * 1024
+DAY_MS = 86_400_000
+FOREVER_MS = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    Args:
+        name: Name on the broker.
+        record_key: What the Kafka record key holds, for people.
+        partition_by: What the partition is computed from, for people; domain.routing does it.
+        schemas: Value schemas that are allowed; empty means raw bytes.
+        retention_ms: How long records are kept, milliseconds; FOREVER_MS keeps all.
+        message_bytes_max: Largest record value taken, bytes.
+        facts: Name of the facts topic of the fold that reads it; empty when no fold does.
+        dead: Name of its dead-letter topic; empty when it has none.
+    """
+
+    name: str
+    record_key: str
+    partition_by: str
+    schemas: tuple[Schema, ...]
+    retention_ms: int
+    message_bytes_max: int
+    facts: str = ""
+    dead: str = ""
+
+
+USAGE_EVENTS = Topic(
+    name="usage.events",
+    record_key="tenant",
+    partition_by="tenant, customer",
+    schemas=(USAGE_BATCH, USAGE_EVENT, CATALOG_PUBLISHED),
+    retention_ms=40 * DAY_MS,  # the 35 days of the seen index, and time to notice
+    message_bytes_max=1 * MIB,  # four full SDK batches; bounds what one bad record can cost
+    facts="usage.facts",
+    dead="usage.dead",
+)
+USAGE_FACTS_TOPIC = Topic(
+    name="usage.facts",
+    record_key="none",
+    partition_by="the source's partition number",
+    schemas=(USAGE_FACTS,),
+    retention_ms=FOREVER_MS,
+    message_bytes_max=6 * MIB,  # a fold stops a batch at 2 MiB of estimate; room for a bad guess
+)
+USAGE_DEAD = Topic(
+    name="usage.dead",
+    record_key="the source's key",
+    partition_by="the source's partition number",
+    schemas=(),
+    retention_ms=35 * DAY_MS,
+    message_bytes_max=6 * MIB,
+)
+ACCOUNT_COMMANDS = Topic(
+    name="account.commands",
+    record_key="tenant",
+    partition_by="tenant",
+    schemas=(COMMAND,),
+    retention_ms=FOREVER_MS,
+    message_bytes_max=1 * MIB,
+    facts="account.facts",
+    dead="account.dead",
+)
+ACCOUNT_FACTS = Topic(
+    name="account.facts",
+    record_key="none",
+    partition_by="the source's partition number",
+    schemas=(BOOKS_FACTS,),
+    retention_ms=FOREVER_MS,
+    message_bytes_max=6 * MIB,
+)
+ACCOUNT_DEAD = Topic(
+    name="account.dead",
+    record_key="the source's key",
+    partition_by="the source's partition number",
+    schemas=(),
+    retention_ms=35 * DAY_MS,
+    message_bytes_max=6 * MIB,
+)
+TOPICS: tuple[Topic, ...] = (
+    USAGE_EVENTS,
+    USAGE_FACTS_TOPIC,
+    USAGE_DEAD,
+    ACCOUNT_COMMANDS,
+    ACCOUNT_FACTS,
+    ACCOUNT_DEAD,
+)
