@@ -1,0 +1,176 @@
+"""The worker shell: a Faust app that hosts one fold, with its life cycle and web port.
+
+Faust gives signals, web and agents; it decides nothing about money (docs/decisions/0004). The fold
+runs in one thread that owns its Kafka clients; when the thread dies the worker dies.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import faust
+from mode import Service
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from domain.errors import TidegaugeError
+from runtime import metrics
+from runtime.logs import logger
+from runtime.shutdown import Shutdown
+from schemas.topics import ACCOUNT_FACTS
+from streams.books import BooksBinding
+from streams.engine import FoldEngine
+from streams.usage import UsageBinding
+
+if TYPE_CHECKING:
+    from faust.types import AppT, StreamT
+    from faust.web import Request, Response, View
+
+    from runtime.settings import Settings
+    from streams.binding import Binding
+
+WATCH_INTERVAL_S = 0.25
+"""How often the shell looks whether its fold still lives, seconds."""
+STOP_TIMEOUT_S = 8
+"""How long a fold may take to finish its round at the end, seconds."""
+
+BINDINGS = {"usage": UsageBinding, "books": BooksBinding}
+
+
+class FoldThread(threading.Thread):
+    """Runs the engine; keeps the error that ended it."""
+
+    def __init__(self, engine: FoldEngine[Any, Any]) -> None:
+        super().__init__(name="tidegauge-fold", daemon=True)
+        self._engine = engine
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Work until the end is requested or something fatal happens."""
+        try:
+            self._engine.run()
+        except TidegaugeError as error:
+            self.error = error
+            logger().error("fold.fatal", code=error.code.value, error=str(error), **error.fields)
+        except BaseException as error:  # noqa: BLE001 -- kept, and raised by the watching service
+            self.error = error
+            logger().exception("fold.defect")
+
+
+def run_worker(settings: Settings, kind: str) -> int:
+    """This function will run one fold worker until SIGTERM or SIGINT.
+
+    Args:
+        settings: Everything it needs.
+        kind: "usage" or "books".
+
+    Returns:
+        The exit status: 0 after a requested end, 1 when the fold died.
+    """
+    shutdown = Shutdown()
+    binding: Binding[Any, Any] = BINDINGS[kind](settings)
+    engine: FoldEngine[Any, Any] = FoldEngine(settings, binding, shutdown)
+    thread = FoldThread(engine)
+    app = build_app(settings, kind=kind, engine=engine, thread=thread, shutdown=shutdown)
+    thread.start()
+    worker = faust.Worker(app, loglevel=logging.WARNING, override_logging=False, quiet=True)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit:
+        logger().info("worker.ended", kind=kind)
+    return 0 if thread.error is None else 1
+
+
+def build_app(
+    settings: Settings,
+    *,
+    kind: str,
+    engine: FoldEngine[Any, Any],
+    thread: FoldThread,
+    shutdown: Shutdown,
+) -> faust.App:
+    """This function will put the fold, its pages and the policies into a Faust app."""
+    app = faust.App(
+        f"tidegauge-policies-{kind}",
+        broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        store="memory://",
+        datadir=str(settings.state_dir / "faust"),
+        web_port=settings.worker_port or free_port(),
+        web_bind="127.0.0.1",
+    )
+    add_service(app, thread=thread, shutdown=shutdown)
+    add_pages(app, engine=engine, thread=thread)
+    add_policies(app)
+    return app
+
+
+def free_port() -> int:
+    """This function will return a port that nobody listens on now: Faust cannot be told to choose."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    logger().info("worker.port", port=port)
+    return port
+
+
+def add_service(app: faust.App, *, thread: FoldThread, shutdown: Shutdown) -> None:
+    """This function will tie the fold's life to the app's."""
+
+    @app.service
+    class FoldService(Service):
+        """Dies with the fold, and ends it when the app ends."""
+
+        @Service.task
+        async def _watch(self) -> None:
+            while not self.should_stop:
+                if not thread.is_alive() and not shutdown.is_requested:
+                    raise thread.error or RuntimeError("the fold thread ended")
+                await self.sleep(WATCH_INTERVAL_S)
+
+        async def on_stop(self) -> None:
+            shutdown.request()
+            thread.join(STOP_TIMEOUT_S)
+
+
+def add_pages(app: faust.App, *, engine: FoldEngine[Any, Any], thread: FoldThread) -> None:
+    """This function will serve /healthz, /readyz and /metrics on the worker's web port."""
+
+    @app.page("/healthz")
+    async def healthz(view: View, request: Request) -> Response:
+        return view.json({"alive": thread.is_alive()}, status=200 if thread.is_alive() else 503)
+
+    @app.page("/readyz")
+    async def readyz(view: View, request: Request) -> Response:
+        held = engine.partitions
+        ready = thread.is_alive() and all(held.values())
+        body = {"ready": ready, "partitions": {str(key): value for key, value in held.items()}}
+        return view.json(body, status=200 if ready else 503)
+
+    @app.page("/metrics")
+    async def expose(view: View, request: Request) -> Response:
+        return view.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def add_policies(app: AppT) -> None:
+    """This function will add the agents: low-volume, idempotent, and never a decision.
+
+    The spine has one: it counts the facts records of the books, which shows that the policy path
+    is alive. Notices, schedules and effects join it with the issues that need them.
+    """
+    topic = app.topic(
+        ACCOUNT_FACTS.name,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+
+    @app.agent(topic)
+    async def count_books_facts(stream: StreamT[bytes]) -> None:
+        async for _ in stream:
+            metrics.POLICY_RECORDS.labels("count_books_facts").inc()

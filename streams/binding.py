@@ -1,0 +1,81 @@
+"""What a fold must offer so that the engine can run it; the engine knows nothing of usage or books."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from confluent_kafka import Message
+
+    from domain.codes import Code
+    from schemas.topics import Topic
+
+Facts = TypeVar("Facts")
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A source record that was refused, in whole or in part.
+
+    Args:
+        offset: Source offset of the record.
+        code: Why.
+        reason: What was wrong, for people.
+    """
+
+    offset: int
+    code: Code
+    reason: str
+
+
+class PartitionFold(Protocol[Record, Facts]):
+    """The state of one partition: a deterministic function of its source records."""
+
+    def decode(self, message: Message) -> Record:
+        """Read one source message; bad bytes become a record that says so, never an error."""
+
+    def weigh(self, record: Record) -> int:
+        """Return how many events a record holds, at least 1, to bound a micro-batch."""
+
+    def step(self, records: Sequence[Record], *, from_offset: int, to_offset: int) -> Facts:
+        """Fold the records of [from_offset, to_offset) and move the state."""
+
+    def restore(self, facts: Facts) -> None:
+        """Apply a facts record that the acceptance rule let through."""
+
+    def dead_letters(self, facts: Facts) -> Sequence[DeadLetter]:
+        """Return what the step refused."""
+
+    def observe(self, facts: Facts) -> None:
+        """Move the metrics after the facts were acknowledged."""
+
+
+class Binding(Protocol[Record, Facts]):
+    """One kind of fold: where it reads, how its facts look on the wire."""
+
+    @property
+    def topic(self) -> Topic:
+        """Source topic; it names its facts and dead-letter topics."""
+
+    @property
+    def state_version(self) -> int:
+        """Rises when a checkpoint of before would be misread."""
+
+    def new_fold(self, partition: int) -> PartitionFold[Record, Facts]:
+        """Return an empty state for a partition."""
+
+    def to_wire(self, facts: Facts) -> bytes:
+        """Write a facts record."""
+
+    def from_wire(self, value: bytes | None) -> Facts:
+        """Read a facts record (Rejected when it is none)."""
+
+    def span(self, facts: Facts) -> tuple[int, int]:
+        """Return the source offsets [from, to) that a facts record covers."""
+
+    def compact(self, facts: Facts) -> bytes:
+        """Write what restore needs of a facts record, for a checkpoint."""

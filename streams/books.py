@@ -1,0 +1,91 @@
+"""The books binding: account.commands in, outcomes and book facts out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domain.books.facts import BooksFacts
+from domain.books.fold import STATE_VERSION, BooksFold
+from domain.books.records import CommandRecord
+from runtime import ids, metrics
+from runtime.kafka import received_at_ms
+from schemas.command_wire import from_wire_books_facts, from_wire_command, to_wire_books_facts
+from schemas.topics import ACCOUNT_COMMANDS, Topic
+from streams.binding import DeadLetter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from confluent_kafka import Message
+
+    from runtime.settings import Settings
+
+
+class BooksPartition:
+    """The books fold of one partition, as the engine wants it."""
+
+    def __init__(self, fold: BooksFold) -> None:
+        self._fold = fold
+
+    def decode(self, message: Message) -> CommandRecord:
+        """Read one message of account.commands; bad bytes become Unreadable."""
+        return from_wire_command(
+            message.value(), offset=message.offset(), received_at_ms=received_at_ms(message)
+        )
+
+    def weigh(self, record: CommandRecord) -> int:  # noqa: ARG002 -- the port's form
+        """Count a command as sixteen events: its facts are text."""
+        return 16
+
+    def step(
+        self, records: Sequence[CommandRecord], *, from_offset: int, to_offset: int
+    ) -> BooksFacts:
+        """Decide a micro-batch of commands."""
+        return self._fold.step(records, from_offset=from_offset, to_offset=to_offset)
+
+    def restore(self, facts: BooksFacts) -> None:
+        """Apply accepted facts."""
+        self._fold.restore(facts)
+
+    def dead_letters(self, facts: BooksFacts) -> list[DeadLetter]:
+        """Return what was no readable command."""
+        return [DeadLetter(item.offset, item.code, item.reason) for item in facts.rejects]
+
+    def observe(self, facts: BooksFacts) -> None:
+        """Count outcomes by code and rejects by code."""
+        for outcome in facts.outcomes:
+            metrics.BOOKS_OUTCOMES.labels(outcome.kind, outcome.code or "accepted").inc()
+        for reject in facts.rejects:
+            metrics.FOLD_REJECTS.labels(ACCOUNT_COMMANDS.name, reject.code.value).inc()
+
+
+class BooksBinding:
+    """Tells the engine where commands are read and how their facts look."""
+
+    topic: Topic = ACCOUNT_COMMANDS
+    state_version = STATE_VERSION
+
+    def __init__(self, settings: Settings) -> None:
+        self._partitions = settings.partitions
+        self._writer = ids.new_id("wri")
+
+    def new_fold(self, partition: int) -> BooksPartition:
+        """Return empty books."""
+        fold = BooksFold(partition=partition, partitions=self._partitions)
+        return BooksPartition(fold)
+
+    def to_wire(self, facts: BooksFacts) -> bytes:
+        """Write a record of account.facts."""
+        return to_wire_books_facts(facts, writer=self._writer)
+
+    def from_wire(self, value: bytes | None) -> BooksFacts:
+        """Read a record of account.facts."""
+        return from_wire_books_facts(value)
+
+    def span(self, facts: BooksFacts) -> tuple[int, int]:
+        """Return the source offsets covered."""
+        return facts.from_offset, facts.to_offset
+
+    def compact(self, facts: BooksFacts) -> bytes:
+        """Write everything: the books forget nothing."""
+        return self.to_wire(facts)

@@ -1,0 +1,288 @@
+"""The fold engine: shares a source topic's partitions with other workers and runs their folds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from runtime import clock, metrics
+from runtime.kafka import (
+    broker_away,
+    check_topics,
+    client_config,
+    new_consumer,
+    new_producer,
+    partition_ends,
+)
+from runtime.logs import logger
+from streams.binding import Binding, Facts, Record
+from streams.checkpoint import Checkpoint
+from streams.partition import PartitionWorker, source_gap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from confluent_kafka import Message, Producer
+
+    from runtime.settings import Settings
+    from runtime.shutdown import Shutdown
+
+CONSUME_MESSAGES_MAX = 4_000
+"""Messages of one poll; more than two micro-batches of single events are never useful."""
+POLL_BUSY_S, POLL_IDLE_S = 0.005, 0.05
+"""How long a poll may wait while work is pending, and while there is none, seconds."""
+COMMIT_INTERVAL_MS = 2_000
+"""Time between two advisory commits; they serve lag displays only."""
+_OFFSET_LOST = (
+    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 -- its public name
+    KafkaError.OFFSET_OUT_OF_RANGE,
+)
+_TOPIC_LOST = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 -- its public name
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 -- its public name
+)
+
+
+class FoldEngine(Generic[Record, Facts]):
+    """Owns one thread's clients and the partitions that the group gives it.
+
+    Args:
+        settings: Limits and where the broker is.
+        binding: The kind of fold.
+        shutdown: Asks the loop to end.
+        group: Consumer group that shares the partitions; empty for the one of this topic. Workers
+            of different groups are unfenced writers on the same partitions, which is safe.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        binding: Binding[Record, Facts],
+        shutdown: Shutdown,
+        *,
+        group: str = "",
+    ) -> None:
+        self._settings = settings
+        self._binding = binding
+        self._shutdown = shutdown
+        self._topic = binding.topic.name
+        self._group = group or f"tidegauge.fold.{self._topic}"
+        self._workers: dict[int, PartitionWorker[Record, Facts]] = {}
+        self._paused: set[int] = set()
+        self._topic_id = ""
+        self._is_producer_broken = False
+        self._committed_at_ms = 0
+        self._consumer: Consumer
+        self._producer: Producer
+
+    @property
+    def partitions(self) -> dict[int, bool]:
+        """Return the partitions held, and whether each has its state, for health answers."""
+        return {number: worker.is_running for number, worker in list(self._workers.items())}
+
+    def run(self, *, until: Mapping[int, int] | None = None) -> None:
+        """Work until the end is requested.
+
+        Args:
+            until: End by itself as soon as every one of these partitions is at its position.
+
+        Raises:
+            Fatal: When going on would make wrong figures.
+        """
+        check_topics(self._settings)
+        self._topic_id = self._facts_topic_id()
+        self._producer = self._new_producer()
+        self._consumer = new_consumer(
+            self._settings,
+            group=self._group,
+            **{"queued.max.messages.kbytes": 16_384, "fetch.message.max.bytes": 1_048_576},
+        )
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
+        )
+        try:
+            while not self._shutdown.is_requested:
+                self._round()
+                if until is not None and self._is_past(until):
+                    return
+        finally:
+            self._close()
+
+    def _is_past(self, ends: Mapping[int, int]) -> bool:
+        return all(
+            number in self._workers and self._workers[number].position >= end
+            for number, end in ends.items()
+        )
+
+    def _new_producer(self) -> Producer:
+        self._is_producer_broken = False
+        return new_producer(self._settings, error_cb=self._on_producer_error)
+
+    def _on_producer_error(self, error: KafkaError) -> None:
+        """A fatal error ends an idempotent producer for good; anything else it mends itself."""
+        if error.fatal():
+            self._is_producer_broken = True
+        logger().warning("fold.producer_error", error=str(error), fatal=error.fatal())
+
+    def _replace_producer(self) -> None:
+        self._producer = self._new_producer()
+        for worker in self._workers.values():
+            worker.drop_state("the producer broke")
+
+    def _round(self) -> None:
+        """Poll the source, then let every partition do its next piece of work."""
+        if self._is_producer_broken:
+            self._replace_producer()
+        busy = any(worker.is_waiting for worker in self._workers.values())
+        for message in self._consumer.consume(
+            CONSUME_MESSAGES_MAX, timeout=POLL_BUSY_S if busy else POLL_IDLE_S
+        ):
+            error = message.error()
+            if error is not None:
+                self._on_error(error, message)
+            elif (worker := self._workers.get(message.partition())) is not None:
+                worker.offer(message)
+        self._producer.poll(0)
+        for worker in self._workers.values():
+            worker.advance()
+        self._regulate()
+        self._commit_advisory()
+
+    def _regulate(self) -> None:
+        """Pause partitions that have enough buffered, resume the others."""
+        full = {number for number, worker in self._workers.items() if worker.is_full}
+        changes = (
+            (self._consumer.pause, full - self._paused),
+            (self._consumer.resume, (self._paused - full) & self._workers.keys()),
+        )
+        for change, numbers in changes:
+            if numbers:
+                change([TopicPartition(self._topic, number) for number in numbers])
+        self._paused = full
+
+    def _on_error(self, error: KafkaError, message: Message) -> None:
+        worker = self._workers.get(message.partition())
+        if error.code() in _OFFSET_LOST and worker is not None and worker.is_running:
+            self._seek_again(worker)
+        if error.code() in _TOPIC_LOST:
+            check_topics(self._settings)
+        logger().warning("fold.source_waits", error=str(error))
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        """Take partitions on, paused: the source is read only after the restore has found where.
+
+        The offset given here is a number, because a symbolic one is looked up in the background
+        and its answer would override the seek that follows (seen on librdkafka 2.16).
+        """
+        check_topics(self._settings)
+        for item in assigned:
+            item.offset = 0
+        consumer.incremental_assign(assigned)
+        if assigned:
+            consumer.pause(assigned)
+        for item in assigned:
+            metrics.FOLD_RESTORES.labels(self._topic, "assigned").inc()
+            self._workers[item.partition] = PartitionWorker(
+                self._settings,
+                self._binding,
+                item.partition,
+                producer=lambda: self._producer,
+                seek=self._seek,
+                checkpoint=self._checkpoint_of(item.partition),
+            )
+        logger().info("fold.assigned", partitions=[item.partition for item in assigned])
+
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        for item in revoked:
+            worker = self._workers.pop(item.partition, None)
+            if worker is not None:
+                worker.close()
+        self._paused -= {item.partition for item in revoked}
+        if revoked:
+            consumer.incremental_unassign(revoked)
+        logger().info("fold.revoked", partitions=[item.partition for item in revoked])
+
+    def _seek(self, partition: int, offset: int) -> None:
+        """Start reading the source at a position (Retryable while the client is not ready)."""
+        where = TopicPartition(self._topic, partition, offset)
+        try:
+            self._consumer.seek(where)
+            self._consumer.resume([where])
+        except KafkaException as error:
+            raise broker_away(error) from error
+
+    def _seek_again(self, worker: PartitionWorker[Record, Facts]) -> None:
+        """Go back to where a partition's reading should be, if the log still reaches there.
+
+        Raises:
+            Fatal: source_gap, when it does not.
+        """
+        low, high = partition_ends(self._consumer, self._topic, worker.partition)
+        if not low <= worker.next_source <= high:
+            raise source_gap(self._topic, worker.partition, worker.next_source, low)
+        logger().warning("fold.seeks_again", partition=worker.partition, at=worker.next_source)
+        self._seek(worker.partition, worker.next_source)
+
+    def _checkpoint_of(self, partition: int) -> Checkpoint | None:
+        if not self._topic_id or not self._settings.checkpoint_interval_ms:
+            return None
+        return Checkpoint.opened(
+            self._settings.state_dir / self._topic / str(partition),
+            identity=f"{self._topic_id}/{self._binding.state_version}",
+        )
+
+    def _facts_topic_id(self) -> str:
+        """Return the facts topic's id, which tells a topic from its successor of the same name."""
+        if self._settings.broker_is_mock:
+            return ""
+        admin = AdminClient(client_config(self._settings))
+        name = self._binding.topic.facts
+        description = admin.describe_topics(TopicCollection([name]))[name].result(timeout=15)
+        return str(description.topic_id)
+
+    def _commit_advisory(self) -> None:
+        """Tell the group how far the folds are, for lag displays; nothing ever reads it back."""
+        now_ms = clock.monotonic_ms()
+        if now_ms - self._committed_at_ms < COMMIT_INTERVAL_MS:
+            return
+        self._committed_at_ms = now_ms
+        running = [worker for worker in self._workers.values() if worker.is_running]
+        if not running:
+            return
+        for worker in running:
+            _, high = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, worker.partition), cached=True
+            )
+            lag = max(0, high - worker.position)
+            metrics.FOLD_LAG.labels(self._topic, str(worker.partition)).set(lag)
+            if worker.has_stalled(high):
+                self._seek_again(worker)
+        try:
+            self._consumer.commit(
+                offsets=[
+                    TopicPartition(self._topic, worker.partition, worker.position)
+                    for worker in running
+                ],
+                asynchronous=True,
+            )
+        except KafkaException as error:
+            logger().debug("fold.commit_skipped", error=str(error))
+
+    def _close(self) -> None:
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
+        self._consumer.close()
+        self._producer.flush(5)

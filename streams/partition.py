@@ -1,0 +1,297 @@
+"""One partition of a fold: restore, buffer, fold, append, wait for the acknowledgement."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Generic
+
+from domain.codes import Code
+from domain.errors import Fatal, Retryable
+from runtime import clock, failpoints, metrics
+from runtime.logs import logger
+from streams.binding import Binding, Facts, PartitionFold, Record
+from streams.restore import Restoration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from confluent_kafka import KafkaError, Message, Producer
+
+    from runtime.settings import Settings
+    from streams.checkpoint import Checkpoint
+
+EVENT_BYTES_ESTIMATE = 160
+"""Facts bytes of one event with a window of its own, measured; bounds a record before it is made."""
+STALL_MS = 5_000
+"""A partition that gives nothing for so long although the log has more is sought again."""
+BUFFER_BYTES_MAX = 4 * 1024 * 1024
+"""Source bytes waiting for their fold; above it the partition is paused."""
+MESSAGE_OVERHEAD_BYTES = 300
+"""What a message costs in memory beside its value, about; counts where records are small."""
+
+
+class PartitionWorker(Generic[Record, Facts]):
+    """Runs the fold of one partition, step by step, never blocking.
+
+    Order of one round (design: the log-arbitrated fold):
+    1. restore from the own facts to their end, then seek the source to the position;
+    2. fold a micro-batch [position, q);
+    3. append one facts record, one unacknowledged at most;
+    4. on the acknowledgement at the expected offset go on, on anything else go to 1.
+
+    Args:
+        settings: Limits and where the broker is.
+        binding: The kind of fold.
+        partition: Partition number.
+        producer: Gives the present producer, for facts and dead letters.
+        seek: Moves the source reader to an offset.
+        checkpoint: Local copy of the facts, or None.
+    """
+
+    def __init__(  # noqa: PLR0913 -- its collaborators
+        self,
+        settings: Settings,
+        binding: Binding[Record, Facts],
+        partition: int,
+        *,
+        producer: Callable[[], Producer],
+        seek: Callable[[int, int], None],
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._settings = settings
+        self._binding = binding
+        self.partition = partition
+        self._producer = producer
+        self._seek = seek
+        self._checkpoint = checkpoint
+        self._topic = binding.topic
+        self._restoration: Restoration[Record, Facts] | None = None
+        self._retry_at_ms = 0
+        self._fold: PartitionFold[Record, Facts] | None = None
+        self.position = 0
+        self._facts_end = 0
+        self._buffer: deque[Message] = deque()
+        self._buffered_bytes = 0
+        self.next_source = 0
+        self._oldest_ms = 0
+        self._offered_at_ms = 0
+        self._in_flight: Facts | None = None
+        self._appended_at_ms = 0
+        self._written_at_ms = clock.monotonic_ms()
+        self._is_closed = False
+
+    @property
+    def is_running(self) -> bool:
+        """Say whether the state is there and source records are taken."""
+        return self._fold is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether enough is buffered, so that the source should pause."""
+        return self._buffered_bytes > BUFFER_BYTES_MAX
+
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether something is due soon, so that the loop should not sleep long."""
+        return bool(self._buffer) or self._in_flight is not None or not self.is_running
+
+    def has_stalled(self, source_end: int) -> bool:
+        """Say whether the log has more, and has not given it for a while."""
+        return (
+            not self._buffer
+            and self.next_source < source_end
+            and clock.monotonic_ms() - self._offered_at_ms > STALL_MS
+        )
+
+    def offer(self, message: Message) -> None:
+        """Buffer one source message.
+
+        Raises:
+            Fatal: source_gap, when an offset is missing.
+        """
+        offset = message.offset()
+        if self._fold is None or offset < self.next_source:
+            return  # read before the last seek
+        if offset > self.next_source:
+            raise source_gap(self._topic.name, self.partition, self.next_source, offset)
+        if not self._buffer:
+            self._oldest_ms = clock.monotonic_ms()
+        self._offered_at_ms = clock.monotonic_ms()
+        self.next_source = offset + 1
+        self._buffer.append(message)
+        self._buffered_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
+
+    def advance(self) -> None:
+        """Do the next piece of work, if there is one."""
+        if self._fold is None:
+            self._restore_slice()
+        elif self._in_flight is None and self._buffer and self._is_batch_due():
+            self._append_next()
+
+    def _restore_slice(self) -> None:
+        """Step 1: read the own facts; wait and try again while the broker is away."""
+        if clock.monotonic_ms() < self._retry_at_ms:
+            return
+        try:
+            if self._restoration is None:
+                self._restoration = Restoration(
+                    self._settings, self._binding, self.partition, self._checkpoint
+                )
+            if not self._restoration.advance():
+                return
+            self._seek(self.partition, self._restoration.position)
+        except Retryable as error:
+            logger().warning("fold.waits", partition=self.partition, error=str(error))
+            self._retry_at_ms = clock.monotonic_ms() + error.retry_after_ms
+            return
+        done, self._restoration = self._restoration, None
+        done.close()
+        self._fold = done.fold
+        self.position = self.next_source = done.position
+        self._facts_end = done.facts_end
+        self._offered_at_ms = clock.monotonic_ms()
+        logger().info(
+            "fold.restored",
+            topic=self._topic.name,
+            partition=self.partition,
+            position=self.position,
+            facts_end=self._facts_end,
+        )
+
+    def _is_batch_due(self) -> bool:
+        waited = clock.monotonic_ms() - self._oldest_ms
+        return (
+            waited >= self._settings.fold_linger_ms
+            or self._buffered_bytes >= self._settings.fold_batch_bytes_max
+        )
+
+    def _append_next(self) -> None:
+        """Steps 2 and 3: fold as much as fits, put refused records aside, append the facts."""
+        fold = self._fold
+        if fold is None:
+            return
+        records, raw = self._take_batch(fold)
+        to_offset = self.position + len(records)
+        facts = fold.step(records, from_offset=self.position, to_offset=to_offset)
+        value = self._binding.to_wire(facts)
+        self._put_aside(fold, facts, raw)
+        self._in_flight = facts
+        self._appended_at_ms = clock.monotonic_ms()
+        failpoints.pass_by("fold.before_append")
+        self._producer().produce(
+            self._topic.facts,
+            value,
+            partition=self.partition,
+            on_delivery=self._on_acknowledged,
+        )
+
+    def _take_batch(self, fold: PartitionFold[Record, Facts]) -> tuple[list[Record], dict[int, Message]]:
+        events_max = min(
+            self._settings.fold_batch_events_max,
+            max(1, self._settings.fold_batch_bytes_max // EVENT_BYTES_ESTIMATE),
+        )
+        records: list[Record] = []
+        raw: dict[int, Message] = {}
+        events = 0
+        while self._buffer and events < events_max:
+            message = self._buffer.popleft()
+            self._buffered_bytes -= len(message) + MESSAGE_OVERHEAD_BYTES
+            record = fold.decode(message)
+            records.append(record)
+            raw[message.offset()] = message
+            events += fold.weigh(record)
+        self._oldest_ms = clock.monotonic_ms()
+        return records, raw
+
+    def _put_aside(
+        self, fold: PartitionFold[Record, Facts], facts: Facts, raw: dict[int, Message]
+    ) -> None:
+        """Copy refused records to the dead-letter topic, before the facts that mention them.
+
+        A crash between the two leaves a second copy after the retry, never none; a copy is known
+        by its source offset and code.
+        """
+        letters = fold.dead_letters(facts)
+        for letter in letters:
+            message = raw[letter.offset]
+            self._producer().produce(
+                self._topic.dead,
+                message.value(),
+                message.key(),
+                partition=self.partition,
+                headers=[
+                    ("topic", self._topic.name.encode()),
+                    ("partition", str(self.partition).encode()),
+                    ("offset", str(letter.offset).encode()),
+                    ("code", letter.code.value.encode()),
+                    ("reason", letter.reason.encode()),
+                ],
+            )
+        if letters:
+            self._producer().flush(30)
+
+    def _on_acknowledged(self, error: KafkaError | None, message: Message) -> None:
+        """Step 4: the offset tells whether anybody else wrote since."""
+        facts, self._in_flight = self._in_flight, None
+        if self._is_closed or facts is None or self._fold is None:
+            return
+        if error is not None or message.offset() != self._facts_end:
+            self.drop_state(str(error) if error is not None else "another writer")
+            return
+        failpoints.pass_by("fold.after_append")
+        _, self.position = self._binding.span(facts)
+        self._facts_end += 1
+        self._fold.observe(facts)
+        labels = (self._topic.name, str(self.partition))
+        metrics.FOLD_POSITION.labels(*labels).set(self.position)
+        metrics.FOLD_APPEND_SECONDS.labels(self._topic.name).observe(
+            (clock.monotonic_ms() - self._appended_at_ms) / 1000
+        )
+        self._note_checkpoint(facts)
+
+    def _note_checkpoint(self, facts: Facts) -> None:
+        if self._checkpoint is None:
+            return
+        self._checkpoint.note(
+            facts_offset=self._facts_end - 1,
+            compact=self._binding.compact(facts),
+            position=self.position,
+        )
+        waited = clock.monotonic_ms() - self._written_at_ms
+        if self._checkpoint.is_due or waited >= self._settings.checkpoint_interval_ms:
+            failpoints.pass_by("fold.before_checkpoint")
+            self._checkpoint.write()
+            failpoints.pass_by("fold.after_checkpoint")
+            self._written_at_ms = clock.monotonic_ms()
+
+    def drop_state(self, reason: str) -> None:
+        """Forget the state and read it back from the facts: somebody else wrote, or may have."""
+        logger().warning("fold.dropped_state", partition=self.partition, reason=reason)
+        metrics.FOLD_RESTORES.labels(self._topic.name, "append").inc()
+        self._fold = None
+        self._in_flight = None
+        self._buffer.clear()
+        self._buffered_bytes = 0
+        if self._checkpoint is not None:
+            self._checkpoint.write()
+
+    def close(self) -> None:
+        """Let go of the partition: nothing to flush, nothing to commit."""
+        self._is_closed = True
+        self._fold = None
+        self._buffer.clear()
+        if self._restoration is not None:
+            self._restoration.close()
+        if self._checkpoint is not None:
+            self._checkpoint.close()
+
+
+def source_gap(topic: str, partition: int, expected: int, found: int) -> Fatal:
+    """This function will say that source records are missing."""
+    return Fatal(
+        Code.SOURCE_GAP,
+        f"{topic}/{partition}: expected offset {expected}, the log gave {found}",
+        next_step="Records are missing: was the topic truncated, compacted or written with "
+        "transactions? Restore it before starting again; nothing was skipped",
+        partition=partition,
+    )

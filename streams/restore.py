@@ -1,0 +1,114 @@
+"""Reading a fold's own facts back, in slices, so that the group's heartbeat never waits for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
+
+from domain.acceptance import accepts
+from domain.codes import Code
+from domain.errors import Fatal, Rejected
+from runtime import metrics
+from runtime.kafka import new_consumer, partition_ends
+from runtime.logs import logger
+from streams.binding import Binding, Facts, PartitionFold, Record
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from runtime.settings import Settings
+    from streams.checkpoint import Checkpoint
+
+SLICE_SECONDS = 0.02
+SLICE_RECORDS = 50
+"""Work of one slice: about as long as a micro-batch takes."""
+
+
+class Restoration(Generic[Record, Facts]):
+    """Brings a new fold to the end of its facts partition.
+
+    Args:
+        settings: Where the broker is.
+        binding: How facts look.
+        partition: Partition number.
+        checkpoint: Local copy of the chain's beginning, or None.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        binding: Binding[Record, Facts],
+        partition: int,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._binding = binding
+        self._partition = partition
+        self._topic = binding.topic.facts
+        self.fold: PartitionFold[Record, Facts] = binding.new_fold(partition)
+        self.position = 0
+        self.facts_end = 0
+        self._consumer = new_consumer(settings, group="tidegauge.restore")
+        try:
+            low, self._target = partition_ends(self._consumer, self._topic, partition)
+            if checkpoint is not None:
+                self._load(checkpoint)
+            if low > self.facts_end:
+                raise Fatal(
+                    Code.FACTS_GAP,
+                    f"{self._topic}/{partition} starts at offset {low}, needed from "
+                    f"{self.facts_end}",
+                    next_step="Facts must be kept forever: restore the topic from a replica or "
+                    "backup and set its retention.ms to -1",
+                )
+            start = self.facts_end or OFFSET_BEGINNING
+            self._consumer.assign([TopicPartition(self._topic, partition, start)])
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        """Apply the checkpoint first, unless it reaches beyond the log: then the log was replaced."""
+        if checkpoint.facts_end > self._target:
+            logger().warning("checkpoint.ahead_of_log", partition=self._partition)
+            checkpoint.clear()
+        for value in checkpoint.records():
+            facts = self._binding.from_wire(value)
+            self.fold.restore(facts)
+        self.position, self.facts_end = checkpoint.position, checkpoint.facts_end
+
+    def advance(self) -> bool:
+        """Read one slice; True when the fold has reached the end.
+
+        Raises:
+            Fatal: facts_gap or state_corrupt.
+        """
+        if self.facts_end < self._target:
+            for message in self._consumer.consume(SLICE_RECORDS, timeout=SLICE_SECONDS):
+                error = message.error()
+                if error is None:
+                    self._apply(message)
+                elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 -- its public name
+                    logger().warning("fold.restore_waits", error=str(error))
+        return self.facts_end >= self._target
+
+    def _apply(self, message: Message) -> None:
+        try:
+            facts = self._binding.from_wire(message.value())
+        except Rejected as error:
+            raise Fatal(
+                Code.STATE_CORRUPT,
+                f"{self._topic}/{self._partition} offset {message.offset()}: {error.reason}",
+                next_step="Restore the facts topic from a replica or backup",
+            ) from error
+        self.facts_end = message.offset() + 1
+        from_offset, to_offset = self._binding.span(facts)
+        if accepts(position=self.position, from_offset=from_offset, to_offset=to_offset):
+            self.fold.restore(facts)
+            self.position = to_offset
+        else:
+            metrics.FOLD_IGNORED.labels(self._topic).inc()
+
+    def close(self) -> None:
+        """Let go of the reader."""
+        self._consumer.close()

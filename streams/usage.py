@@ -1,0 +1,114 @@
+"""The usage binding: usage.events in, window deltas and accepted keys out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from domain.usage.facts import SeriesColumns, UsageFacts
+from domain.usage.fold import STATE_VERSION, UsageFold
+from domain.usage.records import EventBatch, SourceRecord
+from domain.usage.windows import no_deltas
+from runtime import ids, metrics
+from runtime.kafka import received_at_ms
+from schemas.topics import USAGE_EVENTS, Topic
+from schemas.usage_wire import from_wire_usage_facts, from_wire_usage_source, to_wire_usage_facts
+from streams.binding import DeadLetter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from confluent_kafka import Message
+
+    from runtime.settings import Settings
+
+
+class UsagePartition:
+    """The usage fold of one partition, as the engine wants it."""
+
+    def __init__(self, fold: UsageFold, partition: int) -> None:
+        self._fold = fold
+        self._partition = str(partition)
+
+    def decode(self, message: Message) -> SourceRecord:
+        """Read one message of usage.events; bad bytes become Unreadable."""
+        return from_wire_usage_source(
+            message.value(), offset=message.offset(), received_at_ms=received_at_ms(message)
+        )
+
+    def weigh(self, record: SourceRecord) -> int:
+        """Return the number of events, at least 1."""
+        body = record.body
+        return max(1, len(body.occurred_at_ms)) if isinstance(body, EventBatch) else 1
+
+    def step(
+        self, records: Sequence[SourceRecord], *, from_offset: int, to_offset: int
+    ) -> UsageFacts:
+        """Fold a micro-batch."""
+        return self._fold.step(records, from_offset=from_offset, to_offset=to_offset)
+
+    def restore(self, facts: UsageFacts) -> None:
+        """Apply accepted facts."""
+        self._fold.restore(facts)
+
+    def dead_letters(self, facts: UsageFacts) -> list[DeadLetter]:
+        """Return one dead letter per refused record and code."""
+        letters = {
+            (item.offset, item.code): DeadLetter(item.offset, item.code, item.reason)
+            for item in facts.rejects
+        }
+        return list(letters.values())
+
+    def observe(self, facts: UsageFacts) -> None:
+        """Count events by fate and rejects by code."""
+        for fate in ("accepted", "duplicates", "conflicts", "rejected"):
+            total = sum(getattr(count, fate) for count in facts.counts)
+            if total:
+                metrics.FOLD_EVENTS.labels(self._partition, fate).inc(total)
+        for reject in facts.rejects:
+            metrics.FOLD_REJECTS.labels(USAGE_EVENTS.name, reject.code.value).inc(reject.events)
+        metrics.FOLD_KEYS.labels(self._partition).set(self._fold.keys_held)
+
+
+class UsageBinding:
+    """Tells the engine where usage is read and how its facts look."""
+
+    topic: Topic = USAGE_EVENTS
+    state_version = STATE_VERSION
+
+    def __init__(self, settings: Settings) -> None:
+        self._partitions = settings.partitions
+        self._writer = ids.new_id("wri")
+
+    def new_fold(self, partition: int) -> UsagePartition:
+        """Return an empty usage fold."""
+        fold = UsageFold(
+            partition=partition, partitions=self._partitions, salt=ids.random_salt()
+        )
+        return UsagePartition(fold, partition)
+
+    def to_wire(self, facts: UsageFacts) -> bytes:
+        """Write a record of usage.facts."""
+        return to_wire_usage_facts(facts, writer=self._writer)
+
+    def from_wire(self, value: bytes | None) -> UsageFacts:
+        """Read a record of usage.facts."""
+        return from_wire_usage_facts(value)
+
+    def span(self, facts: UsageFacts) -> tuple[int, int]:
+        """Return the source offsets covered."""
+        return facts.from_offset, facts.to_offset
+
+    def compact(self, facts: UsageFacts) -> bytes:
+        """Write the keys and catalogues only: a restore needs no windows."""
+        none = np.zeros(0, dtype=np.int32)
+        bare = replace(
+            facts,
+            series=SeriesColumns(facts.series.owners, (), (), none, none, none),
+            windows=no_deltas(),
+            counts=(),
+            rejects=(),
+        )
+        return self.to_wire(bare)
