@@ -42,7 +42,7 @@ def parse_nanos(text: str) -> int:
 
 
 def nanos_text(nanos: int) -> str:
-    """This function will write billionths as exact decimal text, for example 12500000000 as 12.5."""
+    """This function will write billionths as exact decimal text: 12500000000 as 12.5."""
     sign = "-" if nanos < 0 else ""
     units, fraction = divmod(abs(nanos), NANOS_PER_UNIT)
     tail = f"{fraction:09d}".rstrip("0")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from domain.books.records import Command
 from domain.canonical import Json, to_canonical_json
 from domain.routing import partition_of
 from runtime import clock
-from runtime.kafka import broker_away, new_producer
+from runtime.kafka import broker_away, new_producer, offset_of
 from schemas.command_wire import to_wire_command
 from schemas.topics import ACCOUNT_COMMANDS, USAGE_EVENTS
 from schemas.usage_wire import to_wire_catalogue
@@ -64,15 +65,19 @@ class CommandSender:
         offsets: dict[int, int] = {}
         errors: list[KafkaError] = []
 
-        def on_delivery(error: KafkaError | None, message: Message) -> None:
+        def on_delivery(partition: int, error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 errors.append(error)
             else:
-                offsets[message.partition()] = message.offset()
+                offsets[partition] = offset_of(message)
 
         for partition, value in values:
             self._producer.produce(
-                topic, value, key.encode(), partition=partition, on_delivery=on_delivery
+                topic,
+                value,
+                key.encode(),
+                partition=partition,
+                on_delivery=partial(on_delivery, partition),
             )
         remaining = self._producer.flush(35)
         if errors or remaining:

@@ -32,7 +32,7 @@ def arm(text: str) -> None:
 
 
 def pass_by(name: Failpoint) -> None:
-    """This function will kill the process with SIGKILL when the armed point is passed often enough."""
+    """This function will kill the process (SIGKILL) when the armed point is passed n times."""
     if name in _armed:
         _armed[name] -= 1
         if _armed[name] <= 0:

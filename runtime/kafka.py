@@ -14,7 +14,11 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+)
 
 from domain.codes import Code
 from domain.errors import Fatal, Retryable
@@ -86,6 +90,12 @@ def new_consumer(settings: Settings, *, group: str, **overrides: Any) -> Consume
     )
 
 
+def offset_of(message: Message) -> int:
+    """This function will return the offset of a consumed message, which always has one."""
+    offset = message.offset()
+    return -1 if offset is None else offset
+
+
 def received_at_ms(message: Message) -> int:
     """This function will return the broker's append time, milliseconds since 1970 UTC."""
     kind, timestamp = message.timestamp()
@@ -151,7 +161,7 @@ def read_partition(
                     logger().warning("kafka.read_error", error=str(message.error()))
                     continue
                 waited_since = clock.monotonic_ms()
-                position = message.offset() + 1
+                position = offset_of(message) + 1
                 if position > stop:
                     return
                 yield message
@@ -174,21 +184,25 @@ def ensure_topics(settings: Settings) -> None:
     try:
         present = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
         missing = [topic for topic in TOPICS if topic.name not in present]
-        futures = admin.create_topics(
-            [
-                NewTopic(
-                    topic.name,
-                    num_partitions=settings.partitions,
-                    config={
-                        "cleanup.policy": "delete",
-                        "retention.ms": str(topic.retention_ms),
-                        "max.message.bytes": str(topic.message_bytes_max + 65_536),
-                        "message.timestamp.type": "LogAppendTime",
-                    },
-                )
-                for topic in missing
-            ]
-        ) if missing else {}
+        futures = (
+            admin.create_topics(
+                [
+                    NewTopic(
+                        topic.name,
+                        num_partitions=settings.partitions,
+                        config={
+                            "cleanup.policy": "delete",
+                            "retention.ms": str(topic.retention_ms),
+                            "max.message.bytes": str(topic.message_bytes_max + 65_536),
+                            "message.timestamp.type": "LogAppendTime",
+                        },
+                    )
+                    for topic in missing
+                ]
+            )
+            if missing
+            else {}
+        )
         for name, future in futures.items():
             try:
                 future.result(timeout=ADMIN_TIMEOUT_S)
@@ -230,11 +244,21 @@ def check_topics(settings: Settings) -> None:
                     f"topic {topic.name} does not exist",
                     next_step="Run `tidegauge topics create`",
                 )
-            _require(topic.name, "partitions", str(settings.partitions), str(len(present[topic.name].partitions)))
+            _require(
+                topic.name,
+                "partitions",
+                str(settings.partitions),
+                str(len(present[topic.name].partitions)),
+            )
         resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in TOPICS]
         for resource, future in admin.describe_configs(resources).items():
             entries = future.result(timeout=ADMIN_TIMEOUT_S)
-            _require(resource.name, "message.timestamp.type", "LogAppendTime", entries["message.timestamp.type"].value)
+            _require(
+                resource.name,
+                "message.timestamp.type",
+                "LogAppendTime",
+                entries["message.timestamp.type"].value,
+            )
             _require(resource.name, "cleanup.policy", "delete", entries["cleanup.policy"].value)
     except KafkaException as error:
         raise broker_away(error) from error

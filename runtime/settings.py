@@ -16,7 +16,9 @@ class Settings(BaseSettings):
         env_prefix="TIDEGAUGE_", env_file=".env", extra="ignore", frozen=True
     )
 
-    kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, host:port,…")
+    kafka: str = Field(
+        default="127.0.0.1:9092", description="Kafka bootstrap servers, host:port,…"
+    )
     kafka_config: SecretStr = Field(
         default=SecretStr("{}"),
         description="More librdkafka settings as a JSON object, for example SASL and TLS",
@@ -37,9 +39,13 @@ class Settings(BaseSettings):
         description="PostgreSQL URL of the role that migrates; other processes drop to their role",
     )
     database_schema: str = Field(
-        default="tidegauge", pattern="^[a-z_][a-z0-9_]{0,40}$", description="Schema that holds the tables"
+        default="tidegauge",
+        pattern="^[a-z_][a-z0-9_]{0,40}$",
+        description="Schema that holds the tables",
     )
-    tenant: str = Field(default="demo", description="Tenant that command line calls mean by default")
+    tenant: str = Field(
+        default="demo", description="Tenant that command line calls mean by default"
+    )
     fold_batch_events_max: int = Field(
         default=20_000, ge=1, description="Events of one micro-batch of a fold"
     )
@@ -47,28 +53,40 @@ class Settings(BaseSettings):
         default=2 * 1024 * 1024, ge=1024, description="Estimated bytes of one facts record"
     )
     fold_linger_ms: int = Field(
-        default=100, ge=0, le=250, description="How long a fold waits for more events of a batch, ms"
+        default=100,
+        ge=0,
+        le=250,
+        description="How long a fold waits for more events of a batch, ms",
     )
     state_dir: Path = Field(
         default=Path(".cache/state"), description="Where folds keep their checkpoints"
     )
     checkpoint_interval_ms: int = Field(
-        default=10_000, ge=0, description="Time between two checkpoints of a fold, ms; 0 keeps none"
+        default=10_000,
+        ge=0,
+        description="Time between two checkpoints of a fold, ms; 0 keeps none",
     )
     projector_rows_max: int = Field(default=20_000, ge=1, description="Window rows of one flush")
-    projector_flush_ms: int = Field(default=200, ge=0, description="Longest wait before a flush, ms")
-    worker_port: int = Field(default=6066, description="Web port of a worker; 0 lets the system choose")
+    projector_flush_ms: int = Field(
+        default=200, ge=0, description="Longest wait before a flush, ms"
+    )
+    worker_port: int = Field(
+        default=6066, description="Web port of a worker; 0 lets the system choose"
+    )
     api_host: str = Field(default="127.0.0.1", description="Address the API listens on")
     api_port: int = Field(default=8080, description="Port the API listens on")
     command_timeout_ms: int = Field(
         default=10_000, ge=100, description="How long a POST waits for its outcome, ms"
     )
-    log_format: Literal["json", "console"] = Field(default="json", description="Form of the log lines")
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="Form of the log lines"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is logged"
     )
     failpoint: str = Field(
-        default="", description="Tests only: name:n kills the process when the point is passed n times"
+        default="",
+        description="Tests only: name:n kills the process when the point is passed n times",
     )
 
 

@@ -14,7 +14,6 @@ import fastavro
 
 from domain.codes import Code
 from domain.errors import Rejected
-
 from schemas.registry import USAGE_BATCH, USAGE_EVENT
 from schemas.usage_fast import usage_batch_fields, usage_event_fields
 

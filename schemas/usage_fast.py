@@ -20,11 +20,17 @@ Item = TypeVar("Item")
 _CONTINUES = 0x80
 TEXTS_MAX = 50_000
 """Texts and dimension tails remembered between records; cleared whole when full."""
+REMEMBERED_BYTES_MAX = 256
+"""Longest text or tail that is remembered, bytes; longer ones seldom repeat."""
+SHIFT_MAX = 63
+"""Shift of a varint's tenth byte, the last one that 64 bits allow."""
+LONGER_BYTES_MAX = 8
+"""Continuation bytes of the longest varint decoded in columns: its shifts stay below 64."""
 _texts: dict[bytes, str] = {}
 _tails: dict[bytes, tuple[dict[str, str], dict[str, str], bool]] = {}
 
 
-class _Unusual(Exception):  # noqa: N818 -- never leaves this file
+class _Unusual(Exception):
     """The layout is not the usual one."""
 
 
@@ -35,7 +41,7 @@ def _long(data: bytes, at: int) -> tuple[int, int]:
     value = byte & 0x7F
     shift = 7
     while byte & _CONTINUES:
-        if shift > 63:
+        if shift > SHIFT_MAX:
             raise _Unusual
         byte = data[at]
         at += 1
@@ -66,7 +72,7 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
         if len(_texts) >= TEXTS_MAX:
             _texts.clear()
         text = raw.decode()
-        if len(raw) <= 256:
+        if len(raw) <= REMEMBERED_BYTES_MAX:
             _texts[raw] = text
     return text, at
 
@@ -107,7 +113,7 @@ def _longs(data: bytes, column: np.ndarray, at: int) -> tuple[np.ndarray, int]:
     starts[1:] = ends[:-1] + 1
     lengths = ends - starts
     longest = int(lengths.max())
-    if longest > 8:
+    if longest > LONGER_BYTES_MAX:
         raise _Unusual
     values = (window[starts] & 0x7F).astype(np.uint64)
     for place in range(1, longest + 1):
@@ -248,6 +254,6 @@ def _tail(tail: bytes) -> tuple[dict[str, str], dict[str, str], bool]:
         known = dimensions, properties, backfill
         if len(_tails) >= TEXTS_MAX:
             _tails.clear()
-        if len(tail) <= 256:
+        if len(tail) <= REMEMBERED_BYTES_MAX:
             _tails[tail] = known
     return known

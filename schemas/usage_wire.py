@@ -55,7 +55,9 @@ def from_wire_usage_source(
     return SourceRecord(offset, received_at_ms, body)
 
 
-def _source_body(schema: Schema, fields: dict[str, Any]) -> EventBatch | EventRow | CataloguePublished:
+def _source_body(
+    schema: Schema, fields: dict[str, Any]
+) -> EventBatch | EventRow | CataloguePublished:
     if schema is USAGE_BATCH:
         if len(fields["occurred_at_ms"]) > EVENTS_PER_BATCH_MAX:
             raise Rejected(
@@ -83,7 +85,7 @@ def _source_body(schema: Schema, fields: dict[str, Any]) -> EventBatch | EventRo
         if hashlib.sha256(fields["content"].encode()).digest() != fields["content_sha256"]:
             raise Rejected(Code.UNDECODABLE, "the catalogue's hash does not belong to its content")
         return CataloguePublished(fields["tenant"], fields["version"], fields["content"])
-    row: EventRow = fields  # type: ignore[assignment] -- the schema has these very fields
+    row: EventRow = fields  # type: ignore[assignment]
     return row
 
 

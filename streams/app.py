@@ -21,10 +21,12 @@ from runtime.logs import logger
 from runtime.shutdown import Shutdown
 from schemas.topics import ACCOUNT_FACTS
 from streams.books import BooksBinding
-from streams.engine import FoldEngine
+from streams.engine import FoldEngine, await_topics
 from streams.usage import UsageBinding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from faust.types import AppT, StreamT
     from faust.web import Request, Response, View
 
@@ -36,7 +38,10 @@ WATCH_INTERVAL_S = 0.25
 STOP_TIMEOUT_S = 8
 """How long a fold may take to finish its round at the end, seconds."""
 
-BINDINGS = {"usage": UsageBinding, "books": BooksBinding}
+BINDINGS: dict[str, Callable[[Settings], Binding[Any, Any]]] = {
+    "usage": UsageBinding,
+    "books": BooksBinding,
+}
 
 
 class FoldThread(threading.Thread):
@@ -47,7 +52,7 @@ class FoldThread(threading.Thread):
         self._engine = engine
         self.error: BaseException | None = None
 
-    def run(self) -> None:
+    def run(self) -> None:  # type: ignore[explicit-override]  # typing has it from 3.12 on
         """Work until the end is requested or something fatal happens."""
         try:
             self._engine.run()
@@ -67,20 +72,27 @@ def run_worker(settings: Settings, kind: str) -> int:
         kind: "usage" or "books".
 
     Returns:
-        The exit status: 0 after a requested end, 1 when the fold died.
+        The exit status: 0 after a requested end, 1 when the fold or the shell died.
+
+    Raises:
+        Fatal: topic_missing or topic_mismatch.
     """
     shutdown = Shutdown()
+    await_topics(settings, shutdown)  # Faust gives up when the broker is not there at its start
+    (settings.state_dir / "faust").mkdir(parents=True, exist_ok=True)
     binding: Binding[Any, Any] = BINDINGS[kind](settings)
     engine: FoldEngine[Any, Any] = FoldEngine(settings, binding, shutdown)
     thread = FoldThread(engine)
     app = build_app(settings, kind=kind, engine=engine, thread=thread, shutdown=shutdown)
     thread.start()
     worker = faust.Worker(app, loglevel=logging.WARNING, override_logging=False, quiet=True)
+    status: object = 0
     try:
         worker.execute_from_commandline()
-    except SystemExit:
-        logger().info("worker.ended", kind=kind)
-    return 0 if thread.error is None else 1
+    except SystemExit as end:
+        status = end.code
+        logger().info("worker.ended", kind=kind, status=str(status))
+    return 0 if thread.error is None and not status else 1
 
 
 def build_app(
@@ -92,6 +104,7 @@ def build_app(
     shutdown: Shutdown,
 ) -> faust.App:
     """This function will put the fold, its pages and the policies into a Faust app."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         f"tidegauge-policies-{kind}",
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
@@ -110,7 +123,7 @@ def build_app(
 
 
 def free_port() -> int:
-    """This function will return a port that nobody listens on now: Faust cannot be told to choose."""
+    """This function will return a port that nobody listens on now: Faust cannot choose one."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -132,7 +145,7 @@ def add_service(app: faust.App, *, thread: FoldThread, shutdown: Shutdown) -> No
                     raise thread.error or RuntimeError("the fold thread ended")
                 await self.sleep(WATCH_INTERVAL_S)
 
-        async def on_stop(self) -> None:
+        async def on_stop(self) -> None:  # type: ignore[explicit-override]
             shutdown.request()
             thread.join(STOP_TIMEOUT_S)
 
@@ -141,18 +154,18 @@ def add_pages(app: faust.App, *, engine: FoldEngine[Any, Any], thread: FoldThrea
     """This function will serve /healthz, /readyz and /metrics on the worker's web port."""
 
     @app.page("/healthz")
-    async def healthz(view: View, request: Request) -> Response:
+    async def healthz(view: View, _request: Request) -> Response:
         return view.json({"alive": thread.is_alive()}, status=200 if thread.is_alive() else 503)
 
     @app.page("/readyz")
-    async def readyz(view: View, request: Request) -> Response:
+    async def readyz(view: View, _request: Request) -> Response:
         held = engine.partitions
         ready = thread.is_alive() and all(held.values())
         body = {"ready": ready, "partitions": {str(key): value for key, value in held.items()}}
         return view.json(body, status=200 if ready else 503)
 
     @app.page("/metrics")
-    async def expose(view: View, request: Request) -> Response:
+    async def expose(view: View, _request: Request) -> Response:
         return view.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -1,4 +1,4 @@
-"""What a fold must offer so that the engine can run it; the engine knows nothing of usage or books."""
+"""What a fold must offer so that the engine, which knows nothing of usage or books, can run it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Sequence
 
     from confluent_kafka import Message
@@ -35,11 +36,11 @@ class DeadLetter:
 class PartitionFold(Protocol[Record, Facts]):
     """The state of one partition: a deterministic function of its source records."""
 
-    def decode(self, message: Message) -> Record:
-        """Read one source message; bad bytes become a record that says so, never an error."""
+    def decode(self, messages: deque[Message], *, events_max: int) -> list[Record]:
+        """Read messages from the left, without taking them, until they hold events_max events.
 
-    def weigh(self, record: Record) -> int:
-        """Return how many events a record holds, at least 1, to bound a micro-batch."""
+        At least one is read. Bad bytes become a record that says so, never an error.
+        """
 
     def step(self, records: Sequence[Record], *, from_offset: int, to_offset: int) -> Facts:
         """Fold the records of [from_offset, to_offset) and move the state."""

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from domain.books.facts import BooksFacts
 from domain.books.fold import STATE_VERSION, BooksFold
 from domain.books.records import CommandRecord
 from runtime import ids, metrics
-from runtime.kafka import received_at_ms
+from runtime.kafka import offset_of, received_at_ms
 from schemas.command_wire import from_wire_books_facts, from_wire_command, to_wire_books_facts
 from schemas.topics import ACCOUNT_COMMANDS, Topic
 from streams.binding import DeadLetter
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Sequence
 
     from confluent_kafka import Message
 
     from runtime.settings import Settings
+
+
+EVENTS_PER_COMMAND = 16
+"""What a command weighs against a usage event when a micro-batch is bounded."""
 
 
 class BooksPartition:
@@ -27,15 +33,14 @@ class BooksPartition:
     def __init__(self, fold: BooksFold) -> None:
         self._fold = fold
 
-    def decode(self, message: Message) -> CommandRecord:
-        """Read one message of account.commands; bad bytes become Unreadable."""
-        return from_wire_command(
-            message.value(), offset=message.offset(), received_at_ms=received_at_ms(message)
-        )
-
-    def weigh(self, record: CommandRecord) -> int:  # noqa: ARG002 -- the port's form
-        """Count a command as sixteen events: its facts are text."""
-        return 16
+    def decode(self, messages: deque[Message], *, events_max: int) -> list[CommandRecord]:
+        """Read messages of account.commands; each counts as sixteen events, its facts are text."""
+        return [
+            from_wire_command(
+                message.value(), offset=offset_of(message), received_at_ms=received_at_ms(message)
+            )
+            for message in islice(messages, max(1, events_max // EVENTS_PER_COMMAND))
+        ]
 
     def step(
         self, records: Sequence[CommandRecord], *, from_offset: int, to_offset: int

@@ -1,7 +1,7 @@
 """A local copy of what a fold needs of its facts, so that a restart replays only the tail.
 
-Kept in RocksDB: one entry per facts record, in its compact form, and the position they lead to, all
-written in one WriteBatch. It holds only acknowledged records, so it is always a prefix of the
+Kept in RocksDB: one entry per facts record, in its compact form, and the position they lead to,
+all written in one WriteBatch. It holds only acknowledged records, so it is always a prefix of the
 accepted chain. A torn or foreign one is deleted; the facts topic has everything.
 """
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _META = b"meta"
 _RECORD = b"r"
+_LOCK = "/LOCK"
+"""File that RocksDB names when another process, or this one, has the copy open."""
 PENDING_MAX = 2_000
 """Records kept for the next write; bounds memory when the disk is slow."""
 
@@ -41,13 +43,21 @@ class Checkpoint:
         self.facts_end = 0
         self._pending: list[tuple[int, bytes, int]] = []
         self._database = self._open()
+        try:
+            self._read_meta()
+        except Exception:  # whatever the copy is, let go of its lock
+            self._database.close()
+            raise
+
+    def _read_meta(self) -> None:
         meta = self._database.get(_META)
-        if meta is not None:
-            fields = json.loads(meta)
-            if fields["identity"] == identity:
-                self.position, self.facts_end = fields["position"], fields["facts_end"]
-            else:
-                self.clear()
+        if meta is None:
+            return
+        fields = json.loads(meta)
+        if fields["identity"] == self._identity:
+            self.position, self.facts_end = fields["position"], fields["facts_end"]
+        else:
+            self.clear()
 
     @classmethod
     def opened(cls, path: Path, *, identity: str) -> Checkpoint | None:
@@ -55,7 +65,7 @@ class Checkpoint:
         try:
             return cls(path, identity=identity)
         except Exception as error:  # noqa: BLE001 -- rocksdict raises bare Exception
-            if "lock" in str(error).lower():
+            if _LOCK in str(error):
                 logger().info("checkpoint.held_elsewhere", path=str(path))
                 return None
             logger().warning("checkpoint.unreadable", path=str(path), error=str(error)[:200])
@@ -65,8 +75,8 @@ class Checkpoint:
     def _open(self) -> Rdict:
         self._path.mkdir(parents=True, exist_ok=True)
         options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_write_buffer_size(8 * 1024 * 1024)
+        options.create_if_missing(create_if_missing=True)
+        options.set_write_buffer_size(2 * 1024 * 1024)
         options.set_max_write_buffer_number(2)
         options.set_keep_log_file_num(2)
         return Rdict(str(self._path), options, access_type=AccessType.read_write())
@@ -76,7 +86,7 @@ class Checkpoint:
         for key, value in self._database.items(from_key=_RECORD):
             if not bytes(key).startswith(_RECORD):
                 return
-            yield bytes(value)
+            yield value
 
     def note(self, *, facts_offset: int, compact: bytes, position: int) -> None:
         """Keep an acknowledged record for the next write."""

@@ -13,6 +13,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from domain.errors import Retryable
 from runtime import clock, metrics
 from runtime.kafka import (
     broker_away,
@@ -35,10 +36,17 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
     from runtime.shutdown import Shutdown
 
-CONSUME_MESSAGES_MAX = 4_000
-"""Messages of one poll; more than two micro-batches of single events are never useful."""
+CONSUME_MESSAGES_MAX = 2_000
+"""Messages of one poll; bounds how long a round takes and what it holds in memory."""
 POLL_BUSY_S, POLL_IDLE_S = 0.005, 0.05
 """How long a poll may wait while work is pending, and while there is none, seconds."""
+FETCH_LIMITS = {
+    "queued.min.messages": 5_000,
+    "queued.max.messages.kbytes": 8_192,
+    "fetch.max.bytes": 4_194_304,
+    "fetch.message.max.bytes": 1_048_576,
+}
+"""Records read ahead: a fold is slower than the broker, so more would only cost memory."""
 COMMIT_INTERVAL_MS = 2_000
 """Time between two advisory commits; they serve lag displays only."""
 _OFFSET_LOST = (
@@ -50,6 +58,22 @@ _TOPIC_LOST = (
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 -- its public name
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 -- its public name
 )
+
+
+def await_topics(settings: Settings, shutdown: Shutdown) -> None:
+    """This function will check the topics as soon as the broker answers, or the end is requested.
+
+    Raises:
+        Fatal: topic_missing or topic_mismatch.
+    """
+    while not shutdown.is_requested:
+        try:
+            check_topics(settings)
+        except Retryable as error:
+            logger().warning("fold.waits", error=str(error))
+            shutdown.wait_ms(error.retry_after_ms)
+        else:
+            return
 
 
 class FoldEngine(Generic[Record, Facts]):
@@ -80,6 +104,8 @@ class FoldEngine(Generic[Record, Facts]):
         self._paused: set[int] = set()
         self._topic_id = ""
         self._is_producer_broken = False
+        self._must_check_topics = False
+        self._check_at_ms = 0
         self._committed_at_ms = 0
         self._consumer: Consumer
         self._producer: Producer
@@ -98,13 +124,15 @@ class FoldEngine(Generic[Record, Facts]):
         Raises:
             Fatal: When going on would make wrong figures.
         """
-        check_topics(self._settings)
+        await_topics(self._settings, self._shutdown)
+        if self._shutdown.is_requested:
+            return
         self._topic_id = self._facts_topic_id()
         self._producer = self._new_producer()
         self._consumer = new_consumer(
             self._settings,
             group=self._group,
-            **{"queued.max.messages.kbytes": 16_384, "fetch.message.max.bytes": 1_048_576},
+            **FETCH_LIMITS,
         )
         self._consumer.subscribe(
             [self._topic],
@@ -145,20 +173,43 @@ class FoldEngine(Generic[Record, Facts]):
         """Poll the source, then let every partition do its next piece of work."""
         if self._is_producer_broken:
             self._replace_producer()
+        if self._must_check_topics:
+            self._check_topics()
         busy = any(worker.is_waiting for worker in self._workers.values())
+        arrived: dict[int | None, list[Message]] = {}
         for message in self._consumer.consume(
             CONSUME_MESSAGES_MAX, timeout=POLL_BUSY_S if busy else POLL_IDLE_S
         ):
             error = message.error()
             if error is not None:
                 self._on_error(error, message)
-            elif (worker := self._workers.get(message.partition())) is not None:
-                worker.offer(message)
+            else:
+                arrived.setdefault(message.partition(), []).append(message)
+        for number, worker in self._workers.items():
+            if number in arrived:
+                worker.offer(arrived[number])
         self._producer.poll(0)
-        for worker in self._workers.values():
-            worker.advance()
+        if not self._must_check_topics:
+            for worker in self._workers.values():
+                worker.advance()
         self._regulate()
         self._commit_advisory()
+
+    def _check_topics(self) -> None:
+        """Compare the topics with the catalogue; while the broker is away, try again later.
+
+        It is asked for where it cannot be done: an error inside a callback or between two messages
+        of a poll would lose what the poll has already given.
+        """
+        if clock.monotonic_ms() < self._check_at_ms:
+            return
+        try:
+            check_topics(self._settings)
+        except Retryable as error:
+            logger().warning("fold.waits", error=str(error))
+            self._check_at_ms = clock.monotonic_ms() + error.retry_after_ms
+        else:
+            self._must_check_topics = False
 
     def _regulate(self) -> None:
         """Pause partitions that have enough buffered, resume the others."""
@@ -173,11 +224,11 @@ class FoldEngine(Generic[Record, Facts]):
         self._paused = full
 
     def _on_error(self, error: KafkaError, message: Message) -> None:
-        worker = self._workers.get(message.partition())
+        worker = self._workers.get(message.partition() or 0)
         if error.code() in _OFFSET_LOST and worker is not None and worker.is_running:
             self._seek_again(worker)
         if error.code() in _TOPIC_LOST:
-            check_topics(self._settings)
+            self._must_check_topics = True
         logger().warning("fold.source_waits", error=str(error))
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
@@ -186,7 +237,7 @@ class FoldEngine(Generic[Record, Facts]):
         The offset given here is a number, because a symbolic one is looked up in the background
         and its answer would override the seek that follows (seen on librdkafka 2.16).
         """
-        check_topics(self._settings)
+        self._must_check_topics = True
         for item in assigned:
             item.offset = 0
         consumer.incremental_assign(assigned)
@@ -229,11 +280,14 @@ class FoldEngine(Generic[Record, Facts]):
         Raises:
             Fatal: source_gap, when it does not.
         """
-        low, high = partition_ends(self._consumer, self._topic, worker.partition)
-        if not low <= worker.next_source <= high:
-            raise source_gap(self._topic, worker.partition, worker.next_source, low)
-        logger().warning("fold.seeks_again", partition=worker.partition, at=worker.next_source)
-        self._seek(worker.partition, worker.next_source)
+        try:
+            low, high = partition_ends(self._consumer, self._topic, worker.partition)
+            if not low <= worker.next_source <= high:
+                raise source_gap(self._topic, worker.partition, worker.next_source, low)
+            logger().warning("fold.seeks_again", partition=worker.partition, at=worker.next_source)
+            self._seek(worker.partition, worker.next_source)
+        except Retryable as error:  # it stays stalled, so the next look tries again
+            logger().warning("fold.waits", partition=worker.partition, error=str(error))
 
     def _checkpoint_of(self, partition: int) -> Checkpoint | None:
         if not self._topic_id or not self._settings.checkpoint_interval_ms:
@@ -249,7 +303,10 @@ class FoldEngine(Generic[Record, Facts]):
             return ""
         admin = AdminClient(client_config(self._settings))
         name = self._binding.topic.facts
-        description = admin.describe_topics(TopicCollection([name]))[name].result(timeout=15)
+        try:
+            description = admin.describe_topics(TopicCollection([name]))[name].result(timeout=15)
+        except KafkaException as error:
+            raise broker_away(error) from error
         return str(description.topic_id)
 
     def _commit_advisory(self) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Generic
 from domain.codes import Code
 from domain.errors import Fatal, Retryable
 from runtime import clock, failpoints, metrics
+from runtime.kafka import offset_of
 from runtime.logs import logger
 from streams.binding import Binding, Facts, PartitionFold, Record
 from streams.restore import Restoration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from confluent_kafka import KafkaError, Message, Producer
 
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from streams.checkpoint import Checkpoint
 
 EVENT_BYTES_ESTIMATE = 160
-"""Facts bytes of one event with a window of its own, measured; bounds a record before it is made."""
+"""Facts bytes of one event with a window of its own, measured; bounds a record beforehand."""
 STALL_MS = 5_000
 """A partition that gives nothing for so long although the log has more is sought again."""
-BUFFER_BYTES_MAX = 4 * 1024 * 1024
+BUFFER_BYTES_MAX = 3 * 1024 * 1024
 """Source bytes waiting for their fold; above it the partition is paused."""
 MESSAGE_OVERHEAD_BYTES = 300
 """What a message costs in memory beside its value, about; counts where records are small."""
@@ -48,7 +49,7 @@ class PartitionWorker(Generic[Record, Facts]):
         checkpoint: Local copy of the facts, or None.
     """
 
-    def __init__(  # noqa: PLR0913 -- its collaborators
+    def __init__(
         self,
         settings: Settings,
         binding: Binding[Record, Facts],
@@ -65,6 +66,10 @@ class PartitionWorker(Generic[Record, Facts]):
         self._seek = seek
         self._checkpoint = checkpoint
         self._topic = binding.topic
+        self._events_max = min(
+            settings.fold_batch_events_max,
+            max(1, settings.fold_batch_bytes_max // EVENT_BYTES_ESTIMATE),
+        )
         self._restoration: Restoration[Record, Facts] | None = None
         self._retry_at_ms = 0
         self._fold: PartitionFold[Record, Facts] | None = None
@@ -103,23 +108,31 @@ class PartitionWorker(Generic[Record, Facts]):
             and clock.monotonic_ms() - self._offered_at_ms > STALL_MS
         )
 
-    def offer(self, message: Message) -> None:
-        """Buffer one source message.
+    def offer(self, messages: Sequence[Message]) -> None:
+        """Buffer source messages, which come in rising order.
 
         Raises:
             Fatal: source_gap, when an offset is missing.
         """
-        offset = message.offset()
-        if self._fold is None or offset < self.next_source:
-            return  # read before the last seek
-        if offset > self.next_source:
-            raise source_gap(self._topic.name, self.partition, self.next_source, offset)
-        if not self._buffer:
-            self._oldest_ms = clock.monotonic_ms()
+        if self._fold is None:
+            return
+        first, last = offset_of(messages[0]), offset_of(messages[-1])
+        if first < self.next_source:  # read before the last seek
+            messages = [item for item in messages if offset_of(item) >= self.next_source]
+            if not messages:
+                return
+            first = offset_of(messages[0])
+        if first != self.next_source or last - first + 1 != len(messages):
+            raise source_gap(self._topic.name, self.partition, self.next_source, first)
         self._offered_at_ms = clock.monotonic_ms()
-        self.next_source = offset + 1
-        self._buffer.append(message)
-        self._buffered_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
+        if not self._buffer:
+            self._oldest_ms = self._offered_at_ms
+        self.next_source = last + 1
+        self._buffer.extend(messages)
+        self._buffered_bytes += self._bytes_of(messages)
+
+    def _bytes_of(self, messages: Iterable[Message]) -> int:
+        return sum(len(message) + MESSAGE_OVERHEAD_BYTES for message in messages)
 
     def advance(self) -> None:
         """Do the next piece of work, if there is one."""
@@ -170,11 +183,14 @@ class PartitionWorker(Generic[Record, Facts]):
         fold = self._fold
         if fold is None:
             return
-        records, raw = self._take_batch(fold)
+        records = fold.decode(self._buffer, events_max=self._events_max)
+        taken = [self._buffer.popleft() for _ in records]
+        self._buffered_bytes -= self._bytes_of(taken)
+        self._oldest_ms = clock.monotonic_ms()
         to_offset = self.position + len(records)
         facts = fold.step(records, from_offset=self.position, to_offset=to_offset)
         value = self._binding.to_wire(facts)
-        self._put_aside(fold, facts, raw)
+        self._put_aside(fold, facts, taken)
         self._in_flight = facts
         self._appended_at_ms = clock.monotonic_ms()
         failpoints.pass_by("fold.before_append")
@@ -185,26 +201,8 @@ class PartitionWorker(Generic[Record, Facts]):
             on_delivery=self._on_acknowledged,
         )
 
-    def _take_batch(self, fold: PartitionFold[Record, Facts]) -> tuple[list[Record], dict[int, Message]]:
-        events_max = min(
-            self._settings.fold_batch_events_max,
-            max(1, self._settings.fold_batch_bytes_max // EVENT_BYTES_ESTIMATE),
-        )
-        records: list[Record] = []
-        raw: dict[int, Message] = {}
-        events = 0
-        while self._buffer and events < events_max:
-            message = self._buffer.popleft()
-            self._buffered_bytes -= len(message) + MESSAGE_OVERHEAD_BYTES
-            record = fold.decode(message)
-            records.append(record)
-            raw[message.offset()] = message
-            events += fold.weigh(record)
-        self._oldest_ms = clock.monotonic_ms()
-        return records, raw
-
     def _put_aside(
-        self, fold: PartitionFold[Record, Facts], facts: Facts, raw: dict[int, Message]
+        self, fold: PartitionFold[Record, Facts], facts: Facts, taken: Sequence[Message]
     ) -> None:
         """Copy refused records to the dead-letter topic, before the facts that mention them.
 
@@ -213,7 +211,7 @@ class PartitionWorker(Generic[Record, Facts]):
         """
         letters = fold.dead_letters(facts)
         for letter in letters:
-            message = raw[letter.offset]
+            message = taken[letter.offset - self.position]
             self._producer().produce(
                 self._topic.dead,
                 message.value(),

@@ -8,9 +8,9 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 from domain.acceptance import accepts
 from domain.codes import Code
-from domain.errors import Fatal, Rejected
+from domain.errors import Fatal, Rejected, invariant
 from runtime import metrics
-from runtime.kafka import new_consumer, partition_ends
+from runtime.kafka import new_consumer, offset_of, partition_ends
 from runtime.logs import logger
 from streams.binding import Binding, Facts, PartitionFold, Record
 
@@ -32,7 +32,8 @@ class Restoration(Generic[Record, Facts]):
         settings: Where the broker is.
         binding: How facts look.
         partition: Partition number.
-        checkpoint: Local copy of the chain's beginning, or None.
+        checkpoint: Local copy of the chain's beginning, or None. What is read beyond its end is
+            noted in it: a copy with a hole would forget keys.
     """
 
     def __init__(
@@ -48,19 +49,13 @@ class Restoration(Generic[Record, Facts]):
         self.fold: PartitionFold[Record, Facts] = binding.new_fold(partition)
         self.position = 0
         self.facts_end = 0
+        self._checkpoint = checkpoint
         self._consumer = new_consumer(settings, group="tidegauge.restore")
         try:
             low, self._target = partition_ends(self._consumer, self._topic, partition)
             if checkpoint is not None:
                 self._load(checkpoint)
-            if low > self.facts_end:
-                raise Fatal(
-                    Code.FACTS_GAP,
-                    f"{self._topic}/{partition} starts at offset {low}, needed from "
-                    f"{self.facts_end}",
-                    next_step="Facts must be kept forever: restore the topic from a replica or "
-                    "backup and set its retention.ms to -1",
-                )
+            self._require_kept(low)
             start = self.facts_end or OFFSET_BEGINNING
             self._consumer.assign([TopicPartition(self._topic, partition, start)])
         except BaseException:
@@ -68,14 +63,41 @@ class Restoration(Generic[Record, Facts]):
             raise
 
     def _load(self, checkpoint: Checkpoint) -> None:
-        """Apply the checkpoint first, unless it reaches beyond the log: then the log was replaced."""
+        """Apply the checkpoint first, unless it ends beyond the log: then the log was replaced."""
         if checkpoint.facts_end > self._target:
             logger().warning("checkpoint.ahead_of_log", partition=self._partition)
             checkpoint.clear()
+        try:
+            self._apply_copy(checkpoint)
+        except Exception as error:  # noqa: BLE001 -- rocksdict raises bare Exception
+            # A torn copy: the log has everything.
+            logger().warning("checkpoint.torn", partition=self._partition, error=str(error)[:200])
+            checkpoint.clear()
+            self.fold = self._binding.new_fold(self._partition)
+        self.position, self.facts_end = checkpoint.position, checkpoint.facts_end
+
+    def _apply_copy(self, checkpoint: Checkpoint) -> None:
+        position = 0
         for value in checkpoint.records():
             facts = self._binding.from_wire(value)
+            from_offset, to_offset = self._binding.span(facts)
+            invariant(from_offset == position, Code.STATE_CORRUPT, "the checkpoint has a hole")
             self.fold.restore(facts)
-        self.position, self.facts_end = checkpoint.position, checkpoint.facts_end
+            position = to_offset
+        invariant(
+            position == checkpoint.position, Code.STATE_CORRUPT, "the checkpoint ends elsewhere"
+        )
+
+    def _require_kept(self, low: int) -> None:
+        """Refuse a facts partition whose beginning is gone and is in no checkpoint (Fatal)."""
+        if low > self.facts_end:
+            raise Fatal(
+                Code.FACTS_GAP,
+                f"{self._topic}/{self._partition} starts at offset {low}, needed from "
+                f"{self.facts_end}",
+                next_step="Facts must be kept forever: restore the topic from a replica or "
+                "backup and set its retention.ms to -1",
+            )
 
     def advance(self) -> bool:
         """Read one slice; True when the fold has reached the end.
@@ -101,13 +123,25 @@ class Restoration(Generic[Record, Facts]):
                 f"{self._topic}/{self._partition} offset {message.offset()}: {error.reason}",
                 next_step="Restore the facts topic from a replica or backup",
             ) from error
-        self.facts_end = message.offset() + 1
+        self.facts_end = offset_of(message) + 1
         from_offset, to_offset = self._binding.span(facts)
         if accepts(position=self.position, from_offset=from_offset, to_offset=to_offset):
             self.fold.restore(facts)
             self.position = to_offset
+            self._note(facts)
         else:
             metrics.FOLD_IGNORED.labels(self._topic).inc()
+
+    def _note(self, facts: Facts) -> None:
+        if self._checkpoint is None:
+            return
+        self._checkpoint.note(
+            facts_offset=self.facts_end - 1,
+            compact=self._binding.compact(facts),
+            position=self.position,
+        )
+        if self._checkpoint.is_due:
+            self._checkpoint.write()
 
     def close(self) -> None:
         """Let go of the reader."""

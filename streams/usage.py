@@ -12,12 +12,13 @@ from domain.usage.fold import STATE_VERSION, UsageFold
 from domain.usage.records import EventBatch, SourceRecord
 from domain.usage.windows import no_deltas
 from runtime import ids, metrics
-from runtime.kafka import received_at_ms
+from runtime.kafka import offset_of, received_at_ms
 from schemas.topics import USAGE_EVENTS, Topic
 from schemas.usage_wire import from_wire_usage_facts, from_wire_usage_source, to_wire_usage_facts
 from streams.binding import DeadLetter
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Sequence
 
     from confluent_kafka import Message
@@ -32,16 +33,20 @@ class UsagePartition:
         self._fold = fold
         self._partition = str(partition)
 
-    def decode(self, message: Message) -> SourceRecord:
-        """Read one message of usage.events; bad bytes become Unreadable."""
-        return from_wire_usage_source(
-            message.value(), offset=message.offset(), received_at_ms=received_at_ms(message)
-        )
-
-    def weigh(self, record: SourceRecord) -> int:
-        """Return the number of events, at least 1."""
-        body = record.body
-        return max(1, len(body.occurred_at_ms)) if isinstance(body, EventBatch) else 1
+    def decode(self, messages: deque[Message], *, events_max: int) -> list[SourceRecord]:
+        """Read messages of usage.events until they hold enough events."""
+        records: list[SourceRecord] = []
+        events = 0
+        for message in messages:
+            record = from_wire_usage_source(
+                message.value(), offset=offset_of(message), received_at_ms=received_at_ms(message)
+            )
+            records.append(record)
+            body = record.body
+            events += len(body.occurred_at_ms) if isinstance(body, EventBatch) else 1
+            if events >= events_max:
+                break
+        return records
 
     def step(
         self, records: Sequence[SourceRecord], *, from_offset: int, to_offset: int
@@ -84,9 +89,7 @@ class UsageBinding:
 
     def new_fold(self, partition: int) -> UsagePartition:
         """Return an empty usage fold."""
-        fold = UsageFold(
-            partition=partition, partitions=self._partitions, salt=ids.random_salt()
-        )
+        fold = UsageFold(partition=partition, partitions=self._partitions, salt=ids.random_salt())
         return UsagePartition(fold, partition)
 
     def to_wire(self, facts: UsageFacts) -> bytes:

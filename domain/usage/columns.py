@@ -67,10 +67,18 @@ def columns_of(batch: EventBatch) -> BatchColumns | str:
     count = len(batch.occurred_at_ms)
     if count == 0:
         return "a batch holds no event"
-    lengths = {len(batch.customer), len(batch.type_), len(batch.dimension_set), len(batch.quantity)}
+    lengths = {
+        len(batch.customer),
+        len(batch.type_),
+        len(batch.dimension_set),
+        len(batch.quantity),
+    }
     if lengths != {count}:
         return "the columns differ in length"
-    if len(batch.keys) != KEY_BYTES * count or len(batch.fingerprints) != FINGERPRINT_BYTES * count:
+    if (
+        len(batch.keys) != KEY_BYTES * count
+        or len(batch.fingerprints) != FINGERPRINT_BYTES * count
+    ):
         return "keys or fingerprints do not match the number of events"
     if not (min(batch.scales) >= 0 and max(batch.scales) <= SCALE):
         return f"scale is not within 0 to {SCALE}"

@@ -26,7 +26,7 @@ from domain.usage.records import (
     Unreadable,
 )
 from domain.usage.rows import batch_of_rows, row_group
-from domain.usage.seen import HORIZON_HOURS, SeenIndex
+from domain.usage.seen import SeenIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -86,16 +86,16 @@ class UsageFold:
         rows: list[SourceRecord] = []
         group: tuple[str, bool, int] | None = None
         for record in records:
-            self._received_high_ms = max(self._received_high_ms, record.received_at_ms)
             body = record.body
+            own_group = row_group(record, body) if isinstance(body, dict) else None
+            if own_group is None or own_group != group or len(rows) == EVENTS_PER_BATCH_MAX:
+                # Before the clock moves on: the rows so far arrived in the hour before.
+                self._take_rows(work, rows)
+                group = own_group
+            self._received_high_ms = max(self._received_high_ms, record.received_at_ms)
             if isinstance(body, dict):
-                if row_group(record, body) != group or len(rows) == EVENTS_PER_BATCH_MAX:
-                    self._take_rows(work, rows)
-                    group = row_group(record, body)
                 rows.append(record)
-                continue
-            self._take_rows(work, rows)
-            if isinstance(body, EventBatch):
+            elif isinstance(body, EventBatch):
                 self._take_events(work, [record], body)
             elif isinstance(body, Unreadable):
                 work.refuse_record(record, tenant="", events=1, code=body.code, reason=body.reason)
@@ -105,7 +105,6 @@ class UsageFold:
         return work.facts(
             seen=self._seen,
             owners=self._owners,
-            forget_before_hour=self._received_high_ms // HOUR_MS - HORIZON_HOURS,
             span=(from_offset, to_offset),
             received_high_ms=self._received_high_ms,
             catalogues=tuple(applied),
@@ -127,7 +126,6 @@ class UsageFold:
                 low=accepted.low,
                 fingerprint=accepted.fingerprint,
                 hour=accepted.hour,
-                forget_before_hour=self._received_high_ms // HOUR_MS - HORIZON_HOURS,
             )
 
     def _take_rows(self, work: MicroBatch, records: list[SourceRecord]) -> None:
@@ -143,14 +141,15 @@ class UsageFold:
     def _take_events(
         self, work: MicroBatch, records: Sequence[SourceRecord], batch: EventBatch
     ) -> None:
-        plans = self._plans.setdefault(batch.tenant, {})
+        plans = self._plans.get(batch.tenant, {})
         catalogue = self._catalogues.get(batch.tenant)
 
         def plan_of(event_type: str) -> TypePlan | None:
             plan = plans.get(event_type)
             if plan is None and catalogue is not None:
                 meters = catalogue.meters_of(event_type)
-                plan = plans[event_type] = TypePlan(meters) if meters else None
+                if meters:  # unknown types are not kept: there is no end of them
+                    plan = plans[event_type] = TypePlan(meters)
             return plan
 
         work.take(

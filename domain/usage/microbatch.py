@@ -23,7 +23,7 @@ from domain.usage.facts import (
     UsageFacts,
 )
 from domain.usage.seen import HORIZON_HOURS, Int32s, Int64s, SeenIndex, Verdict
-from domain.usage.windows import deltas_of_events, no_deltas
+from domain.usage.windows import WindowDeltas, deltas_of_events, no_deltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -148,12 +148,14 @@ class MicroBatch:
             reason = columns if isinstance(columns, str) else "tenant is not printable text"
             self._refuse_malformed(records, batch, reason)
             return
+        plan, names = self._plans_of(batch, columns, plan_of)
         numbers = np.full(len(batch.strings), -1, dtype=np.int32)
-        used = np.unique(columns.customer[~columns.is_bad])
-        numbers[used] = owners_of([batch.strings[index] for index in used.tolist()])
+        # Only for events that some meter takes: junk must not fill the table of owners.
+        used = np.unique(columns.customer[(plan >= 0) & ~columns.is_bad])
+        if used.size:
+            numbers[used] = owners_of([batch.strings[index] for index in used.tolist()])
         offset = np.array([record.offset for record in records], dtype=np.int64)
         received_ms = np.array([record.received_at_ms for record in records], dtype=np.int64)
-        plan, names = self._plans_of(batch, columns, plan_of)
         taken = _Taken(
             batch=batch,
             columns=columns,
@@ -198,7 +200,7 @@ class MicroBatch:
     ) -> dict[str, tuple[Int64s, Int32s]]:
         """Read the properties that meters take their value from; a missing one is a bad value."""
         given = {(index, name): value for index, name, value in batch.properties if name in names}
-        by_number = {number: plan_ for number, plan_ in self._plans.values()}
+        by_number = dict(self._plans.values())
         values = {
             name: (np.zeros(plan.size, dtype=np.int64), np.zeros(plan.size, dtype=np.int32))
             for name in names
@@ -214,18 +216,17 @@ class MicroBatch:
                 units_column[index], nanos_column[index] = divmod(nanos, NANOS_PER_UNIT)
         return values
 
-    def facts(  # noqa: PLR0913 -- what a facts record needs
+    def facts(
         self,
         *,
         seen: SeenIndex,
         owners: Sequence[tuple[str, str]],
-        forget_before_hour: int,
         span: tuple[int, int],
         received_high_ms: int,
         catalogues: tuple[CatalogueApplied, ...],
     ) -> UsageFacts:
-        """Judge the events against the seen index, aggregate the new ones, and write it all down."""
-        table = _Table.of(self._taken, seen=seen, forget_before_hour=forget_before_hour)
+        """Judge the events against the seen index, aggregate the new ones, write it all down."""
+        table = _Table.of(self._taken, seen=seen)
         self._note_fates(table)
         plans = [plan for _, plan in self._plans.values()]
         series, windows = table.windows(plans, owners)
@@ -285,9 +286,7 @@ def _rejects_of(taken: _Taken, fate: np.ndarray) -> list[Reject]:
             )
             rejects += [
                 _reject(taken, position, code, count)
-                for position, count in zip(
-                    positions[first].tolist(), events.tolist(), strict=True
-                )
+                for position, count in zip(positions[first].tolist(), events.tolist(), strict=True)
             ]
         else:
             rejects += [_reject(taken, position, code, 1) for position in positions.tolist()]
@@ -332,7 +331,7 @@ class _Table:
     columns: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, taken: list[_Taken], *, seen: SeenIndex, forget_before_hour: int) -> _Table:
+    def of(cls, taken: list[_Taken], *, seen: SeenIndex) -> _Table:
         """Concatenate the batches and let the seen index judge the events that are in order."""
         sizes = [item.fate.size for item in taken]
         columns = {
@@ -357,7 +356,6 @@ class _Table:
                 low=columns["key_low"][candidates],
                 fingerprint=columns["fingerprint"][candidates],
                 hour=columns["arrival_hour"][candidates].astype(np.int32),
-                forget_before_hour=forget_before_hour,
             )
             fate[candidates[verdicts == Verdict.DUPLICATE]] = DUPLICATE
             fate[candidates[verdicts == Verdict.CONFLICT]] = CODE_NUMBERS[Code.CONFLICT]
@@ -386,7 +384,9 @@ class _Table:
             hour=self.columns["arrival_hour"][self.chosen].astype(np.int32),
         )
 
-    def windows(self, plans: list[TypePlan], owners: Sequence[tuple[str, str]]) -> tuple:
+    def windows(
+        self, plans: list[TypePlan], owners: Sequence[tuple[str, str]]
+    ) -> tuple[SeriesColumns, WindowDeltas]:
         """Aggregate the counted events into window deltas, one row per event and meter first."""
         none = np.zeros(0, dtype=np.int32)
         if not self.chosen.size:

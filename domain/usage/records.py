@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,9 +82,8 @@ class Unreadable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRecord:
-    """One record of usage.events.
+class SourceRecord(NamedTuple):
+    """One record of usage.events; a tuple, because one is made for every single event.
 
     Args:
         offset: Source offset.

@@ -1,8 +1,9 @@
 """The seen index: which event keys were counted, so that none is counted twice.
 
-An open-addressing hash table in numpy columns: 32 bytes a slot, at most 60 % full, filled and asked
-a whole micro-batch at a time. Keys are compared in full, never by hash alone. Keys are forgotten
-by their arrival hour, exactly HORIZON_HOURS after it, so a replay forgets at the same place.
+An open-addressing hash table in numpy columns: 32 bytes a slot, at most 60 % full, filled and
+asked a whole micro-batch at a time. Keys are compared in full, never by hash alone. A key is
+forgotten by the arrival hours of itself and of the event that repeats it, so every replay forgets
+at the same place, however it splits the partition into micro-batches.
 """
 
 from __future__ import annotations
@@ -12,15 +13,23 @@ from enum import IntEnum
 import numpy as np
 
 HORIZON_HOURS = 35 * 24
-"""Hours a key is remembered after its arrival: as long as an event may be late."""
+"""How late an event may be, hours."""
+REMEMBERED_HOURS = HORIZON_HOURS + 1
+"""Hours a key is remembered after its arrival hour. An event may lie some minutes ahead of its
+receipt, and arrive late in its hour: without the hour on top, a repeat could still be in time when
+its key is forgotten, and would be counted twice."""
 LOAD_NUMERATOR, LOAD_DENOMINATOR = 3, 5
 """Fullest the table may get; above it probe runs grow quickly (Knuth, TAOCP 3, 6.4)."""
 SLOTS_MIN = 1 << 14
 """Slots of an empty table; 512 KiB."""
 REHASH_ROWS = 1 << 16
 """Rows moved at once when the table grows; keeps the temporary columns in the cache."""
-_MIX_A, _MIX_B, _MIX_C = (np.uint64(value) for value in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
+_MIX_A, _MIX_B, _MIX_C = (
+    np.uint64(value) for value in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
+)
 _SHIFT, _HALF, _ONE, _LOW_HALF = (np.uint64(value) for value in (29, 32, 1, 2**32 - 1))
+_REMEMBERED = np.uint64(REMEMBERED_HOURS)
+HOUR_MAX = 2**31 - 1
 
 Int32s = np.ndarray[tuple[int], np.dtype[np.int32]]
 Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -71,7 +80,6 @@ class SeenIndex:
         low: UInt64s,
         fingerprint: UInt64s,
         hour: Int32s,
-        forget_before_hour: int,
     ) -> Int8s:
         """This function will judge events in order and remember the new ones.
 
@@ -80,18 +88,20 @@ class SeenIndex:
             high: First 8 bytes of each key.
             low: Last 8 bytes of each key.
             fingerprint: Fingerprint of each event.
-            hour: Arrival hour of each event, hours since 1970, at least 0.
-            forget_before_hour: Keys that arrived before this hour count as never seen.
+            hour: Arrival hour of each event, hours since 1970, at least 0, never falling. A key
+                that arrived more than REMEMBERED_HOURS earlier counts as never seen.
 
         Returns:
             A Verdict per event; of equal keys the first position wins.
         """
         owner_part = owner.astype(np.uint64) << _HALF
-        rows = np.column_stack((high, low, fingerprint, owner_part | (hour.astype(np.uint64) + _ONE)))
-        self._make_room(len(rows), forget_before_hour)
-        return self._insert(rows, np.uint64(max(0, forget_before_hour) + 1))
+        rows = np.column_stack(
+            (high, low, fingerprint, owner_part | (hour.astype(np.uint64) + _ONE))
+        )
+        self._make_room(len(rows), int(hour.min(initial=HOUR_MAX)))
+        return self._insert(rows)
 
-    def _insert(self, rows: Rows, forget_before: np.uint64) -> Int8s:
+    def _insert(self, rows: Rows) -> Int8s:
         """Probe linearly, all rows in step, until each has found its key or a free slot."""
         table = self._table
         mask = len(table) - 1
@@ -104,7 +114,8 @@ class SeenIndex:
             differs = held ^ wanted
             free = held[:, 3] == 0
             same = ((differs[:, 0] | differs[:, 1] | (differs[:, 3] >> _HALF)) == 0) & ~free
-            expired = same & ((held[:, 3] & _LOW_HALF) < forget_before)
+            last_hour = (held[:, 3] & _LOW_HALF) + _REMEMBERED
+            expired = same & (last_hour < (wanted[:, 3] & _LOW_HALF))
             claimable = free | expired
             winner = self._claim(slots, claimable, wanted)
             self._count += int(np.count_nonzero(winner & free))
@@ -138,16 +149,16 @@ class SeenIndex:
         mixed ^= mixed >> _SHIFT
         return (mixed & np.uint64(len(self._table) - 1)).astype(np.int64)
 
-    def _make_room(self, coming: int, forget_before_hour: int) -> None:
-        """Grow before the table gets too full; forgotten keys are left behind."""
+    def _make_room(self, coming: int, hour: int) -> None:
+        """Grow before the table gets too full; keys forgotten at this hour are left behind."""
         slots = len(self._table)
         if (self._count + coming) * LOAD_DENOMINATOR <= slots * LOAD_NUMERATOR:
             return
-        hours = self._table[:, 3] & _LOW_HALF
-        kept = self._table[hours > np.uint64(max(0, forget_before_hour))]
+        hours = self._table[:, 3] & _LOW_HALF  # plus one; 0 where the slot is free
+        kept = self._table[hours > np.uint64(max(0, hour - REMEMBERED_HOURS))]
         while (len(kept) + coming) * LOAD_DENOMINATOR > slots * LOAD_NUMERATOR:
             slots *= 2
         self._count = 0
         self._table = np.zeros((slots, 4), dtype=np.uint64)
         for start in range(0, len(kept), REHASH_ROWS):
-            self._insert(kept[start : start + REHASH_ROWS], _ONE)
+            self._insert(kept[start : start + REHASH_ROWS])

@@ -199,7 +199,7 @@ def _most(units: Int64s, nanos: Int32s, starts: Int64s, group: Int64s) -> tuple[
 
 
 def _added_128(high: UInt64s, low: UInt64s, starts: Int64s) -> tuple[UInt64s, UInt64s]:
-    """Add 128-bit numbers per group modulo 2^128, the low half in 32-bit limbs to see the carry."""
+    """Add 128-bit numbers per group modulo 2^128; 32-bit limbs show the carry of the low half."""
     low_limb = np.add.reduceat(low & _LOW_32, starts)
     high_limb = np.add.reduceat(low >> _HALF, starts) + (low_limb >> _HALF)
     low_sum = (high_limb << _HALF) | (low_limb & _LOW_32)
