@@ -1,0 +1,1 @@
+"""Room of Tidegauge; see the README beside this file."""

@@ -1,0 +1,1 @@
+"""What the books' facts become in tables, one file per book."""

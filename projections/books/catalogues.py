@@ -1,0 +1,32 @@
+"""catalogue: every version that was ever in force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from projections.books.rows import read_version
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from projections.books.rows import Booking
+
+_INSERT = """
+    INSERT INTO catalogue (tenant, version, content, content_sha256, published_at)
+    VALUES (%s, %s, %s, %s, %s)
+"""
+
+
+def project_published(connection: psycopg.Connection, booking: Booking) -> None:
+    """This function will insert a catalogue version."""
+    fields = booking.fields
+    connection.execute(
+        _INSERT,
+        (
+            booking.tenant,
+            read_version(fields, "version"),
+            fields.document("content"),
+            fields.text("content_sha256"),
+            booking.booked_at,
+        ),
+    )

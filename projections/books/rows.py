@@ -1,0 +1,56 @@
+"""What the projections of the books share: whose fact it is, and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from domain.fields import Fields
+
+VERSION_MAX = 2**31
+"""Bound of catalogue versions and period numbers, as wide as their columns."""
+AMOUNT_MINOR_MAX = 10**18
+"""Bound of amounts, as in domain.invoice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """One fact to be put into tables.
+
+    Args:
+        tenant: Whose books.
+        fields: What changed.
+        booked_at: Broker's append time of the command that caused it.
+    """
+
+    tenant: str
+    fields: Fields
+    booked_at: datetime
+
+
+Project = Callable[[psycopg.Connection, Booking], None]
+"""Puts one fact into its tables, inside the flush's transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodRow:
+    """The columns of a numbered period."""
+
+    index: int
+    start: datetime
+    end: datetime
+
+
+def read_period(fields: Fields) -> PeriodRow:
+    """This function will read a fact's period."""
+    period = fields.object("period")
+    index = period.integer("index", minimum=0, maximum=VERSION_MAX)
+    return PeriodRow(index, period.time("start"), period.time("end"))
+
+
+def read_version(fields: Fields, name: str) -> int:
+    """This function will read a catalogue version."""
+    return fields.integer(name, minimum=1, maximum=VERSION_MAX)

@@ -1,0 +1,268 @@
+"""Trace: from an invoice line down to the raw events, summed up again.
+
+Line → its windows (from the projections) → source offset ranges → raw events. The ranges are read
+once and folded anew by a fresh fold; events that the first fold called conflicts are left out,
+because what they conflict with may lie before the range. Cost: O(windows) rows and the ranges.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from domain.codes import Code
+from domain.errors import Rejected
+from domain.period import HOUR_MS
+from domain.quantity import nanos_text
+from domain.rating import WindowRow, billed_quantity
+from domain.routing import partition_of
+from domain.usage.customer_windows import CustomerWindows
+from domain.usage.fold import UsageFold
+from domain.usage.records import CataloguePublished, EventBatch, SourceRecord
+from domain.usage.rows import batch_of_rows
+from projections.invoicing.log import folded, source_records
+from projections.invoicing.replay import Finalized, find_invoice
+from projections.invoicing.snapshot import Snapshot, hours_of
+from runtime.postgres import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from domain.rating import InvoiceLine
+    from runtime.settings import Settings
+
+RANGE_GAP_MAX = 1_000
+"""Ranges closer than this many records are read as one: a seek costs more than reading them."""
+
+_CONFLICTS = """
+    SELECT source_offset, event_index FROM reject
+    WHERE topic = 'usage.events' AND partition = %s AND code = 'conflict'
+        AND source_offset BETWEEN %s AND %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RawEvent:
+    """One raw event of a window, as it lies on the log.
+
+    Args:
+        partition, offset, index: Where it lies: record and place within the record.
+        event_id: Its UUID, or the hash of its id in UUID form.
+        event_type: Its type.
+        occurred_at_ms: When it happened, milliseconds since 1970 UTC.
+        quantity: Its quantity as exact text.
+    """
+
+    partition: int
+    offset: int
+    index: int
+    event_id: str
+    event_type: str
+    occurred_at_ms: int
+    quantity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What a line rests on.
+
+    Args:
+        original: The invoice as the log has it.
+        line: The line.
+        windows: Its windows, as projected.
+        ranges: Source offsets [first, last] that hold all its events, per window merged.
+        partition: Partition of usage.events they lie in.
+        events: Events counted again.
+        quantity: Their quantity added up again, exact text.
+        differences: Windows whose events do not add up to what is projected.
+        samples: The first raw events.
+    """
+
+    original: Finalized
+    line: InvoiceLine
+    windows: tuple[WindowRow, ...]
+    ranges: tuple[tuple[int, int], ...]
+    partition: int
+    events: int
+    quantity: str
+    differences: int
+    samples: tuple[RawEvent, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        """Say whether the raw events give the line's quantity and every one of its windows."""
+        return self.quantity == self.line.quantity and not self.differences
+
+
+def trace(
+    settings: Settings, *, tenant: str, name: str, line_number: int, samples_max: int = 5
+) -> Traced:
+    """This function will trace one line of an invoice to its raw events.
+
+    Args:
+        settings: Where broker and database are.
+        tenant: Who billed.
+        name: Number or id of the invoice.
+        line_number: Line, from 1.
+        samples_max: How many raw events to return.
+
+    Raises:
+        Rejected: invoice_unknown, or invalid_request when there is no such metered line.
+        Fatal: log_truncated, when the events are older than the log.
+        Retryable: broker_away, database_away.
+    """
+    original = find_invoice(settings, tenant=tenant, name=name)
+    content = original.content
+    if not 1 <= line_number <= len(content.lines):
+        raise Rejected(
+            Code.INVALID_REQUEST, f"invoice {original.number} has lines 1 to {len(content.lines)}"
+        )
+    line = content.lines[line_number - 1]
+    if not line.meter:
+        raise Rejected(Code.INVALID_REQUEST, f"line {line_number} is a fee and has no events")
+    partition = partition_of(tenant, content.customer, partitions=len(content.pin.usage_positions))
+    windows = _windows(settings, original, line)
+    ranges = merged_ranges((row.first_offset, row.last_offset) for row in windows)
+    collected = CustomerWindows(tenant=tenant, customer=content.customer)
+    samples: list[RawEvent] = []
+    fold = _fold_with_catalogue(settings, original, partition)
+    for first, last in ranges:
+        conflicts = _conflicts(settings, tenant=tenant, partition=partition, span=(first, last))
+        records = source_records(settings, partition=partition, start=first, end=last + 1)
+        kept = [without(record, conflicts) for record in records]
+        if len(samples) < samples_max:
+            samples += list(_raw_events(kept, original, line, partition))
+        for facts in folded(fold, kept):
+            collected.add(facts)
+    again = _of_line(collected, original, line)
+    meter = original.catalogue.meter(line.meter)
+    quantity = billed_quantity(aggregation=meter.aggregation, windows=again)
+    projected, recounted = _by_window(windows), _by_window(again)
+    return Traced(
+        original=original,
+        line=line,
+        windows=windows,
+        ranges=ranges,
+        partition=partition,
+        events=sum(row.events for row in again),
+        quantity=nanos_text(quantity),
+        differences=sum(
+            projected.get(key) != recounted.get(key) for key in projected.keys() | recounted.keys()
+        ),
+        samples=tuple(samples[:samples_max]),
+    )
+
+
+def merged_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """This function will merge inclusive offset ranges that overlap or lie close together."""
+    result: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if result and first <= result[-1][1] + RANGE_GAP_MAX:
+            result[-1] = (result[-1][0], max(result[-1][1], last))
+        else:
+            result.append((first, last))
+    return tuple(result)
+
+
+def without(record: SourceRecord, conflicts: frozenset[tuple[int, int]]) -> SourceRecord:
+    """This function will return a record without the events that were conflicts."""
+    body = record.body
+    if isinstance(body, dict):
+        body = batch_of_rows([body])
+    if not isinstance(body, EventBatch):
+        return record
+    count = len(body.occurred_at_ms)
+    kept = [index for index in range(count) if (record.offset, index) not in conflicts]
+    if len(kept) < count:
+        body = _picked(body, kept)
+    return record._replace(body=body)
+
+
+def _picked(batch: EventBatch, kept: list[int]) -> EventBatch:
+    number = {old: new for new, old in enumerate(kept)}
+    return replace(
+        batch,
+        keys=b"".join(batch.keys[16 * index : 16 * index + 16] for index in kept),
+        fingerprints=b"".join(batch.fingerprints[8 * index : 8 * index + 8] for index in kept),
+        customer=[batch.customer[index] for index in kept],
+        type_=[batch.type_[index] for index in kept],
+        dimension_set=[batch.dimension_set[index] for index in kept],
+        occurred_at_ms=[batch.occurred_at_ms[index] for index in kept],
+        quantity=[batch.quantity[index] for index in kept],
+        properties=[
+            (number[index], name, value)
+            for index, name, value in batch.properties
+            if index in number
+        ],
+    )
+
+
+def _by_window(rows: Iterable[WindowRow]) -> dict[tuple[object, int], WindowRow]:
+    return {(row.dimensions, row.hour): row for row in rows}
+
+
+def _windows(settings: Settings, original: Finalized, line: InvoiceLine) -> tuple[WindowRow, ...]:
+    content = original.content
+    with Snapshot(settings, tenant=content.tenant) as snapshot:
+        rows = snapshot.windows(customer=content.customer, period=content.period)
+        return tuple(row for row in rows if row.meter == line.meter)
+
+
+def _of_line(
+    collected: CustomerWindows, original: Finalized, line: InvoiceLine
+) -> tuple[WindowRow, ...]:
+    first_hour, end_hour = hours_of(original.content.period)
+    rows = collected.rows(first_hour=first_hour, end_hour=end_hour)
+    return tuple(row for row in rows if row.meter == line.meter)
+
+
+def _fold_with_catalogue(settings: Settings, original: Finalized, partition: int) -> UsageFold:
+    """Return a fold that has counted nothing yet and knows the catalogue of the invoice."""
+    fold = UsageFold(partition=partition, partitions=settings.partitions)
+    catalogue = original.catalogue
+    published = CataloguePublished(original.content.tenant, catalogue.version, catalogue.content)
+    fold.step([SourceRecord(0, 0, published)], from_offset=0, to_offset=1)
+    return fold
+
+
+def _conflicts(
+    settings: Settings, *, tenant: str, partition: int, span: tuple[int, int]
+) -> frozenset[tuple[int, int]]:
+    with connect(settings, role="app") as connection:
+        connection.execute("SELECT set_config('tidegauge.tenant', %s, true)", (tenant,))
+        rows = connection.execute(_CONFLICTS, (partition, *span)).fetchall()
+    return frozenset((offset, index) for offset, index in rows)
+
+
+def _raw_events(
+    records: Iterable[SourceRecord], original: Finalized, line: InvoiceLine, partition: int
+) -> Iterator[RawEvent]:
+    """Yield the raw events of the line's customer, type and period, in source order."""
+    content = original.content
+    event_type = original.catalogue.meter(line.meter).event_type
+    first_hour, end_hour = hours_of(content.period)
+    for record in records:
+        batch = record.body
+        if not isinstance(batch, EventBatch) or batch.tenant != content.tenant:
+            continue
+        for index, occurred_at_ms in enumerate(batch.occurred_at_ms):
+            if (
+                batch.strings[batch.customer[index]] == content.customer
+                and batch.strings[batch.type_[index]] == event_type
+                and first_hour <= occurred_at_ms // HOUR_MS < end_hour
+            ):
+                yield _raw_event(record, batch, index, partition)
+
+
+def _raw_event(record: SourceRecord, batch: EventBatch, index: int, partition: int) -> RawEvent:
+    scale = batch.scales[index if len(batch.scales) > 1 else 0]
+    return RawEvent(
+        partition=partition,
+        offset=record.offset,
+        index=index,
+        event_id=str(uuid.UUID(bytes=batch.keys[16 * index : 16 * index + 16])),
+        event_type=batch.strings[batch.type_[index]],
+        occurred_at_ms=batch.occurred_at_ms[index],
+        quantity=nanos_text(batch.quantity[index] * 10 ** (9 - scale)),
+    )

@@ -1,0 +1,1 @@
+"""The database's steps from empty to now; alembic runs them in order, each once."""

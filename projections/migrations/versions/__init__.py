@@ -1,0 +1,1 @@
+"""One file per step. A released step is never edited; the next one mends it."""
