@@ -1,0 +1,84 @@
+"""The application: routes, the form of errors, and what every answer gets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from api import openapi, problems
+from api.backend import Backend, new_backend
+from api.envelope import Envelope
+from api.problems import ProblemError
+from api.routes import (
+    customers,
+    documents,
+    invoices,
+    operations,
+    rejects,
+    subscriptions,
+    usage,
+)
+from domain.errors import TidegaugeError
+from runtime.settings import Settings
+
+ROUTERS = (
+    usage.router,
+    rejects.router,
+    customers.router,
+    subscriptions.router,
+    invoices.router,
+    operations.router,
+    documents.router,
+)
+HANDLED = (ProblemError, TidegaugeError, RequestValidationError, HTTPException)
+"""Errors that a handler answers; Envelope answers the rest as defects."""
+
+
+def create_app(
+    settings: Settings, *, make_backend: Callable[[Settings], Backend] = new_backend
+) -> FastAPI:
+    """This function will put the application together; it connects to nothing before its start.
+
+    Args:
+        settings: Where the database and the log are.
+        make_backend: Makes what the application stands on, at its start; tests give another one.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.backend = make_backend(settings)
+        try:
+            yield
+        finally:
+            app.state.backend.close()
+
+    app = FastAPI(
+        title="Tidegauge",
+        version=version("tidegauge"),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+    )
+    for router in ROUTERS:
+        app.include_router(router)
+    for kind in HANDLED:
+        app.add_exception_handler(kind, problems.answer)
+    app.add_middleware(Envelope)
+    document: list[dict[str, Any]] = []
+
+    def cached_openapi() -> dict[str, Any]:
+        if not document:
+            document.append(openapi.build(app))
+        return document[0]
+
+    app.openapi = cached_openapi  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,81 @@
+"""What routes ask for: the backend, the caller, and a header that a POST needs."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, cast
+
+import structlog
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.authentication import Caller, unauthenticated
+from api.backend import Backend
+from api.problems import Problem, ProblemError, invalid
+from domain.codes import Code
+
+IDEMPOTENCY_KEY_LENGTH_MAX = 200
+"""Characters of an Idempotency-Key."""
+
+_IDEMPOTENCY_KEY = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_LENGTH_MAX}}}")
+_bearer = HTTPBearer(
+    scheme_name="ApiKey", description="An API key: tg_live_<8>_<32>", auto_error=False
+)
+
+
+def get_backend(request: Request) -> Backend:
+    """This function will return what the application stands on."""
+    return cast("Backend", request.app.state.backend)
+
+
+async def get_caller(
+    backend: Annotated[Backend, Depends(get_backend)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+) -> Caller:
+    """This function will return whom the request speaks for.
+
+    Raises:
+        ProblemError: unauthenticated.
+    """
+    if credentials is None:
+        raise unauthenticated()
+    caller = await backend.authenticator.caller(credentials.credentials)
+    structlog.contextvars.bind_contextvars(key_id=caller.key_id)
+    return caller
+
+
+def get_idempotency_key(
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            description="Any text of up to 200 visible ASCII characters, one per wish: the same "
+            "key and body give the first answer, another body is a conflict",
+        ),
+    ] = None,
+) -> str:
+    """This function will return the Idempotency-Key.
+
+    Raises:
+        ProblemError: idempotency_key_missing, or invalid_request for one of another form.
+    """
+    if not key:
+        raise ProblemError(
+            Problem(
+                400,
+                Code.IDEMPOTENCY_KEY_MISSING,
+                "A POST needs the header Idempotency-Key, so that it can be repeated safely",
+                param="Idempotency-Key",
+            )
+        )
+    if _IDEMPOTENCY_KEY.fullmatch(key) is None:
+        raise invalid(
+            "Idempotency-Key",
+            f"The key must be 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters",
+        )
+    return key
+
+
+BackendDep = Annotated[Backend, Depends(get_backend)]
+CallerDep = Annotated[Caller, Depends(get_caller)]
+IdempotencyKeyDep = Annotated[str, Depends(get_idempotency_key)]

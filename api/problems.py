@@ -1,0 +1,212 @@
+"""Every error as one problem document (RFC 9457), in one form and made in one place."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from domain.canonical import Json
+from domain.codes import DESCRIPTIONS, Code
+from domain.errors import Rejected, Retryable, TidegaugeError
+from runtime.logs import logger
+
+MEDIA_TYPE = "application/problem+json"
+DETAIL_LENGTH_MAX = 300
+"""Characters of a detail: it may repeat a piece of the request, which may be long."""
+PARAM_LENGTH_MAX = 100
+"""Characters of param, for the same reason."""
+
+STATUS_BY_CODE: dict[Code, int] = {
+    Code.UNAUTHENTICATED: 401,
+    Code.NOT_FOUND: 404,
+    Code.CUSTOMER_UNKNOWN: 404,
+    Code.SUBSCRIPTION_UNKNOWN: 404,
+    Code.INVOICE_UNKNOWN: 404,
+    Code.API_KEY_UNKNOWN: 404,
+    Code.INVALID_REQUEST: 400,
+    Code.IDEMPOTENCY_KEY_MISSING: 400,
+    Code.OVERSIZED: 413,
+    Code.IDEMPOTENCY_CONFLICT: 409,
+    Code.CATALOGUE_VERSION_TAKEN: 409,
+    Code.CATALOGUE_VERSION_OLD: 409,
+    Code.CUSTOMER_EXISTS: 409,
+    Code.SUBSCRIPTION_EXISTS: 409,
+    Code.INVOICE_EXISTS: 409,
+    Code.API_KEY_EXISTS: 409,
+    Code.COMMAND_TIMEOUT: 504,
+}
+"""HTTP status of a refusal; a code that is not listed is 422: understood, but not possible."""
+STATUS_OF_OTHER_REFUSALS = 422
+
+PARAM_BY_CODE: dict[Code, str] = {
+    Code.CUSTOMER_EXISTS: "customer",
+    Code.CUSTOMER_UNKNOWN: "customer",
+    Code.PLAN_UNKNOWN: "plan",
+    Code.CURRENCY_UNKNOWN: "currency",
+    Code.CURRENCY_DIFFERS: "plan",
+    Code.IDEMPOTENCY_CONFLICT: "Idempotency-Key",
+}
+"""Body field or header that a refusal of the books is about, where its code tells."""
+
+_FIELD_OF_REASON = re.compile(r"[A-Za-z]+\.([a-z_]+) ", re.ASCII)
+
+_DETAIL_WHEN_AWAY = {
+    Code.DATABASE_AWAY: "The database does not answer. Try again, a POST with the same "
+    "Idempotency-Key: it takes effect once, whether or not this one reached the log",
+    Code.BROKER_AWAY: "The log does not answer. Repeat the request with the same Idempotency-Key: "
+    "it takes effect once, whether or not this one reached the log",
+}
+"""What a caller is told; the real reason names hosts and stays in the logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a request, or with us.
+
+    Args:
+        status: HTTP status.
+        code: Stable code.
+        detail: This case, for people; may repeat a piece of the request.
+        param: Parameter, header or body field that is meant; empty when it is none of them.
+        headers: More response headers.
+        members: More members of the document.
+    """
+
+    status: int
+    code: Code
+    detail: str
+    param: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    members: tuple[tuple[str, Json], ...] = ()
+
+
+class ProblemError(Exception):
+    """This error will be answered with the problem it carries."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(problem.detail)
+
+
+def invalid(param: str, detail: str, *, status: int = 400) -> ProblemError:
+    """This function will return the refusal of one parameter, header or body field."""
+    return ProblemError(Problem(status, Code.INVALID_REQUEST, detail, param=param))
+
+
+def not_found() -> ProblemError:
+    """This function will return the answer for what is not there, or is another tenant's.
+
+    The two are the same on purpose: an id must not tell whether somebody else has it.
+    """
+    return ProblemError(Problem(404, Code.NOT_FOUND, "There is nothing at this address"))
+
+
+def status_of(code: Code) -> int:
+    """This function will return the HTTP status of a refusal."""
+    return STATUS_BY_CODE.get(code, STATUS_OF_OTHER_REFUSALS)
+
+
+def refusal(code: str, reason: str) -> Problem:
+    """This function will turn a refusal of the books into the problem its caller sees."""
+    try:
+        known = Code(code)
+    except ValueError:
+        # A fold newer than this process knows more codes.
+        return Problem(STATUS_OF_OTHER_REFUSALS, Code.COMMAND_INVALID, f"{code}: {reason}")
+    # The books name a malformed field as "CreateSubscription.start must …".
+    field_match = _FIELD_OF_REASON.match(reason) if known is Code.COMMAND_INVALID else None
+    param = field_match[1] if field_match else PARAM_BY_CODE.get(known, "")
+    return Problem(status_of(known), known, reason, param=param)
+
+
+def problem_of(error: Exception) -> Problem:
+    """This function will turn any error into the problem its caller may see."""
+    match error:
+        case ProblemError():
+            return error.problem
+        case Rejected():
+            return _of_rejected(error)
+        case Retryable():
+            return _of_retryable(error)
+        case RequestValidationError():
+            return _of_validation(error)
+        case HTTPException():
+            return _of_http(error)
+        case _:
+            _log_defect(error)
+            return Problem(500, Code.INTERNAL, "A defect; the request id finds it in the logs")
+
+
+def to_response(problem: Problem, *, request_id: str) -> Response:
+    """This function will write a problem as its HTTP response."""
+    document: dict[str, Json] = {
+        "type": f"/docs#{problem.code}",
+        "title": DESCRIPTIONS[problem.code],
+        "status": problem.status,
+        "detail": problem.detail[:DETAIL_LENGTH_MAX],
+        "code": problem.code.value,
+        "param": problem.param[:PARAM_LENGTH_MAX] or None,
+        "request_id": request_id,
+        **dict(problem.members),
+    }
+    # Escaped to ASCII: a detail may hold a lone surrogate of the request, which UTF-8 cannot.
+    return Response(
+        json.dumps(document),
+        status_code=problem.status,
+        headers=dict(problem.headers),
+        media_type=MEDIA_TYPE,
+    )
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """This function will answer a request with the problem of its error (a FastAPI handler)."""
+    return to_response(problem_of(error), request_id=request.state.request_id)
+
+
+def _of_rejected(error: Rejected) -> Problem:
+    detail = f"{error.reason}. {error.next_step}" if error.next_step else error.reason
+    param = str(error.fields.get("param") or "").removeprefix("body.")
+    return Problem(status_of(error.code), error.code, detail, param=param)
+
+
+def _of_retryable(error: Retryable) -> Problem:
+    logger().warning("api.part_away", code=error.code.value, reason=error.reason)
+    retry_after_s = max(1, -(-error.retry_after_ms // 1000))
+    return Problem(
+        503,
+        error.code,
+        _DETAIL_WHEN_AWAY.get(error.code, error.reason),
+        headers=(("Retry-After", str(retry_after_s)),),
+    )
+
+
+def _of_validation(error: RequestValidationError) -> Problem:
+    first: dict[str, Any] = error.errors()[0]
+    place, *path = first["loc"]
+    names = [str(item) for item in path if isinstance(item, str)]
+    param = names[-1] if names else str(place)
+    detail = "There is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
+    return Problem(400, Code.INVALID_REQUEST, f"{param}: {detail}", param=param)
+
+
+def _of_http(error: HTTPException) -> Problem:
+    headers = tuple((error.headers or {}).items())
+    if error.status_code == 404:  # noqa: PLR2004 -- the status itself
+        return not_found().problem
+    if error.status_code == 405:  # noqa: PLR2004 -- the status itself
+        return Problem(
+            405, Code.INVALID_REQUEST, "This address does not take this method", "method", headers
+        )
+    return Problem(error.status_code, Code.INVALID_REQUEST, "The request is malformed")
+
+
+def _log_defect(error: Exception) -> None:
+    fields = error.fields if isinstance(error, TidegaugeError) else {}
+    logger().error("api.defect", error=type(error).__name__, exc_info=error, **fields)
