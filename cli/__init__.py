@@ -1,0 +1,1 @@
+"""The `tidegauge` command: puts the rooms together; owns no rule."""

@@ -1,0 +1,178 @@
+"""What the demo shows at its end: counts, busy windows, an invoice and the proof of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from domain.canonical import decimal_text
+from domain.money import minor_text
+from domain.period import from_ms
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from cli.demo.answers import BusyWindow
+    from cli.demo.figures import Counts
+    from domain.invoice import InvoiceContent
+    from domain.rating import InvoiceLine
+    from projections.invoicing.replay import Replayed
+    from projections.invoicing.trace import Traced
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+
+
+def number(value: Decimal | int | str) -> str:
+    """This function will write a number exactly, with thousands set apart."""
+    text = value if isinstance(value, str) else decimal_text(Decimal(value))
+    whole, point, fraction = text.partition(".")
+    return f"{int(whole):,}{point}{fraction}"
+
+
+def overview(sent: int, counts: Counts, windows: Sequence[BusyWindow]) -> RenderableType:
+    """This function will lay the counts and the busiest windows out side by side."""
+    grid = Table.grid(padding=(0, 4))
+    grid.add_row(_counts_table(sent, counts), _windows_table(windows))
+    return grid
+
+
+def _counts_table(sent: int, counts: Counts) -> Table:
+    table = _table("Events and their fate")
+    table.add_column("fate", no_wrap=True)
+    table.add_column("events", justify="right", no_wrap=True)
+    table.add_row("sent", number(sent), style="bold")
+    table.add_row("accepted", number(counts.accepted))
+    table.add_row("duplicates", number(counts.duplicates))
+    table.add_row("conflicts", number(counts.conflicts))
+    table.add_row("rejected", number(counts.rejected))
+    for code, events in sorted(counts.rejects.items()):
+        table.add_row(f"  {code}", number(events), style="dim")
+    table.add_row("received", number(counts.received), style="bold")
+    return table
+
+
+def _windows_table(windows: Sequence[BusyWindow]) -> Table:
+    table = _table("The busiest hours (UTC)")
+    for name in ("hour", "customer", "context"):
+        table.add_column(name, no_wrap=True)
+    for name in ("requests", "tokens in", "out"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for window in windows:
+        table.add_row(
+            f"{window.hour:%d %b %H:00}",
+            window.customer,
+            window.context,
+            number(window.requests),
+            number(window.context_tokens),
+            number(window.generated_tokens),
+        )
+    return table
+
+
+def invoice(replayed: Replayed) -> RenderableType:
+    """This function will lay an invoice out for reading."""
+    original = replayed.original
+    content = original.content
+    table = _table(
+        f"Invoice {original.number} · {content.customer} · plan {content.plan} · "
+        f"{content.period.start:%-d %b} to {content.period.end:%-d %b %Y}"
+    )
+    table.add_column("#", justify="right")
+    table.add_column("line", no_wrap=True)
+    for name in ("quantity", "rate", "exact", content.currency):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place, line in enumerate(content.lines, start=1):
+        _add_line(table, place, line, content)
+    table.add_row("", "total", "", "", "", _money(content, content.total_minor), style="bold")
+    return table
+
+
+def _add_line(table: Table, place: int, line: InvoiceLine, content: InvoiceContent) -> None:
+    amount = Text(_money(content, line.amount_minor), style="bold")
+    if not line.meter:
+        table.add_row(str(place), f"{line.price}, {line.form}", "", "", "", amount)
+        return
+    what = f"{line.price}, {line.form.replace('_', ' ')}"
+    table.add_row(str(place), what, f"{number(line.quantity)} {line.unit}s", "", "", amount)
+    for step in line.steps:
+        per = "" if step.per == 1 else f" per {number(step.per)}"
+        table.add_row(
+            "",
+            f"  {_label(step.label)}",
+            number(step.quantity),
+            f"{decimal_text(step.rate)}{per}",
+            decimal_text(step.amount),
+            "",
+            style="dim",
+        )
+
+
+def _label(text: str) -> str:
+    """Set the thousands of a step's numbers apart."""
+    return " ".join(number(word) if word.isdecimal() else word for word in text.split())
+
+
+def _money(content: InvoiceContent, amount_minor: int) -> str:
+    return number(minor_text(amount_minor=amount_minor, currency=content.currency))
+
+
+def hashes(replayed: Replayed) -> RenderableType:
+    """This function will set the content hash and that of the replay one below the other."""
+    grid = Table.grid(padding=(0, 2))
+    same = Text("✓ the same bytes", style="green")
+    grid.add_row("content hash", replayed.original.sha256, "")
+    grid.add_row("replay", replayed.content.sha256, same if replayed.is_equal else "✗ DIFFERS")
+    return grid
+
+
+def traced_line(traced: Traced) -> RenderableType:
+    """This function will show the first raw events of a line and what all of them add up to."""
+    line = traced.line
+    table = _table(
+        f"Trace of the line {line.price}: {number(line.quantity)} {line.unit}s = "
+        f"{len(traced.windows)} hourly windows = {number(traced.events)} raw events"
+    )
+    for name in ("partition", "offset", "event"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("occurred", "id"):
+        table.add_column(name, no_wrap=True)
+    table.add_column(f"{line.unit}s", justify="right", no_wrap=True)
+    for event in traced.samples:
+        table.add_row(
+            number(event.partition),
+            number(event.offset),
+            number(event.index),
+            f"{from_ms(int(event.occurred_at_ms)):%d %b %H:%M:%S.%f}"[:-3],
+            event.event_id,
+            number(event.quantity),
+        )
+    rest = traced.events - len(traced.samples)
+    if rest > 0:
+        table.add_row("", "", "…", f"and {number(rest)} more", "", "…", style="dim")
+    verdict = Text("✓ " if traced.is_equal else "✗ ", style="green" if traced.is_equal else "red")
+    table.add_row(
+        "", "", "", "added up again", "", verdict + Text(number(traced.quantity), style="bold")
+    )
+    return table
+
+
+def indented(renderable: RenderableType) -> RenderableType:
+    """This function will move something two columns in, under the stages' names."""
+    return Padding(renderable, (0, 0, 0, 2))
