@@ -1,0 +1,1 @@
+"""Benchmarks: each opens with its claim and method; none gates a change."""
