@@ -39,7 +39,15 @@ FindOutcome = Callable[[str, int], CommandOutcome | None]
 class Sender(Protocol):
     """Appends commands to the log (runtime.commands.CommandSender)."""
 
-    def send(self, *, tenant: str, command_id: str, kind: str, body: Mapping[str, Json]) -> int:
+    def send(
+        self,
+        *,
+        tenant: str,
+        command_id: str,
+        kind: str,
+        body: Mapping[str, Json],
+        actor: str = "",
+    ) -> int:
         """Append one command and return its offset; blocks until the broker has it.
 
         Raises:
@@ -56,12 +64,14 @@ class Command:
         command_id: Idempotency id within the tenant.
         kind: Command name.
         body: Command fields.
+        actor: Who asks, api:<key id>; for people who read the log.
     """
 
     tenant: str
     command_id: str
     kind: str
     body: Mapping[str, Json]
+    actor: str = "api"
 
 
 class CommandGate:
@@ -118,6 +128,7 @@ class CommandGate:
                 command_id=command.command_id,
                 kind=command.kind,
                 body=command.body,
+                actor=command.actor,
             )
         except Exception as error:  # noqa: BLE001 -- whatever it is, the waiting request raises it
             sending.set_exception(error)

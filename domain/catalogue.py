@@ -6,6 +6,7 @@ from its offset on, so a replay applies the same definitions at the same place.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +20,9 @@ from domain.pricing.price import Price
 
 METERS_MAX = 500
 """Meters of one catalogue; bounds the work of an event type that feeds many."""
+METERS_PER_TYPE_MAX = 16
+"""Meters that one event type may feed: 5,000 events of a batch times 16 windows of 130 bytes still
+fit into one facts record."""
 PLANS_MAX = 200
 """Plans of one catalogue."""
 PRICES_MAX = 100
@@ -99,6 +103,12 @@ class Catalogue:
         """Return the meters that an event type feeds; empty for an unknown type."""
         return tuple(meter for meter in self.meters if meter.event_type == event_type)
 
+    @property
+    def meters_per_type_max(self) -> int:
+        """Return the most meters that any event type feeds, at least 1."""
+        counts = Counter(meter.event_type for meter in self.meters)
+        return max(counts.values(), default=1)
+
     def meter(self, key: str) -> Meter:
         """Return a meter by key (Rejected catalogue_invalid when there is none)."""
         for meter in self.meters:
@@ -134,6 +144,11 @@ def parse_catalogue(content: str) -> Catalogue:
         _plan(item, meters=meters) for item in fields.objects("plans", count_max=PLANS_MAX)
     )
     _refuse_repeats(fields, "meters", [meter.key for meter in meters])
+    if any(
+        count > METERS_PER_TYPE_MAX
+        for count in Counter(meter.event_type for meter in meters).values()
+    ):
+        raise fields.refuse("meters", f"feed more than {METERS_PER_TYPE_MAX} from one event type")
     _refuse_repeats(fields, "plans", [plan.code for plan in plans])
     return Catalogue(
         version=fields.integer("version", minimum=1, maximum=VERSION_MAX),

@@ -35,8 +35,23 @@ class CommandSender:
         self._actor = actor
         self._producer = new_producer(settings)
 
-    def send(self, *, tenant: str, command_id: str, kind: str, body: Mapping[str, Json]) -> int:
+    def send(  # noqa: PLR0913 -- the fields of a command
+        self,
+        *,
+        tenant: str,
+        command_id: str,
+        kind: str,
+        body: Mapping[str, Json],
+        actor: str = "",
+    ) -> int:
         """Append one command and return its offset.
+
+        Args:
+            tenant: Tenant whose books are meant.
+            command_id: Idempotency id within the tenant.
+            kind: Command name.
+            body: Its fields.
+            actor: Who asks; empty for the sender's own actor.
 
         Raises:
             Retryable: broker_away, when the outcome is unknown; send again with the same id.
@@ -45,7 +60,7 @@ class CommandSender:
             command=Command(
                 tenant=tenant, command_id=command_id, kind=kind, body=to_canonical_json(body)
             ),
-            actor=self._actor,
+            actor=actor or self._actor,
             issued_at_ms=clock.now_ms(),
         )
         partition = partition_of(tenant, partitions=self._settings.partitions)

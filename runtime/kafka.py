@@ -35,8 +35,8 @@ ADMIN_TIMEOUT_S = 15
 """Longest wait for an answer of the broker to an administrative call, seconds."""
 READ_STALL_MS = 30_000
 """A partition that gives nothing for so long before its known end is reported as broker away."""
-MESSAGE_BYTES_MAX = 8 * 1024 * 1024
-"""Largest request a client sends or takes; the broker's message.max.bytes must allow it."""
+MESSAGE_BYTES_MAX = 17 * 1024 * 1024
+"""Largest record a client sends or takes: the largest of any topic, and its frame."""
 
 
 def client_config(settings: Settings) -> dict[str, Any]:

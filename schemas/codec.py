@@ -14,6 +14,7 @@ import fastavro
 
 from domain.codes import Code
 from domain.errors import Rejected
+from domain.fields import is_clean_text
 from schemas.registry import USAGE_BATCH, USAGE_EVENT
 from schemas.usage_fast import usage_batch_fields, usage_event_fields
 
@@ -78,6 +79,15 @@ class Decoder:
         fast = FAST_READERS.get(schema.schema_id)
         fields = fast(value, FRAME_BYTES) if fast is not None else None
         return schema, _body(schema, value) if fields is None else fields
+
+
+def tenant_of_key(key: bytes | None) -> str:
+    """This function will return the tenant that a record key names, or nothing."""
+    try:
+        tenant = (key or b"").decode()
+    except UnicodeDecodeError:
+        return ""
+    return tenant if is_clean_text(tenant) else ""
 
 
 def _body(schema: Schema, value: bytes) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from domain.books.records import Command, CommandRecord
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.usage.records import Unreadable
-from schemas.codec import Decoder, encode
+from schemas.codec import Decoder, encode, tenant_of_key
 from schemas.registry import BOOKS_FACTS, COMMAND
 from schemas.topics import ACCOUNT_COMMANDS, ACCOUNT_FACTS
 from schemas.usage_wire import from_wire_reject, to_wire_reject
@@ -39,12 +39,14 @@ def to_wire_command(*, command: Command, actor: str, issued_at_ms: int) -> bytes
     )
 
 
-def from_wire_command(value: bytes | None, *, offset: int, received_at_ms: int) -> CommandRecord:
+def from_wire_command(
+    value: bytes | None, *, offset: int, received_at_ms: int, key: bytes | None = None
+) -> CommandRecord:
     """This function will decode a record of account.commands; a bad one becomes Unreadable."""
     try:
         _, fields = _SOURCE.decode(value)
     except Rejected as error:
-        return CommandRecord(offset, received_at_ms, Unreadable(error.code, error.reason))
+        return CommandRecord(offset, received_at_ms, Unreadable(error.code, error.reason, tenant_of_key(key)))
     command = Command(
         tenant=fields["tenant"],
         command_id=fields["command_id"],

@@ -60,7 +60,7 @@ USAGE_FACTS_TOPIC = Topic(
     partition_by="the source's partition number",
     schemas=(USAGE_FACTS,),
     retention_ms=FOREVER_MS,
-    message_bytes_max=6 * MIB,  # a fold stops a batch at 2 MiB of estimate; room for a bad guess
+    message_bytes_max=16 * MIB,  # usually 2 MiB; one batch of 5,000 events that feed 16 meters
 )
 USAGE_DEAD = Topic(
     name="usage.dead",

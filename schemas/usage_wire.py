@@ -26,7 +26,7 @@ from domain.usage.records import (
     Unreadable,
 )
 from domain.usage.windows import COLUMN_TYPES, WindowDeltas
-from schemas.codec import Decoder, encode
+from schemas.codec import Decoder, encode, tenant_of_key
 from schemas.registry import (
     CATALOG_PUBLISHED,
     USAGE_BATCH,
@@ -44,14 +44,14 @@ _INT32, _UINT64 = np.dtype("<i4"), np.dtype("<u8")
 
 
 def from_wire_usage_source(
-    value: bytes | None, *, offset: int, received_at_ms: int
+    value: bytes | None, *, offset: int, received_at_ms: int, key: bytes | None = None
 ) -> SourceRecord:
     """This function will decode a record of usage.events; a bad one becomes Unreadable."""
     try:
         schema, fields = _SOURCE.decode(value)
         body = _source_body(schema, fields)
     except Rejected as error:
-        return SourceRecord(offset, received_at_ms, Unreadable(error.code, error.reason))
+        return SourceRecord(offset, received_at_ms, Unreadable(error.code, error.reason, tenant_of_key(key)))
     return SourceRecord(offset, received_at_ms, body)
 
 

@@ -33,14 +33,26 @@ class BooksPartition:
     def __init__(self, fold: BooksFold) -> None:
         self._fold = fold
 
-    def decode(self, messages: deque[Message], *, events_max: int) -> list[CommandRecord]:
-        """Read messages of account.commands; each counts as sixteen events, its facts are text."""
-        return [
-            from_wire_command(
-                message.value(), offset=offset_of(message), received_at_ms=received_at_ms(message)
+    def decode(
+        self, messages: deque[Message], *, events_max: int, bytes_max: int
+    ) -> list[CommandRecord]:
+        """Read messages of account.commands; their facts are about as large as they are."""
+        records: list[CommandRecord] = []
+        bytes_left = bytes_max
+        for message in islice(messages, max(1, events_max // EVENTS_PER_COMMAND)):
+            value = message.value()
+            records.append(
+                from_wire_command(
+                    value,
+                    offset=offset_of(message),
+                    received_at_ms=received_at_ms(message),
+                    key=message.key(),
+                )
             )
-            for message in islice(messages, max(1, events_max // EVENTS_PER_COMMAND))
-        ]
+            bytes_left -= len(value or b"")
+            if bytes_left <= 0:
+                break
+        return records
 
     def step(
         self, records: Sequence[CommandRecord], *, from_offset: int, to_offset: int

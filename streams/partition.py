@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 EVENT_BYTES_ESTIMATE = 160
 """Facts bytes of one event with a window of its own, measured; bounds a record beforehand."""
+DEAD_LETTER_TIMEOUT_S = 10
+"""Longest wait for the acknowledgement of dead letters; then the state is read back and the same
+records are folded again."""
 STALL_MS = 5_000
 """A partition that gives nothing for so long although the log has more is sought again."""
 BUFFER_BYTES_MAX = 3 * 1024 * 1024
@@ -183,14 +186,20 @@ class PartitionWorker(Generic[Record, Facts]):
         fold = self._fold
         if fold is None:
             return
-        records = fold.decode(self._buffer, events_max=self._events_max)
+        records = fold.decode(
+            self._buffer,
+            events_max=self._events_max,
+            bytes_max=self._settings.fold_batch_bytes_max,
+        )
         taken = [self._buffer.popleft() for _ in records]
         self._buffered_bytes -= self._bytes_of(taken)
         self._oldest_ms = clock.monotonic_ms()
         to_offset = self.position + len(records)
         facts = fold.step(records, from_offset=self.position, to_offset=to_offset)
         value = self._binding.to_wire(facts)
-        self._put_aside(fold, facts, taken)
+        if not self._put_aside(fold, facts, taken):
+            self.drop_state("dead letters were not acknowledged")
+            return
         self._in_flight = facts
         self._appended_at_ms = clock.monotonic_ms()
         failpoints.pass_by("fold.before_append")
@@ -203,13 +212,17 @@ class PartitionWorker(Generic[Record, Facts]):
 
     def _put_aside(
         self, fold: PartitionFold[Record, Facts], facts: Facts, taken: Sequence[Message]
-    ) -> None:
+    ) -> bool:
         """Copy refused records to the dead-letter topic, before the facts that mention them.
 
         A crash between the two leaves a second copy after the retry, never none; a copy is known
         by its source offset and code.
+
+        Returns:
+            False when the broker did not acknowledge every copy in time.
         """
         letters = fold.dead_letters(facts)
+        written: list[bool] = []
         for letter in letters:
             message = taken[letter.offset - self.position]
             self._producer().produce(
@@ -224,9 +237,11 @@ class PartitionWorker(Generic[Record, Facts]):
                     ("code", letter.code.value.encode()),
                     ("reason", letter.reason.encode()),
                 ],
+                on_delivery=lambda error, _: written.append(error is None),
             )
         if letters:
-            self._producer().flush(30)
+            self._producer().flush(DEAD_LETTER_TIMEOUT_S)
+        return len(written) == len(letters) and all(written)
 
     def _on_acknowledged(self, error: KafkaError | None, message: Message) -> None:
         """Step 4: the offset tells whether anybody else wrote since."""

@@ -33,18 +33,26 @@ class UsagePartition:
         self._fold = fold
         self._partition = str(partition)
 
-    def decode(self, messages: deque[Message], *, events_max: int) -> list[SourceRecord]:
-        """Read messages of usage.events until they hold enough events."""
+    def decode(
+        self, messages: deque[Message], *, events_max: int, bytes_max: int
+    ) -> list[SourceRecord]:
+        """Read messages of usage.events until they hold enough windows or bytes."""
         records: list[SourceRecord] = []
-        events = 0
+        events_left = events_max // self._fold.meters_per_event_max
+        bytes_left = bytes_max
         for message in messages:
+            value = message.value()
             record = from_wire_usage_source(
-                message.value(), offset=offset_of(message), received_at_ms=received_at_ms(message)
+                value,
+                offset=offset_of(message),
+                received_at_ms=received_at_ms(message),
+                key=message.key(),
             )
             records.append(record)
             body = record.body
-            events += len(body.occurred_at_ms) if isinstance(body, EventBatch) else 1
-            if events >= events_max:
+            events_left -= len(body.occurred_at_ms) if isinstance(body, EventBatch) else 1
+            bytes_left -= len(value or b"")
+            if events_left <= 0 or bytes_left <= 0:
                 break
         return records
 

@@ -74,6 +74,7 @@ async def create_customer(
             command_id=derived_id("cmd", caller.tenant, _OPERATION, idempotency_key),
             kind="CreateCustomer",
             body={"customer": customer, "currency": fields.text("currency")},
+            actor=f"api:{caller.key_id}",
         )
     )
     return await run_in_threadpool(_find, backend, caller, customer)

@@ -108,6 +108,7 @@ async def create_subscription(
                 "plan": fields.text("plan"),
                 "start": time_text(fields.time("start")),
             },
+            actor=f"api:{caller.key_id}",
         )
     )
     created = await run_in_threadpool(_find, backend, caller, subscription)

@@ -59,7 +59,9 @@ class BooksFold:
             self._received_high_ms = max(self._received_high_ms, record.received_at_ms)
             body = record.body
             if not isinstance(body, Command):
-                rejects.append(_reject(record, tenant="", code=body.code, reason=body.reason))
+                rejects.append(
+                    _reject(record, tenant=body.tenant, code=body.code, reason=body.reason)
+                )
                 continue
             fault = self._fault_of(body)
             if fault is not None:

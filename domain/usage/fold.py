@@ -61,6 +61,11 @@ class UsageFold:
         return len(self._seen)
 
     @property
+    def meters_per_event_max(self) -> int:
+        """Return how many windows one event may touch at most, to bound a micro-batch."""
+        return max((item.meters_per_type_max for item in self._catalogues.values()), default=1)
+
+    @property
     def catalogues(self) -> tuple[CatalogueApplied, ...]:
         """Return the catalogues in force, for a checkpoint."""
         return tuple(
@@ -98,7 +103,9 @@ class UsageFold:
             elif isinstance(body, EventBatch):
                 self._take_events(work, [record], body)
             elif isinstance(body, Unreadable):
-                work.refuse_record(record, tenant="", events=1, code=body.code, reason=body.reason)
+                work.refuse_record(
+                    record, tenant=body.tenant, events=1, code=body.code, reason=body.reason
+                )
             else:
                 applied.extend(self._take_catalogue(work, record, body))
         self._take_rows(work, rows)

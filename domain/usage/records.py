@@ -76,10 +76,18 @@ class CataloguePublished:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A source record that is no valid record; code and reason say why."""
+    """A source record that is no valid record.
+
+    Args:
+        code: Why.
+        reason: What was wrong, for people.
+        tenant: Who sent it, by the record's key; empty when that is unreadable too. It makes the
+            reject visible to its tenant and has no other use.
+    """
 
     code: Code
     reason: str
+    tenant: str = ""
 
 
 class SourceRecord(NamedTuple):

@@ -15,10 +15,6 @@ _LENGTH_BYTES = 4
 def series_id(*, tenant: str, customer: str, meter: str, dimensions: Mapping[str, str]) -> bytes:
     """This function will name a series by what it is about, the same on every machine.
 
-    The parts are the tenant, the customer, the meter, then name and value of each dimension in the
-    order of the names' code points. Each part is preceded by its length in bytes, so no two
-    different series can ever be joined to the same text.
-
     Args:
         tenant: Tenant.
         customer: Customer of the tenant.
@@ -26,13 +22,30 @@ def series_id(*, tenant: str, customer: str, meter: str, dimensions: Mapping[str
         dimensions: Group-by dimensions the events had.
 
     Returns:
-        BLAKE2b-128 of the joined parts: 16 bytes, kept as a uuid in the database.
+        16 bytes, kept as a uuid in the database; see series_id_of_parts.
     """
-    parts = [tenant, customer, meter]
-    for name, value in sorted(dimensions.items()):
-        parts += (name, value)
-    digest = hashlib.blake2b(digest_size=SERIES_ID_BYTES)
-    for part in parts:
-        encoded = part.encode()
-        digest.update(len(encoded).to_bytes(_LENGTH_BYTES, "big") + encoded)
-    return digest.digest()
+    pairs = (text for pair in sorted(dimensions.items()) for text in pair)
+    return series_id_of_parts(series_parts(tenant, customer, meter, *pairs))
+
+
+def series_parts(*texts: str) -> bytes:
+    """This function will join texts, each behind its length in bytes.
+
+    So no two different lists of texts can ever be joined to the same bytes, and what is joined
+    piece by piece is what would have been joined at once.
+    """
+    encoded = (text.encode() for text in texts)
+    return b"".join(len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in encoded)
+
+
+def series_id_of_parts(parts: bytes) -> bytes:
+    """This function will name a series whose parts are joined already.
+
+    Args:
+        parts: Joined by series_parts: tenant, customer, meter, then name and value of each
+            dimension in the order of the names' code points.
+
+    Returns:
+        BLAKE2b-128 of them.
+    """
+    return hashlib.blake2b(parts, digest_size=SERIES_ID_BYTES).digest()

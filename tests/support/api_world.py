@@ -1,0 +1,334 @@
+"""A world for the API: rows as a projector writes them, and books that answer at once."""
+
+import functools
+import itertools
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import psycopg
+from fastapi.testclient import TestClient
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from api.app import create_app
+from api.backend import backend_on
+from api.keys import NewApiKey, new_api_key
+from domain.books.facts import Outcome
+from domain.books.fold import BooksFold
+from domain.books.records import Command, CommandRecord
+from domain.canonical import Json, from_json, to_canonical_json
+from domain.money import EXACT
+from domain.period import from_ms
+from runtime import postgres
+from runtime.settings import Settings
+
+RECEIVED_AT = datetime(2026, 3, 1, tzinfo=UTC)
+CATALOGUE = to_canonical_json(
+    {
+        "version": 1,
+        "meters": [
+            {
+                "key": "tokens",
+                "event_type": "llm",
+                "aggregation": "sum",
+                "unit": "token",
+                "group_by": [],
+            }
+        ],
+        "plans": [
+            {
+                "code": "starter",
+                "name": "Starter",
+                "currency": "USD",
+                "prices": [{"key": "base", "form": "flat", "amount": "10"}],
+            }
+        ],
+    }
+)
+
+
+class ReachableLog:
+    """A broker that answers."""
+
+    def list_topics(self, *, timeout: int) -> object:
+        return {}
+
+
+def settings_on(database_url: str, **more: object) -> Settings:
+    """Settings of a process on a test's database."""
+    return Settings.model_validate(
+        {"database_url": database_url, "partitions": 1, "command_timeout_ms": 2_000, **more}
+    )
+
+
+def insert(connection: psycopg.Connection, table: str, **row: object) -> None:
+    """Write one row; what is jsonb comes as Jsonb."""
+    connection.execute(
+        sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+            sql.Identifier(table),
+            sql.SQL(", ").join(map(sql.Identifier, row)),
+            sql.SQL(", ").join(sql.Placeholder() * len(row)),
+        ),
+        list(row.values()),
+    )
+
+
+class Rows:
+    """Writes rows as the projector's role.
+
+    Args:
+        settings: Where the database is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.connection = postgres.connect(settings, role="projector", autocommit=True)
+        self._offsets = itertools.count()
+
+    def api_key(self, tenant: str, *, revoked_at: datetime | None = None) -> NewApiKey:
+        key = new_api_key()
+        insert(
+            self.connection,
+            "api_key",
+            tenant=tenant,
+            key_id=key.key_id,
+            secret_sha256=key.secret_sha256,
+            label="test",
+            scopes=[],
+            created_at=RECEIVED_AT,
+            revoked_at=revoked_at,
+        )
+        return key
+
+    def customer(self, tenant: str, customer: str, *, currency: str = "USD") -> None:
+        insert(
+            self.connection,
+            "customer",
+            tenant=tenant,
+            customer=customer,
+            currency=currency,
+            created_at=RECEIVED_AT,
+        )
+
+    def subscription(self, tenant: str, subscription: str, *, customer: str) -> None:
+        insert(
+            self.connection,
+            "subscription",
+            tenant=tenant,
+            subscription=subscription,
+            customer=customer,
+            plan="starter",
+            currency="USD",
+            anchor=datetime(2026, 1, 31, tzinfo=UTC),
+            period_index=1,
+            period_start=datetime(2026, 2, 28, tzinfo=UTC),
+            period_end=datetime(2026, 3, 31, tzinfo=UTC),
+            catalogue_version=1,
+            catalogue_sha256="0" * 64,
+            created_at=RECEIVED_AT,
+        )
+
+    def invoice(
+        self,
+        tenant: str,
+        invoice: str,
+        *,
+        customer: str = "customer-1",
+        issued_at: datetime = RECEIVED_AT,
+        total_minor: int = 1_000,
+        currency: str = "USD",
+        content: str = "{}",
+    ) -> None:
+        insert(
+            self.connection,
+            "invoice",
+            tenant=tenant,
+            invoice=invoice,
+            number=f"INV-2026-{next(self._offsets):06d}",
+            subscription="sub_1",
+            customer=customer,
+            currency=currency,
+            total_minor=total_minor,
+            period_index=0,
+            period_start=datetime(2026, 1, 1, tzinfo=UTC),
+            period_end=datetime(2026, 2, 1, tzinfo=UTC),
+            issued_at=issued_at,
+            content=content,
+            content_sha256="a" * 64,
+            finalized_at=RECEIVED_AT,
+        )
+
+    def invoice_line(self, tenant: str, invoice: str, line: int, **more: object) -> None:
+        row: dict[str, object] = {
+            "price": "base",
+            "form": "flat",
+            "meter": "",
+            "unit": "month",
+            "quantity": Decimal(1),
+            "amount_unrounded": Decimal(10),
+            "amount_minor": 1_000,
+            "steps": Jsonb([]),
+        }
+        insert(
+            self.connection,
+            "invoice_line",
+            tenant=tenant,
+            invoice=invoice,
+            line=line,
+            **row | more,
+        )
+
+    def reject(self, tenant: str, *, offset: int, code: str = "bad_value", **more: object) -> None:
+        row: dict[str, object] = {
+            "topic": "usage.events",
+            "partition": 0,
+            "event_index": 0,
+            "events": 1,
+            "customer": "customer-1",
+            "reason": "quantity -1 is negative",
+            "received_at": RECEIVED_AT,
+        }
+        insert(
+            self.connection, "reject", tenant=tenant, source_offset=offset, code=code, **row | more
+        )
+
+    def intake(self, tenant: str, hour: datetime, *, partition: int = 0, **counts: int) -> None:
+        names = ("received", "accepted", "duplicates", "conflicts", "rejected")
+        insert(
+            self.connection,
+            "intake_count",
+            tenant=tenant,
+            partition=partition,
+            received_hour=hour,
+            **{name: counts.get(name, 0) for name in names},
+        )
+
+    def series(
+        self,
+        tenant: str,
+        *,
+        customer: str = "customer-1",
+        meter: str = "tokens",
+        dimensions: Mapping[str, str] | None = None,
+    ) -> uuid.UUID:
+        series = uuid.uuid4()
+        insert(
+            self.connection,
+            "usage_series",
+            tenant=tenant,
+            series=series,
+            customer=customer,
+            meter=meter,
+            dimensions=Jsonb(dict(dimensions or {})),
+            partition=0,
+        )
+        return series
+
+    def window(
+        self, tenant: str, series: uuid.UUID, hour: datetime, *values: str, **more: object
+    ) -> None:
+        """Write the window of an hour in which these values were seen, in this order."""
+        numbers = [Decimal(value) for value in values]
+        offset = next(self._offsets)
+        row: dict[str, object] = {
+            "events": len(numbers),
+            "late": 0,
+            "sum": functools.reduce(EXACT.add, numbers),
+            "min": min(numbers),
+            "max": max(numbers),
+            "latest": numbers[-1],
+            "latest_occurred_ms": int(hour.timestamp()) * 1000,
+            "latest_offset": offset,
+            "first_offset": offset,
+            "last_offset": offset,
+            "key_digest": 1,
+        }
+        insert(
+            self.connection, "usage_window", tenant=tenant, series=series, hour=hour, **row | more
+        )
+
+
+class MemoryBooks:
+    """The log, the books fold and its projector in one call: what the API waits for is there.
+
+    Args:
+        rows: Where outcomes and their effects are written.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._fold = BooksFold(partition=0, partitions=1)
+        self._offsets = itertools.count()
+        self.sent: list[str] = []
+
+    def send(
+        self,
+        *,
+        tenant: str,
+        command_id: str,
+        kind: str,
+        body: Mapping[str, Json],
+        actor: str = "",
+    ) -> int:
+        offset = next(self._offsets)
+        self.sent.append(command_id)
+        command = Command(tenant, command_id, kind, to_canonical_json(body))
+        record = CommandRecord(offset, int(RECEIVED_AT.timestamp()) * 1000, command)
+        facts = self._fold.step([record], from_offset=offset, to_offset=offset + 1)
+        with self._rows.connection.transaction():
+            for outcome in facts.outcomes:
+                self._write(outcome)
+        return offset
+
+    def publish_catalogue(self, tenant: str) -> None:
+        self.send(
+            tenant=tenant,
+            command_id=f"catalogue {tenant}",
+            kind="PublishCatalogue",
+            body={"content": CATALOGUE},
+        )
+
+    def _write(self, outcome: Outcome) -> None:
+        for fact in outcome.facts:
+            body = from_json(fact.body)
+            assert isinstance(body, dict)
+            if fact.kind == "CustomerCreated":
+                insert(self._rows.connection, "customer", tenant=outcome.tenant, **body)
+            if fact.kind == "SubscriptionCreated":
+                period = body.pop("period")
+                span = {f"period_{name}": period[name] for name in ("index", "start", "end")}
+                insert(
+                    self._rows.connection, "subscription", tenant=outcome.tenant, **body, **span
+                )
+        insert(
+            self._rows.connection,
+            "command_outcome",
+            tenant=outcome.tenant,
+            source_offset=outcome.offset,
+            partition=0,
+            command_id=outcome.command_id,
+            kind=outcome.kind,
+            code=str(outcome.code),
+            reason=outcome.reason,
+            repeat=outcome.repeat,
+            facts=Jsonb([]),
+            received_at=from_ms(outcome.received_at_ms),
+        )
+
+
+@contextmanager
+def api_client(settings: Settings, sender: object) -> Iterator[TestClient]:
+    """The application on a test's database and a given log."""
+    app = create_app(
+        settings,
+        make_backend=lambda given: backend_on(given, sender=sender, log=ReachableLog()),  # type: ignore[arg-type]
+    )
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def bearer(key: NewApiKey) -> dict[str, str]:
+    """The header that says who asks."""
+    return {"Authorization": f"Bearer {key.key}"}
