@@ -10,6 +10,8 @@ from rich.table import Table
 
 from cli.operate import load_settings
 from domain.canonical import decimal_text
+from domain.codes import Code
+from domain.errors import Fatal
 from domain.money import minor_text
 from domain.period import from_ms, parse_time, time_text
 from projections.invoicing.builder import bill as bill_periods
@@ -25,6 +27,9 @@ Tenant = Annotated[str, typer.Option(help="Tenant; default is TIDEGAUGE_TENANT."
 
 def bill(
     as_of: Annotated[str, typer.Option(help="The moment that counts as now, RFC 3339.")],
+    period: Annotated[
+        str, typer.Option(help="Only periods that start in this month, for example 2026-11.")
+    ] = "",
     customer: Annotated[str, typer.Option(help="Only this customer.")] = "",
     tenant: Tenant = "",
 ) -> None:
@@ -37,6 +42,7 @@ def bill(
         sender,
         tenant=tenant or settings.tenant,
         as_of=parse_time(as_of),
+        month=period,
         customer=customer,
     ):
         content = item.content
@@ -100,8 +106,13 @@ def invoice_replay(
     typer.echo(result.content.text)
     typer.echo(f"content sha256  {result.original.sha256}")
     typer.echo(f"replayed sha256 {result.content.sha256}")
-    typer.echo("equal to the last byte" if result.is_equal else "DIFFERENT")
-    raise typer.Exit(0 if result.is_equal else 1)
+    if not result.is_equal:
+        raise Fatal(
+            Code.REPLAY_DIFFERS,
+            f"invoice {result.original.number} cannot be made again from this log",
+            next_step="Compare the two contents above; do not send the invoice before you know why",
+        )
+    typer.echo("equal to the last byte")
 
 
 def print_trace(console: Console, traced: Traced) -> None:

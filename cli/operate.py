@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from projections import migrate as migrations
 from projections import rebuild as rebuilding
-from runtime import kafka, logs
+from runtime import failpoints, kafka, logs
 from runtime.settings import Settings, env_example
 
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
@@ -21,6 +21,7 @@ def load_settings(process: str) -> Settings:
     """This function will read the settings and start the logs of one process."""
     settings = Settings()
     logs.configure(settings, process=process)
+    failpoints.arm(settings.failpoint)
     return settings
 
 

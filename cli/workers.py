@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import typer
+from prometheus_client import start_http_server
 
 from api import server
 from cli.operate import load_settings
@@ -42,7 +43,10 @@ def project(
 ) -> None:
     """Put facts into PostgreSQL."""
     topics = projector.TOPIC_NAMES if only == "both" else (only,)
-    projector.run_projector(_start("project"), Shutdown().install(), topics=topics)
+    settings = _start("project")
+    if settings.projector_port:
+        start_http_server(settings.projector_port, addr="127.0.0.1")
+    projector.run_projector(settings, Shutdown().install(), topics=topics)
 
 
 def api() -> None:

@@ -1,9 +1,9 @@
 """Telling windows that cannot be in the table yet from those that may be.
 
-A plain INSERT costs the database half of an INSERT … ON CONFLICT (measured: 3.9 against 8.2
-µs a row). A partition's windows are written by whoever holds its position row, and by nobody else, so
-its writer may know: a window is new when its hour lies above the newest hour the table had when the
-writer took over, and the writer itself has not written it since.
+A plain INSERT costs the database half of an INSERT … ON CONFLICT: 3.9 against 8.2 µs a row,
+measured. A partition's windows are written by whoever holds its position row, and by nobody else,
+so its writer may know: a window is new when its hour lies above the newest hour the table had when
+the writer took over, and the writer itself has not written it since.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from domain.usage.series import SERIES_ID_BYTES, series_id
+from domain.usage.series import SERIES_ID_BYTES, series_id_of_parts, series_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,10 +52,12 @@ class SeriesCatalogue:
     def forget(self) -> None:
         """Forget everything: what the table holds is no longer known."""
         self._owners: dict[tuple[str, str], int] = {}
-        self._owner_list: list[tuple[str, str]] = []
         self._meters: dict[str, int] = {}
         self._dimensions: dict[tuple[tuple[str, str], ...], int] = {}
         self._dimension_texts: list[str] = []
+        self._owner_parts: list[bytes] = []
+        self._meter_parts: list[bytes] = []
+        self._set_parts: list[bytes] = []
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._ids = bytearray()
         self._tenants: dict[str, int] = {}
@@ -76,10 +78,7 @@ class SeriesCatalogue:
     def numbers_of(self, series: SeriesColumns, *, partition: int) -> Int32s:
         """Return the number of each series of a record."""
         owners = np.array([self._owner(owner) for owner in series.owners], dtype=np.int64)
-        meters = np.array(
-            [self._meters.setdefault(meter, len(self._meters)) for meter in series.meters],
-            dtype=np.int64,
-        )
+        meters = np.array([self._meter(each) for each in series.meters], dtype=np.int64)
         sets = np.array([self._set(each) for each in series.dimension_sets], dtype=np.int64)
         if not series.owner.size:
             return np.zeros(0, dtype=np.int32)
@@ -101,9 +100,16 @@ class SeriesCatalogue:
     def _owner(self, owner: tuple[str, str]) -> int:
         number = self._owners.get(owner)
         if number is None:
-            number = self._owners[owner] = len(self._owner_list)
-            self._owner_list.append(owner)
+            number = self._owners[owner] = len(self._owner_parts)
+            self._owner_parts.append(series_parts(*owner))
             self._tenant_of_owner.append(self._tenants.setdefault(owner[0], len(self._tenants)))
+        return number
+
+    def _meter(self, meter: str) -> int:
+        number = self._meters.get(meter)
+        if number is None:
+            number = self._meters[meter] = len(self._meter_parts)
+            self._meter_parts.append(series_parts(meter))
         return number
 
     def _set(self, dimensions: Mapping[str, str]) -> int:
@@ -112,6 +118,7 @@ class SeriesCatalogue:
         if number is None:
             number = self._dimensions[pairs] = len(self._dimension_texts)
             self._dimension_texts.append(json.dumps(dict(pairs), ensure_ascii=False))
+            self._set_parts.append(series_parts(*(text for pair in pairs for text in pair)))
         return number
 
     def _learn(
@@ -123,8 +130,8 @@ class SeriesCatalogue:
             return known
         tenant, customer = series.owners[series.owner[index]]
         meter = series.meters[series.meter[index]]
-        dimensions = series.dimension_sets[series.dimensions[index]]
-        identity = series_id(tenant=tenant, customer=customer, meter=meter, dimensions=dimensions)
+        parts = self._owner_parts[key[0]] + self._meter_parts[key[1]] + self._set_parts[key[2]]
+        identity = series_id_of_parts(parts)
         number = self._numbers[key] = len(self._numbers)
         self._ids += identity
         self._owner_of.append(self._owners[tenant, customer])

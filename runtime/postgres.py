@@ -23,6 +23,8 @@ ROLES: dict[Role, str] = {
 """Database roles: the owner migrates, the projector writes every tenant's rows, the app reads the
 rows of one tenant (row level security). The first is the role of the URL itself."""
 CONNECT_TIMEOUT_S = 5
+SILENCE_TIMEOUT_MS = 30_000
+"""A server that acknowledges nothing for so long counts as away: its host may have vanished."""
 POOL_SIZE_MAX = 8
 """Connections of one API process; 2 cores answer no more queries at once usefully."""
 
@@ -38,6 +40,7 @@ def connect(settings: Settings, *, role: Role, autocommit: bool = False) -> psyc
             settings.database_url.get_secret_value(),
             autocommit=autocommit,
             connect_timeout=CONNECT_TIMEOUT_S,
+            tcp_user_timeout=SILENCE_TIMEOUT_MS,
             options=_options(settings, role),
             application_name=f"tidegauge-{role}",
         )
@@ -59,6 +62,7 @@ def new_engine(settings: Settings, *, role: Role) -> sqlalchemy.Engine:
         connect_args={
             "options": _options(settings, role),
             "connect_timeout": CONNECT_TIMEOUT_S,
+            "tcp_user_timeout": SILENCE_TIMEOUT_MS,
             "application_name": f"tidegauge-{role}",
         },
     )

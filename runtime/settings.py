@@ -66,12 +66,15 @@ class Settings(BaseSettings):
         ge=0,
         description="Time between two checkpoints of a fold, ms; 0 keeps none",
     )
-    projector_rows_max: int = Field(default=20_000, ge=1, description="Window rows of one flush")
+    projector_rows_max: int = Field(default=40_000, ge=1, description="Window rows of one flush")
     projector_flush_ms: int = Field(
         default=200, ge=0, description="Longest wait before a flush, ms"
     )
     worker_port: int = Field(
         default=6066, description="Web port of a worker; 0 lets the system choose"
+    )
+    projector_port: int = Field(
+        default=0, ge=0, le=65_535, description="Port of a projector's /metrics; 0 opens none"
     )
     api_host: str = Field(default="127.0.0.1", description="Address the API listens on")
     api_port: int = Field(default=8080, description="Port the API listens on")

@@ -46,7 +46,9 @@ def from_wire_command(
     try:
         _, fields = _SOURCE.decode(value)
     except Rejected as error:
-        return CommandRecord(offset, received_at_ms, Unreadable(error.code, error.reason, tenant_of_key(key)))
+        return CommandRecord(
+            offset, received_at_ms, Unreadable(error.code, error.reason, tenant_of_key(key))
+        )
     command = Command(
         tenant=fields["tenant"],
         command_id=fields["command_id"],

@@ -21,6 +21,8 @@ _CONTINUES = 0x80
 TEXTS_MAX = 50_000
 """Texts and dimension tails remembered between records; cleared whole when full."""
 REMEMBERED_BYTES_MAX = 256
+"""Longest text that is remembered; with TEXTS_MAX it bounds the memory."""
+REMEMBERED_BYTES_MAX = 256
 """Longest text or tail that is remembered, bytes; longer ones seldom repeat."""
 SHIFT_MAX = 63
 """Shift of a varint's tenth byte, the last one that 64 bits allow."""
@@ -38,6 +40,8 @@ def _long(data: bytes, at: int) -> tuple[int, int]:
     """Return a zigzag varint of at most ten bytes, and where it ends."""
     byte = data[at]
     at += 1
+    if byte < _CONTINUES:
+        return (byte >> 1) ^ -(byte & 1), at
     value = byte & 0x7F
     shift = 7
     while byte & _CONTINUES:
@@ -66,7 +70,16 @@ def _bytes(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
-    raw, at = _bytes(data, at)
+    """Return a text; most are shorter than 64 bytes and were seen before."""
+    head = data[at]
+    if head < _CONTINUES and not head & 1:
+        start = at + 1
+        at = start + (head >> 1)
+        raw = data[start:at]
+        if at > len(data):
+            raise _Unusual
+    else:
+        raw, at = _bytes(data, at)
     text = _texts.get(raw)
     if text is None:
         if len(_texts) >= TEXTS_MAX:

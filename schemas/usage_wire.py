@@ -51,7 +51,9 @@ def from_wire_usage_source(
         schema, fields = _SOURCE.decode(value)
         body = _source_body(schema, fields)
     except Rejected as error:
-        return SourceRecord(offset, received_at_ms, Unreadable(error.code, error.reason, tenant_of_key(key)))
+        return SourceRecord(
+            offset, received_at_ms, Unreadable(error.code, error.reason, tenant_of_key(key))
+        )
     return SourceRecord(offset, received_at_ms, body)
 
 

@@ -36,9 +36,7 @@ class DeadLetter:
 class PartitionFold(Protocol[Record, Facts]):
     """The state of one partition: a deterministic function of its source records."""
 
-    def decode(
-        self, messages: deque[Message], *, events_max: int, bytes_max: int
-    ) -> list[Record]:
+    def decode(self, messages: deque[Message], *, events_max: int, bytes_max: int) -> list[Record]:
         """Read messages from the left, without taking them, until they hold so much.
 
         At least one is read. Bad bytes become a record that says so, never an error.

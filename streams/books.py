@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from domain.books.dispatch import COMMANDS
 from domain.books.facts import BooksFacts
 from domain.books.fold import STATE_VERSION, BooksFold
 from domain.books.records import CommandRecord
@@ -71,7 +72,9 @@ class BooksPartition:
     def observe(self, facts: BooksFacts) -> None:
         """Count outcomes by code and rejects by code."""
         for outcome in facts.outcomes:
-            metrics.BOOKS_OUTCOMES.labels(outcome.kind, outcome.code or "accepted").inc()
+            # A sender's own words are no label: there is no end of them.
+            kind = outcome.kind if outcome.kind in COMMANDS else "unknown"
+            metrics.BOOKS_OUTCOMES.labels(kind, outcome.code or "accepted").inc()
         for reject in facts.rejects:
             metrics.FOLD_REJECTS.labels(ACCOUNT_COMMANDS.name, reject.code.value).inc()
 

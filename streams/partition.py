@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Generic
 
 from domain.codes import Code
@@ -207,7 +208,7 @@ class PartitionWorker(Generic[Record, Facts]):
             self._topic.facts,
             value,
             partition=self.partition,
-            on_delivery=self._on_acknowledged,
+            on_delivery=partial(self._on_acknowledged, facts),
         )
 
     def _put_aside(
@@ -243,11 +244,11 @@ class PartitionWorker(Generic[Record, Facts]):
             self._producer().flush(DEAD_LETTER_TIMEOUT_S)
         return len(written) == len(letters) and all(written)
 
-    def _on_acknowledged(self, error: KafkaError | None, message: Message) -> None:
+    def _on_acknowledged(self, facts: Facts, error: KafkaError | None, message: Message) -> None:
         """Step 4: the offset tells whether anybody else wrote since."""
-        facts, self._in_flight = self._in_flight, None
-        if self._is_closed or facts is None or self._fold is None:
-            return
+        if self._is_closed or facts is not self._in_flight or self._fold is None:
+            return  # a late answer to a state that was dropped: it says nothing of this one
+        self._in_flight = None
         if error is not None or message.offset() != self._facts_end:
             self.drop_state(str(error) if error is not None else "another writer")
             return

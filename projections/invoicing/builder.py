@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from domain.codes import Code
-from domain.errors import Retryable
+from domain.errors import Rejected, Retryable
 from domain.period import time_text
 from domain.routing import partition_of
 from projections.invoicing.snapshot import Due, Snapshot
@@ -38,6 +39,7 @@ DRAIN_TIMEOUT_MS = 120_000
 """How long billing waits for the projections to reach the end of the log."""
 OUTCOME_INTERVAL_MS = 20
 
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 _OUTCOME = "SELECT code, reason FROM command_outcome WHERE source_offset = %s"
 
 
@@ -66,6 +68,7 @@ def bill(
     *,
     tenant: str,
     as_of: datetime,
+    month: str = "",
     customer: str = "",
 ) -> Iterator[Billed]:
     """This function will bill every period that is over at as_of, oldest first.
@@ -78,15 +81,23 @@ def bill(
         sender: Appends the commands.
         tenant: Who bills.
         as_of: The moment that counts as now, aware.
+        month: Only periods that start in this month, for example "2026-11"; empty for all.
         customer: Only this customer; empty for all.
 
     Raises:
+        Rejected: invalid_request, when month is no month.
         Retryable: broker_away, database_away, or not_ready when the projections do not follow.
     """
+    if month and _MONTH.fullmatch(month) is None:
+        raise Rejected(Code.INVALID_REQUEST, f"{month[:20]!r} is no month such as 2026-11")
     await_projected(settings, tenant=tenant)
     for _ in range(PERIODS_MAX):
         with Snapshot(settings, tenant=tenant) as snapshot:
-            due = snapshot.due(as_of=as_of, customer=customer)
+            due = [
+                item
+                for item in snapshot.due(as_of=as_of, customer=customer)
+                if time_text(item.period.start).startswith(month)
+            ]
             contents = [(item, snapshot.invoice(item)) for item in due]
         if not contents:
             return

@@ -1,8 +1,9 @@
 """Trace: from an invoice line down to the raw events, summed up again.
 
-Line → its windows (from the projections) → source offset ranges → raw events. The ranges are read
-once and folded anew by a fresh fold; events that the first fold called conflicts are left out,
-because what they conflict with may lie before the range. Cost: O(windows) rows and the ranges.
+Line → its windows (from the projections) → source offset ranges, cut off at the invoice's pin →
+raw events. The ranges are read once and folded anew by a fresh fold; events that the first fold
+called conflicts are left out, because what they conflict with may lie before the range. Windows
+that grew after the pin are compared by the line's total only. Cost: O(windows) rows and the ranges.
 """
 
 from __future__ import annotations
@@ -122,8 +123,9 @@ def trace(
     if not line.meter:
         raise Rejected(Code.INVALID_REQUEST, f"line {line_number} is a fee and has no events")
     partition = partition_of(tenant, content.customer, partitions=len(content.pin.usage_positions))
-    windows = _windows(settings, original, line)
-    ranges = merged_ranges((row.first_offset, row.last_offset) for row in windows)
+    end = content.pin.usage_positions[partition]
+    windows = tuple(row for row in _windows(settings, original, line) if row.first_offset < end)
+    ranges = merged_ranges((row.first_offset, min(row.last_offset, end - 1)) for row in windows)
     collected = CustomerWindows(tenant=tenant, customer=content.customer)
     samples: list[RawEvent] = []
     fold = _fold_with_catalogue(settings, original, partition)
@@ -138,6 +140,7 @@ def trace(
     again = _of_line(collected, original, line)
     meter = original.catalogue.meter(line.meter)
     quantity = billed_quantity(aggregation=meter.aggregation, windows=again)
+    grown = {(row.dimensions, row.hour) for row in windows if row.last_offset >= end}
     projected, recounted = _by_window(windows), _by_window(again)
     return Traced(
         original=original,
@@ -148,7 +151,8 @@ def trace(
         events=sum(row.events for row in again),
         quantity=nanos_text(quantity),
         differences=sum(
-            projected.get(key) != recounted.get(key) for key in projected.keys() | recounted.keys()
+            projected.get(key) != recounted.get(key)
+            for key in (projected.keys() | recounted.keys()) - grown
         ),
         samples=tuple(samples[:samples_max]),
     )
@@ -198,7 +202,9 @@ def _picked(batch: EventBatch, kept: list[int]) -> EventBatch:
     )
 
 
-def _by_window(rows: Iterable[WindowRow]) -> dict[tuple[object, int], WindowRow]:
+def _by_window(
+    rows: Iterable[WindowRow],
+) -> dict[tuple[tuple[tuple[str, str], ...], int], WindowRow]:
     return {(row.dimensions, row.hour): row for row in rows}
 
 
