@@ -35,7 +35,7 @@ class CommandSender:
         self._actor = actor
         self._producer = new_producer(settings)
 
-    def send(  # noqa: PLR0913 -- the fields of a command
+    def send(
         self,
         *,
         tenant: str,

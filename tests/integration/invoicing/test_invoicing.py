@@ -1,0 +1,277 @@
+"""Invoices on the real log and the real database: built, built again, replayed and traced."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from cli.books import publish_catalogue, send
+from domain.canonical import to_canonical_json
+from domain.codes import Code
+from domain.errors import Rejected
+from projections.invoicing.builder import Billed, await_projected, bill
+from projections.invoicing.replay import find_invoice, replay
+from projections.invoicing.trace import trace
+from projections.migrate import migrate
+from projections.projector import run_projector
+from runtime.commands import CommandSender
+from runtime.settings import Settings
+from runtime.shutdown import Shutdown
+from streams.books import BooksBinding
+from streams.engine import FoldEngine
+from streams.usage import UsageBinding
+from tests.support.services import create_database, drop_database
+from tests.support.topics import fresh_topics
+from tidegauge import Meter
+
+TENANT = "acme"
+START = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+AS_OF = START + timedelta(days=62)
+CATALOGUE = {
+    "version": 1,
+    "meters": [
+        {
+            "key": "calls",
+            "event_type": "call",
+            "aggregation": "sum",
+            "unit": "call",
+            "group_by": ["region"],
+        },
+        {"key": "peak", "event_type": "call", "aggregation": "max", "unit": "call"},
+    ],
+    "plans": [
+        {
+            "code": "basic",
+            "name": "Basic",
+            "currency": "USD",
+            "prices": [
+                {"key": "base", "form": "flat", "amount": "9.00"},
+                {
+                    "key": "calls",
+                    "form": "per_unit",
+                    "meter": "calls",
+                    "rate": "0.5",
+                    "included": "10",
+                },
+                {"key": "peak", "form": "per_unit", "meter": "peak", "rate": "1"},
+            ],
+        }
+    ],
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """A running pipeline in this process: folds and projector as threads."""
+
+    settings: Settings
+    sender: CommandSender
+
+    def record(self, customer: str, quantities: list[str], *, region: str = "eu") -> None:
+        """Send one call event per quantity and wait until they are projected."""
+        with Meter(self.settings.kafka, tenant=TENANT) as meter:
+            for number, quantity in enumerate(quantities):
+                meter.record(
+                    customer=customer,
+                    type="call",
+                    quantity=Decimal(quantity),
+                    occurred_at=START + timedelta(hours=number % 3),
+                    dimensions={"region": region},
+                    id=f"{customer} {region} {number}",
+                )
+            assert meter.flush(timeout=20) == 0
+        await_projected(self.settings, tenant=TENANT)
+
+    def subscribe(self, customer: str) -> None:
+        """Create a customer with a monthly subscription from the month's first day."""
+        for kind, body in (
+            ("CreateCustomer", {"customer": customer, "currency": "USD"}),
+            (
+                "CreateSubscription",
+                {
+                    "subscription": f"sub_{customer}",
+                    "customer": customer,
+                    "plan": "basic",
+                    "start": START.isoformat().replace("+00:00", "Z"),
+                },
+            ),
+        ):
+            send(
+                self.settings,
+                self.sender,
+                tenant=TENANT,
+                command_id=f"{kind} {customer}",
+                kind=kind,
+                body=body,
+            )
+
+    def bill(self, customer: str, *, as_of: datetime = AS_OF, month: str = "") -> list[Billed]:
+        """Bill one customer."""
+        month = month or START.strftime("%Y-%m")
+        return list(
+            bill(
+                self.settings,
+                self.sender,
+                tenant=TENANT,
+                as_of=as_of,
+                month=month,
+                customer=customer,
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def world(
+    kafka_bootstrap: str, database_admin_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """Start the pipeline on fresh topics and a database of its own."""
+    name = "invoicing_test"
+    drop_database(database_admin_url, name)
+    settings = Settings(
+        kafka=kafka_bootstrap,
+        database_url=SecretStr(create_database(database_admin_url, name)),
+        state_dir=Path(tmp_path_factory.mktemp("state")),
+        log_level="error",
+    )
+    fresh_topics(settings)
+    migrate(settings)
+    shutdown = Shutdown()
+    threads = [
+        threading.Thread(target=FoldEngine(settings, UsageBinding(settings), shutdown).run),
+        threading.Thread(target=FoldEngine(settings, BooksBinding(settings), shutdown).run),
+        threading.Thread(target=run_projector, args=(settings, shutdown)),
+    ]
+    for thread in threads:
+        thread.start()
+    sender = CommandSender(settings, actor="test")
+    try:
+        publish_catalogue(settings, sender, tenant=TENANT, content=to_canonical_json(CATALOGUE))
+        yield World(settings, sender)
+    finally:
+        shutdown.request()
+        for thread in threads:
+            thread.join(20)
+        drop_database(database_admin_url, name)
+
+
+class TestInvoice:
+    def test_holds_every_event_once_and_replays_to_the_same_bytes(self, world: World) -> None:
+        """9.00 + (12.5 - 10) × 0.5 + 5 × 1 = 15.25; raw events and facts give the same bytes."""
+        world.subscribe("cus_one")
+        world.record("cus_one", ["3", "4.5", "5"])
+        world.record("cus_one", ["3", "4.5", "5"])
+
+        billed = world.bill("cus_one")
+
+        assert [item.code for item in billed] == [""]
+        assert billed[0].content.total_minor == 1525
+        found = find_invoice(world.settings, tenant=TENANT, name=billed[0].invoice)
+        for source in ("events", "facts"):
+            again = replay(world.settings, tenant=TENANT, name=found.number, source=source)
+            assert found.text == again.content.text
+            assert found.sha256 == again.content.sha256
+
+    def test_is_made_once_however_often_it_is_asked_for(self, world: World) -> None:
+        """A second run finds nothing due; a second FinalizeInvoice is refused by the books."""
+        world.subscribe("cus_twice")
+        world.record("cus_twice", ["1"])
+        first = world.bill("cus_twice")
+
+        assert world.bill("cus_twice") == []
+        with pytest.raises(Rejected) as refused:
+            send(
+                world.settings,
+                world.sender,
+                tenant=TENANT,
+                command_id="another id",
+                kind="FinalizeInvoice",
+                body={
+                    "invoice": "inv_other",
+                    "as_of": AS_OF.isoformat().replace("+00:00", "Z"),
+                    "content": first[0].content.text,
+                    "content_sha256": first[0].content.sha256,
+                },
+            )
+        assert refused.value.code == Code.INVOICE_EXISTS
+
+    def test_of_a_running_period_is_not_due(self, world: World) -> None:
+        """One moment before the period's end nothing is billed."""
+        world.subscribe("cus_early")
+
+        end = (START + timedelta(days=32)).replace(day=1)
+
+        assert world.bill("cus_early", as_of=end - timedelta(seconds=1)) == []
+
+    def test_of_two_builders_at_once_exists_once(self, world: World) -> None:
+        """Both runs together finalise the period exactly once."""
+        world.subscribe("cus_race")
+        world.record("cus_race", ["2"])
+        results: list[Billed] = []
+        threads = [
+            threading.Thread(target=lambda: results.extend(world.bill("cus_race")))
+            for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+
+        assert len([item for item in results if not item.code]) >= 1
+        assert len({item.invoice for item in results}) == 1
+        assert {"", Code.INVOICE_EXISTS.value} >= {str(item.code) for item in results}
+
+    def test_of_no_month_is_refused(self, world: World) -> None:
+        """A malformed --period is an error, not an empty result."""
+        with pytest.raises(Rejected, match="no month"):
+            world.bill("cus_one", month="November")
+
+    def test_that_nobody_made_is_unknown(self, world: World) -> None:
+        """Replay of an invented number says so."""
+        with pytest.raises(Rejected) as refused:
+            replay(world.settings, tenant=TENANT, name="INV-1999-000001")
+
+        assert refused.value.code == Code.INVOICE_UNKNOWN
+
+
+class TestTrace:
+    def test_leads_from_a_line_to_its_raw_events(self, world: World) -> None:
+        """Duplicates and conflicts in the range are not counted again."""
+        world.subscribe("cus_trace")
+        world.record("cus_trace", ["3", "4.5", "5"])
+        world.record("cus_trace", ["3", "4.5", "6"])
+        billed = world.bill("cus_trace")
+
+        traced = trace(world.settings, tenant=TENANT, name=billed[0].invoice, line_number=2)
+
+        assert traced.is_equal
+        assert (traced.events, traced.quantity, len(traced.windows)) == (3, "12.5", 3)
+
+    def test_ends_at_the_pin(self, world: World) -> None:
+        """Usage that arrives after the invoice changes its windows and not its trace or replay."""
+        world.subscribe("cus_late")
+        world.record("cus_late", ["7", "8"])
+        billed = world.bill("cus_late")
+        world.record("cus_late", ["100", "200", "300"], region="us")
+        world.record("cus_late", ["7", "8", "9"])
+
+        traced = trace(world.settings, tenant=TENANT, name=billed[0].invoice, line_number=2)
+        again = replay(world.settings, tenant=TENANT, name=billed[0].invoice)
+
+        assert traced.is_equal
+        assert (traced.events, traced.quantity) == (2, "15")
+        assert again.is_equal
+
+    def test_of_a_fee_is_refused(self, world: World) -> None:
+        """A flat line rests on no event."""
+        world.subscribe("cus_fee")
+        billed = world.bill("cus_fee")
+
+        with pytest.raises(Rejected, match="fee"):
+            trace(world.settings, tenant=TENANT, name=billed[0].invoice, line_number=1)

@@ -1,0 +1,43 @@
+"""A migrated database of each test's own, and the broker with empty topics where asked for."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from projections import migrate as migration
+from runtime.settings import Settings
+from tests.support.topics import fresh_topics
+
+PARTITIONS = 2
+
+
+@pytest.fixture
+def settings(fresh_database: str) -> Settings:
+    """Settings of a process whose database is migrated; its broker is nobody's."""
+    settings = Settings.model_validate(
+        {"database_url": fresh_database, "partitions": PARTITIONS, "kafka": "127.0.0.1:1"}
+    )
+    migration.migrate(settings)
+    return settings
+
+
+@pytest.fixture
+def piped_settings(settings: Settings, kafka_bootstrap: str) -> Settings:
+    """The same with the real broker and empty topics."""
+    piped = settings.model_copy(
+        update={"kafka": kafka_bootstrap, "kafka_session_timeout_ms": 3_000}
+    )
+    fresh_topics(piped)
+    return piped
+
+
+@pytest.fixture
+def owner(settings: Settings) -> Iterator[psycopg.Connection]:
+    """A connection of the URL's role."""
+    with psycopg.connect(
+        settings.database_url.get_secret_value(),
+        autocommit=True,
+        options=f"-c search_path={settings.database_schema},public",
+    ) as connection:
+        yield connection

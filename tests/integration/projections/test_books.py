@@ -1,0 +1,157 @@
+"""The books' facts become rows; the answer to a command is there with what it changed."""
+
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from domain.books.facts import BooksFacts, Fact, Outcome
+from domain.canonical import sha256_hex
+from domain.codes import Code
+from domain.errors import Fatal
+from domain.usage.facts import Reject
+from projections.account_binding import PROJECTIONS, AccountBinding
+from projections.flush import Database
+from projections.position import Position
+from projections.span import Intake
+from runtime.settings import Settings
+from schemas.command_wire import to_wire_books_facts
+from tests.support import billing
+from tests.support.billing import Books, bodies
+from tests.support.tables import rows
+
+MIDNIGHT = "2025-01-01 00:00:00+00"
+
+
+def _project(settings: Settings, facts: list[BooksFacts]) -> Position:
+    binding = AccountBinding()
+    database = Database(settings, binding)
+    intake = Intake(binding, partition=0, position=database.place((0,))[0])
+    for offset, each in enumerate(facts):
+        intake.take(to_wire_books_facts(each, writer="test"), facts_offset=offset)
+    span = intake.drain()
+    assert span is not None
+    database.flush({0: span})
+    position = database.place((0,))[0]
+    database.close()
+    return position
+
+
+@pytest.fixture
+def books() -> Books:
+    """Books that did everything there is, and refused something."""
+    books = Books()
+    books.subscribed()
+    content = billing.content_of(
+        prices=billing.s1_catalogue(), billed=billing.period("2025-01-01", "2025-02-01")
+    )
+    final = billing.finalize(content, as_of="2025-02-01T00:00:00Z", invoice_id="inv_1")
+    for kind, body in (
+        ("FinalizeInvoice", final),
+        ("CreateApiKey", {"key_id": "key_1", "secret_sha256": sha256_hex("s"), "label": "ops",
+                          "scopes": ["usage:write"]}),
+        ("RevokeApiKey", {"key_id": "key_1"}),
+    ):  # fmt: skip
+        assert books.send(kind, body).code == ""
+    refused = books.send("CreateCustomer", {"customer": "acme", "currency": "CAD"})
+    assert refused.code == Code.CUSTOMER_EXISTS
+    books.send("CreateCustomer", {"customer": "acme", "currency": "CAD"}, command_id="cmd_1")
+    return books
+
+
+class TestFacts:
+    def test_have_a_projection_each(self, books: Books) -> None:
+        kinds = {
+            kind for facts in books.facts for one in facts.outcomes for kind, _ in bodies(one)
+        }
+        assert kinds == set(PROJECTIONS)
+
+    def test_become_rows(self, settings: Settings, books: Books) -> None:
+        end = len(books.facts)
+        assert _project(settings, books.facts) == Position(end, end - 1)
+        assert rows(settings, "SELECT tenant, customer, currency FROM customer") == [
+            ("tenant", "acme", "CAD")
+        ]
+        assert rows(settings, "SELECT version, content, content_sha256 FROM catalogue") == [
+            (1, billing.s1_catalogue().content, billing.s1_catalogue().sha256)
+        ]
+        renewed = "SELECT period_index, period_start::text, period_end::text FROM subscription"
+        assert rows(settings, renewed) == [(1, "2025-02-01 00:00:00+00", "2025-03-01 00:00:00+00")]
+        key = "SELECT key_id, secret_sha256, label, scopes, revoked_at IS NULL FROM api_key"
+        assert rows(settings, key) == [("key_1", sha256_hex("s"), "ops", ["usage:write"], False)]
+
+    def test_become_an_invoice_with_its_lines(self, settings: Settings, books: Books) -> None:
+        _project(settings, books.facts)
+        (content,) = (
+            body for facts in books.facts for one in facts.outcomes
+            for kind, body in bodies(one) if kind == "InvoiceFinalized"
+        )  # fmt: skip
+        assert rows(
+            settings,
+            "SELECT invoice, number, total_minor, content, content_sha256, period_index "
+            "FROM invoice",
+        ) == [
+            (
+                *("inv_1", content["number"], content["total_minor"]),
+                *(content["content"], content["content_sha256"], 0),
+            )
+        ]
+        lines = rows(
+            settings,
+            "SELECT line, amount_minor, quantity, jsonb_typeof(steps) FROM invoice_line "
+            "ORDER BY line",
+        )
+        assert [line for line, *_ in lines] == list(range(1, len(lines) + 1))
+        assert sum(amount for _, amount, *_ in lines) == content["total_minor"]
+        assert all(isinstance(quantity, Decimal) for _, _, quantity, _ in lines)
+        assert {kind for *_, kind in lines} == {"array"}
+
+    def test_take_their_times_from_the_log(self, settings: Settings, books: Books) -> None:
+        """A rebuild a year later writes the same bytes."""
+        _project(settings, books.facts)
+        for table, column in (("customer", "created_at"), ("invoice", "finalized_at")):
+            (moment,) = rows(settings, f"SELECT date_trunc('second', {column})::text FROM {table}")
+            assert moment == (MIDNIGHT,)
+
+    def test_that_nobody_knows_stop_the_projector(self, settings: Settings) -> None:
+        """Leaving one out in silence would make the tables wrong for good."""
+        outcome = Outcome(
+            *(0, "tenant", "cmd_0", "Wonder", bytes(32), "", "", False),
+            (Fact("WonderHappened", "{}"),),
+            0,
+        )
+        with pytest.raises(Fatal, match="nothing projects the fact WonderHappened"):
+            _project(settings, [BooksFacts(0, 1, 0, (outcome,))])
+        assert rows(settings, "SELECT count(*) FROM command_outcome") == [(0,)]
+
+
+class TestOutcomes:
+    def test_are_all_there_repeats_too(self, settings: Settings, books: Books) -> None:
+        _project(settings, books.facts)
+        query = (
+            "SELECT source_offset, command_id, code, repeat, jsonb_array_length(facts) "
+            "FROM command_outcome ORDER BY source_offset"
+        )
+        assert rows(settings, query) == [
+            (offset, f"cmd_{offset}", "", False, count)
+            for offset, count in enumerate((1, 1, 1, 2, 1, 1))
+        ] + [(6, "cmd_6", "customer_exists", False, 0), (7, "cmd_1", "", True, 0)]
+
+    def test_hold_hostile_reasons(self, settings: Settings) -> None:
+        """Half a character or a NUL in a reason must not stop everybody's projections."""
+        reject = Reject(0, -1, 1, "te\x00nant", "c\x00", Code.COMMAND_INVALID, "got \x00", 0)
+        _project(settings, [BooksFacts(0, 1, 0, (), (reject,))])
+        query = "SELECT tenant, customer, reason, topic FROM reject"
+        assert rows(settings, query) == [("", "c\ufffd", "got \ufffd", "account.commands")]
+
+
+class TestVisibility:
+    def test_comes_in_one_commit(
+        self, settings: Settings, books: Books, owner: psycopg.Connection
+    ) -> None:
+        """A failure late in the flush leaves nothing of it behind."""
+        owner.execute("REVOKE INSERT ON invoice_line FROM tidegauge_projector")
+        with pytest.raises(Fatal, match="permission denied for table invoice_line"):
+            _project(settings, books.facts)
+        for table in ("customer", "command_outcome", "position"):
+            assert rows(settings, f"SELECT count(*) FROM {table}") == [(0,)]

@@ -1,0 +1,208 @@
+"""Catalogues, windows and commands for tests of rating, invoices and books."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from domain import catalogue, invoice, quantity, rating
+from domain.books import facts, fold, records
+from domain.canonical import Json
+from domain.period import HOUR_MS, Period, to_ms
+
+NANOS = quantity.NANOS_PER_UNIT
+
+
+def units(text: str) -> int:
+    """Billionths of any plain decimal, also one that is too large for a single event."""
+    whole, _, fraction = text.partition(".")
+    return int(whole) * NANOS + int(fraction.ljust(quantity.SCALE, "0"))
+
+
+def moment(text: str) -> datetime:
+    """A day or a moment in UTC, for example "2025-01-01"."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def period(start: str, end: str) -> Period:
+    return Period(moment(start), moment(end))
+
+
+def document(version: int, *, meters: Sequence[Json], plans: Sequence[Json]) -> str:
+    return json.dumps({"version": version, "meters": meters, "plans": plans})
+
+
+def meter(key: str, *, aggregation: str = "sum", event_type: str = "", unit: str = "unit") -> Json:
+    return {
+        "key": key,
+        "event_type": event_type or key,
+        "aggregation": aggregation,
+        "unit": unit,
+    }
+
+
+def plan(code: str, *, currency: str, prices: Sequence[Json]) -> Json:
+    return {"code": code, "name": code.title(), "currency": currency, "prices": prices}
+
+
+def s1_plan(code: str, *, base: str, assets: tuple[str, str], credits_: tuple[str, str]) -> Json:
+    """A plan of S1: a base fee, and (included, rate) of assets and credits."""
+    return plan(
+        code,
+        currency="CAD",
+        prices=[
+            {"key": "base", "form": "flat", "amount": base},
+            {
+                "key": "asset_uplift",
+                "form": "per_unit",
+                "meter": "assets",
+                "included": assets[0],
+                "rate": assets[1],
+            },
+            {
+                "key": "credit_overage",
+                "form": "per_unit",
+                "meter": "credits",
+                "included": credits_[0],
+                "rate": credits_[1],
+            },
+        ],
+    )
+
+
+S1_METERS = [
+    meter("assets", aggregation="latest", unit="asset"),
+    meter("credits", unit="credit"),
+]
+S1_PLANS = [
+    s1_plan("STARTER", base="4000", assets=("200", "3.00"), credits_=("250000", "0.0020")),
+    s1_plan("PRO", base="9000", assets=("1000", "3.00"), credits_=("1000000", "0.0020")),
+    s1_plan("ENTERPRISE", base="18000", assets=("3000", "2.50"), credits_=("5000000", "0.0015")),
+    s1_plan("CUSTOM", base="25000.00", assets=("5000", "2.00"), credits_=("10000000", "0.0010")),
+]
+
+
+def s1_document(version: int = 1) -> str:
+    return document(version, meters=S1_METERS, plans=S1_PLANS)
+
+
+def s1_catalogue(version: int = 1) -> catalogue.Catalogue:
+    return catalogue.parse_catalogue(s1_document(version))
+
+
+def window(
+    meter_key: str,
+    *,
+    at: str = "2025-01-01",
+    hours: int = 0,
+    value: str = "1",
+    dimensions: Mapping[str, str] | None = None,
+    offset: int = 0,
+) -> rating.WindowRow:
+    """A window that counted one event, `hours` after `at`."""
+    hour = to_ms(moment(at)) // HOUR_MS + hours
+    nanos = units(value)
+    return rating.WindowRow(
+        meter=meter_key,
+        dimensions=tuple(sorted((dimensions or {}).items())),
+        hour=hour,
+        events=1,
+        sum_nanos=nanos,
+        min_nanos=nanos,
+        max_nanos=nanos,
+        latest_nanos=nanos,
+        latest_occurred_ms=hour * HOUR_MS,
+        latest_offset=offset,
+        first_offset=offset,
+        last_offset=offset,
+        key_digest=offset + 1,
+        late=0,
+    )
+
+
+def content_of(
+    *,
+    subscription: str = "sub_1",
+    customer: str = "acme",
+    plan_code: str = "PRO",
+    prices: catalogue.Catalogue,
+    billed: Period,
+    rows: Sequence[rating.WindowRow] = (),
+    tenant: str = "tenant",
+) -> invoice.InvoiceContent:
+    return invoice.build_invoice(
+        tenant=tenant,
+        subscription=subscription,
+        customer=customer,
+        plan=plan_code,
+        catalogue=prices,
+        period=billed,
+        rows=rows,
+        usage_positions=(10, 20),
+        account_partition=0,
+        account_position=7,
+    )
+
+
+def finalize(content: invoice.InvoiceContent, *, as_of: str, invoice_id: str) -> dict[str, Json]:
+    """The body of FinalizeInvoice."""
+    return {
+        "invoice": invoice_id,
+        "as_of": as_of,
+        "content": content.text,
+        "content_sha256": content.sha256,
+    }
+
+
+class Books:
+    """A books fold over one partition, driven command by command.
+
+    Everything that goes in and comes out is kept, so that a test can replay it.
+    """
+
+    def __init__(self, *, tenant: str = "tenant") -> None:
+        self.tenant = tenant
+        self.fold = fold.BooksFold(partition=0, partitions=1)
+        self.records: list[records.CommandRecord] = []
+        self.facts: list[facts.BooksFacts] = []
+
+    def send(
+        self, kind: str, body: Mapping[str, Json] | str, *, command_id: str = ""
+    ) -> facts.Outcome:
+        """Append one command, by default under an id of its own, and return its outcome."""
+        offset = len(self.records)
+        record = records.CommandRecord(
+            offset=offset,
+            received_at_ms=1_735_689_600_000 + offset,
+            body=records.Command(
+                tenant=self.tenant,
+                command_id=command_id or f"cmd_{offset}",
+                kind=kind,
+                body=body if isinstance(body, str) else json.dumps(body),
+            ),
+        )
+        self.records.append(record)
+        made = self.fold.step([record], from_offset=offset, to_offset=offset + 1)
+        self.facts.append(made)
+        return made.outcomes[0]
+
+    def subscribed(self, *, start: str = "2025-01-01T00:00:00Z", plan_code: str = "PRO") -> None:
+        """Publish the catalogue of S1 and subscribe acme as sub_1."""
+        for kind, body in (
+            ("PublishCatalogue", {"content": s1_document()}),
+            ("CreateCustomer", {"customer": "acme", "currency": "CAD"}),
+            (
+                "CreateSubscription",
+                {
+                    "subscription": "sub_1",
+                    "customer": "acme",
+                    "plan": plan_code,
+                    "start": start,
+                },
+            ),
+        ):
+            assert self.send(kind, body).code == ""
+
+
+def bodies(outcome: facts.Outcome) -> list[tuple[str, dict[str, object]]]:
+    """The facts of an outcome, opened."""
+    return [(fact.kind, json.loads(fact.body)) for fact in outcome.facts]

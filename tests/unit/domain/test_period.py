@@ -1,0 +1,144 @@
+"""Periods are half-open, in UTC, and come back to their anchor's day."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from domain.codes import Code
+from domain.errors import Rejected
+from domain.period import (
+    Period,
+    add_months,
+    from_ms,
+    monthly_period,
+    parse_time,
+    require_utc,
+    time_text,
+    to_ms,
+)
+from tests.support.billing import moment, period
+
+
+class TestMonthlyPeriod:
+    # anchor      index  start       end
+    TABLE = """
+    2025-01-01    0      2025-01-01  2025-02-01
+    2025-01-01    1      2025-02-01  2025-03-01
+    2025-01-01    12     2026-01-01  2026-02-01
+    2025-01-15    0      2025-01-15  2025-02-15
+    2025-01-29    1      2025-02-28  2025-03-29
+    2025-01-30    1      2025-02-28  2025-03-30
+    2025-01-31    0      2025-01-31  2025-02-28
+    2025-01-31    1      2025-02-28  2025-03-31
+    2025-01-31    2      2025-03-31  2025-04-30
+    2025-01-31    3      2025-04-30  2025-05-31
+    2024-01-31    1      2024-02-29  2024-03-31
+    2024-02-29    0      2024-02-29  2024-03-29
+    2024-02-29    12     2025-02-28  2025-03-29
+    2025-12-31    0      2025-12-31  2026-01-31
+    """
+    ROWS = tuple(line.split() for line in TABLE.splitlines() if line.strip())
+
+    @pytest.mark.parametrize(("anchor", "index", "start", "end"), ROWS)
+    def test_g_05_s1_40_counts_from_the_anchor(
+        self, anchor: str, index: str, start: str, end: str
+    ) -> None:
+        """A short month ends the period on its last day; the anchor's day comes back after it."""
+        assert monthly_period(moment(anchor), index=int(index)) == period(start, end)
+
+    def test_x_33_runs_from_the_start_to_the_same_day_of_the_next_month(self) -> None:
+        """PRO from 2025-01-01 has the period to 2025-02-01."""
+        made = monthly_period(moment("2025-01-01"), index=0)
+        assert (time_text(made.start), time_text(made.end)) == (
+            "2025-01-01T00:00:00Z",
+            "2025-02-01T00:00:00Z",
+        )
+
+    @pytest.mark.parametrize("day", [1, 28, 29, 30, 31])
+    def test_leaves_no_gap_and_no_overlap(self, day: int) -> None:
+        """Over four years each period starts where the one before ended."""
+        anchor = moment(f"2024-01-{day:02}")
+        periods = [monthly_period(anchor, index=index) for index in range(48)]
+        assert [made.end for made in periods[:-1]] == [made.start for made in periods[1:]]
+
+    def test_keeps_the_time_of_day(self) -> None:
+        """Moving by months changes nothing below the day."""
+        assert add_months(moment("2025-01-31T05:06:07"), months=1) == moment("2025-02-28T05:06:07")
+
+
+class TestPeriod:
+    def test_start_belongs_to_it_and_end_does_not(self) -> None:
+        """Half-open: a moment lies in exactly one of two neighbours."""
+        made = period("2025-01-01", "2025-02-01")
+        instant = timedelta(microseconds=1)
+        assert [
+            made.contains(moment("2025-01-01") - instant),
+            made.contains(moment("2025-01-01")),
+            made.contains(moment("2025-02-01") - instant),
+            made.contains(moment("2025-02-01")),
+        ] == [False, True, True, False]
+
+    def test_g_03_is_kept_in_utc(self) -> None:
+        """The same instants in another zone make the same period."""
+        zone = timezone(timedelta(hours=2))
+        start = datetime(2025, 1, 1, 2, tzinfo=zone)
+        made = Period(start, start + timedelta(days=31))
+        assert made == period("2025-01-01", "2025-02-01")
+        assert made.start.tzinfo is UTC
+
+    @pytest.mark.parametrize("end", ["2025-01-01", "2024-12-31"])
+    def test_is_never_empty(self, end: str) -> None:
+        """An end at or before the start is refused."""
+        with pytest.raises(Rejected):
+            period("2025-01-01", end)
+
+    def test_refuses_naive_time(self) -> None:
+        """A time without zone could mean two moments."""
+        with pytest.raises(Rejected) as caught:
+            require_utc(datetime(2025, 1, 1))  # noqa: DTZ001 -- the subject
+        assert caught.value.code is Code.BAD_VALUE
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("text", "written"),
+        [
+            ("2025-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
+            ("2025-01-01t00:00:00z", "2025-01-01T00:00:00Z"),
+            ("2025-01-01T02:00:00+02:00", "2025-01-01T00:00:00Z"),
+            ("2025-01-01T00:00:00.5Z", "2025-01-01T00:00:00.500Z"),
+            ("2025-01-01T00:00:00.000001Z", "2025-01-01T00:00:00.000001Z"),
+        ],
+    )
+    def test_is_read_and_written_as_rfc_3339(self, text: str, written: str) -> None:
+        """Reading loses nothing and writing adds nothing."""
+        assert written == time_text(parse_time(text))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "2025-01-01",
+            "2025-01-01T00:00:00",
+            "20250101T000000Z",
+            "2025-W01-1T00:00:00Z",
+            "2025-02-29T00:00:00Z",
+            "2025-01-01T24:00:00Z",
+            "2025-01-01T00:00Z",
+            "2025-01-01T00:00:00.0000001Z",
+            "0001-01-01T00:00:00+14:00",
+            "9999-12-31T23:59:59-14:00",
+            "\u0662\u0660\u0662\u0665-01-01T00:00:00Z",
+            "yesterday",
+        ],
+    )
+    def test_refuses_anything_else(self, text: str) -> None:
+        """Other forms, missing days or offsets, and times outside the calendar are refused."""
+        with pytest.raises(Rejected) as caught:
+            parse_time(text)
+        assert caught.value.code is Code.BAD_VALUE
+
+    def test_milliseconds_go_both_ways(self) -> None:
+        """A millisecond count survives, also before 1970."""
+        counts = [-1, 0, 1, 1_735_689_600_123]
+        assert counts == [to_ms(from_ms(count)) for count in counts]
