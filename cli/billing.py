@@ -110,7 +110,7 @@ def invoice_replay(
         raise Fatal(
             Code.REPLAY_DIFFERS,
             f"invoice {result.original.number} cannot be made again from this log",
-            next_step="Compare the two contents above; do not send the invoice before you know why",
+            next_step="Compare the two contents; do not send it before you know why",
         )
     typer.echo("equal to the last byte")
 

@@ -3,7 +3,8 @@
 Line → its windows (from the projections) → source offset ranges, cut off at the invoice's pin →
 raw events. The ranges are read once and folded anew by a fresh fold; events that the first fold
 called conflicts are left out, because what they conflict with may lie before the range. Windows
-that grew after the pin are compared by the line's total only. Cost: O(windows) rows and the ranges.
+that grew after the pin are compared by the line's total only. Cost: O(windows) rows, and the
+ranges.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def world(
 
 class TestInvoice:
     def test_holds_every_event_once_and_replays_to_the_same_bytes(self, world: World) -> None:
-        """9.00 + (12.5 - 10) × 0.5 + 5 × 1 = 15.25; raw events and facts give the same bytes."""
+        """9.00 + (12.5 - 10) * 0.5 + 5 * 1 = 15.25; raw events and facts give the same bytes."""
         world.subscribe("cus_one")
         world.record("cus_one", ["3", "4.5", "5"])
         world.record("cus_one", ["3", "4.5", "5"])
