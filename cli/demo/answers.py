@@ -9,8 +9,10 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from cli import pipeline
+from cli.demo.figures import Counts
 from cli.failures import CommandFailure
 from domain.canonical import Json
+from domain.codes import Code
 from domain.period import Period, parse_time, time_text
 
 BASE_PATH = "/api/v1/billing"
@@ -89,6 +91,14 @@ class Api:
             for (hour, customer, context), meters in busiest[:BUSIEST_WINDOWS]
         ]
 
+    def counts(self) -> Counts:
+        """Return what became of everything that was ever received."""
+        answer = self._get("intake")
+        rejects = dict(cast("dict[str, int]", answer["events_by_code"]))
+        rejects.pop(Code.CONFLICT.value, None)
+        names = ("received", "accepted", "duplicates", "conflicts", "rejected")
+        return Counts(**{name: cast("int", answer[name]) for name in names}, rejects=rejects)
+
     def invoices(self) -> dict[str, str]:
         """Return the content hash of every invoice, by number."""
         return {row["number"]: row["content_sha256"] for row in self._list("invoices", None)}
@@ -96,10 +106,14 @@ class Api:
     def _list(self, what: str, period: Period | None, **parameters: str | list[str]) -> list[Row]:
         bounds = {"from": time_text(period.start), "to": time_text(period.end)} if period else {}
         query = urlencode({**bounds, **parameters}, doseq=True)
-        url = f"{self.url}{BASE_PATH}/{what}" + (f"?{query}" if query else "")
-        answer: dict[str, Json] | None = pipeline.get_json(url, api_key=self.key)
-        if answer is None or answer.get("has_more"):
-            raise CommandFailure(
-                f"the API gave no whole answer to GET {url}", next_step="see its log"
-            )
+        answer = self._get(what + (f"?{query}" if query else ""))
+        if answer["has_more"]:
+            raise CommandFailure(f"the API has more {what} than a page", next_step="report it")
         return cast("list[Row]", answer["data"])
+
+    def _get(self, path: str) -> dict[str, Json]:
+        url = f"{self.url}{BASE_PATH}/{path}"
+        answer = pipeline.get_json(url, api_key=self.key)
+        if answer is None:
+            raise CommandFailure(f"the API gave no answer to GET {url}", next_step="see its log")
+        return answer

@@ -96,8 +96,7 @@ def prepare(parent: Path) -> EmbeddedDatabase:
     try:
         if account is not None:
             if not _is_open_to_all(binaries):
-                shutil.copytree(binaries.parent, folder / "postgres", symlinks=True)
-                binaries = folder / "postgres" / binaries.name
+                binaries = _copied(binaries, folder)
             folder.chmod(0o711)
         return _prepare(folder, binaries=binaries, account=account)
     except BaseException:
@@ -169,6 +168,17 @@ def _binaries() -> Path:
             next_step="give a database with --database URL",
         )
     return max(usable, key=lambda folder: int("0" + folder.parent.name.removeprefix("pginstall")))
+
+
+def _copied(binaries: Path, folder: Path) -> Path:
+    """Copy the programs, and the wheel's libraries to the same place beside them."""
+    package = binaries.parents[1]
+    target = folder / package.name / binaries.parent.name
+    shutil.copytree(binaries.parent, target, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    return target / binaries.name
 
 
 def _is_open_to_all(path: Path) -> bool:

@@ -1,7 +1,4 @@
-"""What the projections say: positions and counts, read as the projector sees them.
-
-Unreadable records belong to no tenant, so no tenant's reader sees them; the demo counts them too.
-"""
+"""What the projections say while they follow the log, read as the projector sees them."""
 
 from __future__ import annotations
 
@@ -15,17 +12,8 @@ from schemas.topics import USAGE_EVENTS, USAGE_FACTS_TOPIC
 if TYPE_CHECKING:
     from runtime.settings import Settings
 
-_COUNTS = """
-    SELECT coalesce(sum(received), 0), coalesce(sum(accepted), 0), coalesce(sum(duplicates), 0),
-        coalesce(sum(conflicts), 0), coalesce(sum(rejected), 0)
-    FROM intake_count WHERE tenant IN (%s, '')
-"""
-_CODES = """
-    SELECT code, sum(events) FROM reject
-    WHERE tenant IN (%s, '') AND topic = %s AND code <> 'conflict' GROUP BY code ORDER BY code
-"""
 _POSITIONS = "SELECT partition, next_offset FROM position WHERE topic = %s"
-_SENT_AND_COUNTED = "SELECT coalesce(sum(received), 0) FROM intake_count WHERE tenant IN (%s, '')"
+_RECEIVED = "SELECT coalesce(sum(received), 0) FROM intake_count WHERE tenant = %s"
 _WINDOWS = "SELECT count(*) FROM usage_window WHERE tenant = %s"
 
 
@@ -64,22 +52,6 @@ class Counts:
         )
 
 
-def read_counts(settings: Settings, *, tenant: str) -> Counts:
-    """This function will read the counts of a tenant and of what belongs to none."""
-    with postgres.connect(settings, role="projector") as connection:
-        row = connection.execute(_COUNTS, (tenant,)).fetchone() or (0,) * 5
-        codes = connection.execute(_CODES, (tenant, USAGE_EVENTS.name)).fetchall()
-    received, accepted, duplicates, conflicts, rejected = map(int, row)
-    return Counts(
-        received=received,
-        accepted=accepted,
-        duplicates=duplicates,
-        conflicts=conflicts,
-        rejected=rejected,
-        rejects={code: int(count) for code, count in codes},
-    )
-
-
 def count_windows(settings: Settings, *, tenant: str) -> int:
     """This function will count the hourly windows of a tenant."""
     with postgres.connect(settings, role="projector") as connection:
@@ -115,7 +87,7 @@ class Progress:
 
     def received(self) -> int:
         """Return how many events are visible in the projections."""
-        row = self._connection.execute(_SENT_AND_COUNTED, (self._tenant,)).fetchone()
+        row = self._connection.execute(_RECEIVED, (self._tenant,)).fetchone()
         return int(row[0]) if row else 0
 
     def is_done(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -34,6 +34,11 @@ class Screen:
         if self.console.width > WIDTH_MAX or not self.console.is_terminal:
             self.console.width = WIDTH_MAX
         self.seconds: dict[str, float] = {}
+
+    @property
+    def is_narrow(self) -> bool:
+        """Say whether tables must do with the 80 columns of a plain terminal."""
+        return self.console.width < WIDTH_MAX
 
     def title(self, text: str) -> None:
         """Print the first line."""
@@ -113,8 +118,3 @@ class Stage:
     def reach(self, steps: int) -> None:
         """Say how many steps are done by now."""
         self._progress.update(self._task, completed=steps)
-
-    @property
-    def on_progress(self) -> Callable[[int], None]:
-        """Return the function that advances the bar."""
-        return self.advance

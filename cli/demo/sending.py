@@ -69,11 +69,16 @@ def send_all(
             f"{left} events were not acknowledged ({why})",
             next_step="see whether the broker is up, then run the demo again: ids are stable",
         )
-    _send_raw(settings, sends, on_progress=on_progress)
+    _send_raw(settings, sends, tenant=tenant, on_progress=on_progress)
 
 
-def _send_raw(settings: Settings, sends: Sends, *, on_progress: Callable[[int], None]) -> None:
-    """Send bytes that no schema of ours made, as a foreign or broken client would."""
+def _send_raw(
+    settings: Settings, sends: Sends, *, tenant: str, on_progress: Callable[[int], None]
+) -> None:
+    """Send bytes that no schema of ours made, as a foreign or broken client would.
+
+    Nobody can read whose they are; the record's key says it.
+    """
     producer = new_producer(settings)
     errors: list[KafkaError] = []
 
@@ -83,7 +88,7 @@ def _send_raw(settings: Settings, sends: Sends, *, on_progress: Callable[[int], 
 
     for _, value in sends.raw:
         producer.produce(
-            USAGE_EVENTS.name, value, b"elsewhere", partition=0, on_delivery=on_delivery
+            USAGE_EVENTS.name, value, tenant.encode(), partition=0, on_delivery=on_delivery
         )
     if producer.flush(FLUSH_TIMEOUT_S) or errors:
         raise CommandFailure(

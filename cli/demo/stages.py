@@ -124,10 +124,10 @@ def set_books_up(run: Run) -> str:
     return key
 
 
-def counts_before(run: Run) -> Counts:
+def counts_before(run: Run, api: Api) -> Counts:
     """This function will return what a log that was used before has had counted already."""
     await_projected(run.settings, tenant=run.trace.tenant)
-    return figures.read_counts(run.settings, tenant=run.trace.tenant)
+    return api.counts()
 
 
 def send(run: Run, *, is_embedded: bool) -> Sends:
@@ -135,9 +135,7 @@ def send(run: Run, *, is_embedded: bool) -> Sends:
     with run.screen.stage("send", "through the SDK") as stage:
         sends = plan_sends(run.trace, now=clock.now(), new_id=lambda: str(ids.uuid7()))
         stage.expect(sends.total)
-        sending.send_all(
-            run.settings, sends, tenant=run.trace.tenant, on_progress=stage.on_progress
-        )
+        sending.send_all(run.settings, sends, tenant=run.trace.tenant, on_progress=stage.advance)
         if is_embedded:
             _require_whole_log(run.settings)
         broken = len(sends.refused) + len(sends.raw)
@@ -158,7 +156,7 @@ def _require_whole_log(settings: Settings) -> None:
             )
 
 
-def count(run: Run, results: Results, before: Counts) -> None:
+def count(run: Run, results: Results, api: Api, before: Counts) -> None:
     """This function will wait until everything is counted, and note what became of it."""
     with run.screen.stage("count", "folds and projector") as stage:
         stage.expect(results.sends.total)
@@ -170,12 +168,13 @@ def count(run: Run, results: Results, before: Counts) -> None:
                 return progress.is_done()
 
             run.supervisor.wait(is_done, what="the last event", timeout_ms=COUNT_TIMEOUT_MS)
-        now = figures.read_counts(run.settings, tenant=run.trace.tenant)
-        results.counts = now.since(before)
+        results.counts = api.counts().since(before)
         results.windows = figures.count_windows(run.settings, tenant=run.trace.tenant)
         stage.done = (
             f"{results.windows:,} hourly windows by customer, meter and size of the context"
         )
+        if not results.counts.accepted:
+            stage.done += "; this log had every event already"
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -46,10 +47,15 @@ def number(value: Decimal | int | str) -> str:
     return f"{int(whole):,}{point}{fraction}"
 
 
-def overview(sent: int, counts: Counts, windows: Sequence[BusyWindow]) -> RenderableType:
-    """This function will lay the counts and the busiest windows out side by side."""
+def overview(
+    sent: int, counts: Counts, windows: Sequence[BusyWindow], *, is_narrow: bool
+) -> RenderableType:
+    """This function will lay the counts and the busiest windows out, side by side if they fit."""
+    tables = (_counts_table(sent, counts), _windows_table(windows))
+    if is_narrow:
+        return Group(tables[0], "", tables[1])
     grid = Table.grid(padding=(0, 4))
-    grid.add_row(_counts_table(sent, counts), _windows_table(windows))
+    grid.add_row(*tables)
     return grid
 
 
@@ -112,7 +118,7 @@ def _add_line(table: Table, place: int, line: InvoiceLine, content: InvoiceConte
     what = f"{line.price}, {line.form.replace('_', ' ')}"
     table.add_row(str(place), what, f"{number(line.quantity)} {line.unit}s", "", "", amount)
     for step in line.steps:
-        per = "" if step.per == 1 else f" per {number(step.per)}"
+        per = "" if step.per == 1 else f" per {short(str(step.per))}"
         table.add_row(
             "",
             f"  {_label(step.label)}",
@@ -125,24 +131,36 @@ def _add_line(table: Table, place: int, line: InvoiceLine, content: InvoiceConte
 
 
 def _label(text: str) -> str:
-    """Set the thousands of a step's numbers apart."""
-    return " ".join(number(word) if word.isdecimal() else word for word in text.split())
+    return " ".join(short(word) if word.isdecimal() else word for word in text.split())
+
+
+def short(text: str) -> str:
+    """This function will write whole thousands and millions as k and M; others in full."""
+    for zeros, letter in (("000000", "M"), ("000", "k")):
+        if text.endswith(zeros) and text.strip("0"):
+            return f"{number(text.removesuffix(zeros))}{letter}"
+    return number(text)
 
 
 def _money(content: InvoiceContent, amount_minor: int) -> str:
     return number(minor_text(amount_minor=amount_minor, currency=content.currency))
 
 
-def hashes(replayed: Replayed) -> RenderableType:
+def hashes(replayed: Replayed, *, is_narrow: bool) -> RenderableType:
     """This function will set the content hash and that of the replay one below the other."""
-    grid = Table.grid(padding=(0, 2))
-    same = Text("✓ the same bytes", style="green")
-    grid.add_row("content hash", replayed.original.sha256, "")
-    grid.add_row("replay", replayed.content.sha256, same if replayed.is_equal else "✗ DIFFERS")
+    verdict = Text("✓ the same bytes", style="green")
+    if not replayed.is_equal:
+        verdict = Text("✗ OTHER BYTES", style="red")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_row("content hash", replayed.original.sha256)
+    replay = Text(replayed.content.sha256)
+    grid.add_row("replay", replay if is_narrow else replay + Text("  ") + verdict)
+    if is_narrow:
+        grid.add_row("", verdict)
     return grid
 
 
-def traced_line(traced: Traced) -> RenderableType:
+def traced_line(traced: Traced, *, is_narrow: bool) -> RenderableType:
     """This function will show the first raw events of a line and what all of them add up to."""
     line = traced.line
     table = _table(
@@ -160,7 +178,7 @@ def traced_line(traced: Traced) -> RenderableType:
             number(event.offset),
             number(event.index),
             f"{from_ms(int(event.occurred_at_ms)):%d %b %H:%M:%S.%f}"[:-3],
-            event.event_id,
+            f"{event.event_id[:8]}…" if is_narrow else event.event_id,
             number(event.quantity),
         )
     rest = traced.events - len(traced.samples)
