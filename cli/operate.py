@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 from pydantic import SecretStr
 
-from projections import migrate as migrations
-from projections import rebuild as rebuilding
 from runtime import failpoints, kafka, logs
 from runtime.settings import Settings, env_example
 
@@ -58,6 +56,8 @@ def topics_check() -> None:
 
 def migrate() -> None:
     """Bring the database schema up to date."""
+    from projections import migrate as migrations
+
     migrations.migrate(load_settings("migrate"))
     typer.echo("the schema is up to date")
 
@@ -68,6 +68,8 @@ def rebuild(
     ] = False,
 ) -> None:
     """Drop the projections and refill them from the log."""
+    from projections import rebuild as rebuilding
+
     settings = load_settings("rebuild")
     if not yes:
         typer.confirm(f"Drop schema {settings.database_schema} and refill it?", abort=True)
@@ -78,6 +80,8 @@ def rebuild(
 
 def dump_hash() -> None:
     """Print the ordered hash of every projected table."""
+    from projections import rebuild as rebuilding
+
     typer.echo(json.dumps(rebuilding.dump_hash(load_settings("dump-hash")), indent=2))
 
 
