@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from confluent_kafka import KafkaException
+
 from domain.books.records import Command
 from domain.canonical import Json, to_canonical_json
 from domain.routing import partition_of
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
     from runtime.settings import Settings
+
+
+ACKNOWLEDGE_TIMEOUT_MS = 35_000
+"""Longest wait for the broker, a little more than the producer's own delivery timeout."""
+ACKNOWLEDGE_POLL_S = 0.05
 
 
 class CommandSender:
@@ -86,15 +93,21 @@ class CommandSender:
             else:
                 offsets[partition] = offset_of(message)
 
-        for partition, value in values:
-            self._producer.produce(
-                topic,
-                value,
-                key.encode(),
-                partition=partition,
-                on_delivery=partial(on_delivery, partition),
-            )
-        remaining = self._producer.flush(35)
-        if errors or remaining:
-            raise broker_away(errors[0] if errors else f"{remaining} records unacknowledged")
+        try:
+            for partition, value in values:
+                self._producer.produce(
+                    topic,
+                    value,
+                    key.encode(),
+                    partition=partition,
+                    on_delivery=partial(on_delivery, partition),
+                )
+        except (KafkaException, BufferError) as error:
+            raise broker_away(error) from error
+        # Only the own deliveries count: other threads may be sending through the same producer.
+        deadline = clock.monotonic_ms() + ACKNOWLEDGE_TIMEOUT_MS
+        while len(offsets) + len(errors) < len(values) and clock.monotonic_ms() < deadline:
+            self._producer.poll(ACKNOWLEDGE_POLL_S)
+        if errors or len(offsets) < len(values):
+            raise broker_away(errors[0] if errors else "records stay unacknowledged")
         return [offsets[partition] for partition, _ in values]

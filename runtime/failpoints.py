@@ -6,6 +6,9 @@ import os
 import signal
 from typing import Literal, get_args
 
+from domain.codes import Code
+from domain.errors import Fatal
+
 Failpoint = Literal[
     "fold.before_append",
     "fold.after_append",
@@ -26,8 +29,12 @@ def arm(text: str) -> None:
     _armed.clear()
     if text:
         name, _, count = text.partition(":")
-        if name not in FAILPOINTS:
-            raise ValueError(f"there is no failpoint {name!r}; known are {', '.join(FAILPOINTS)}")
+        if name not in FAILPOINTS or not (count or "1").isdecimal():
+            raise Fatal(
+                Code.SETTING_INVALID,
+                f"there is no failpoint {text!r}",
+                next_step=f"Give name:n with a name of {', '.join(FAILPOINTS)}",
+            )
         _armed[name] = int(count or 1)
 
 

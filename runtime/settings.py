@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.codes import Code
+from domain.errors import Fatal
 
 
 class Settings(BaseSettings):
@@ -91,6 +95,34 @@ class Settings(BaseSettings):
         default="",
         description="Tests only: name:n kills the process when the point is passed n times",
     )
+
+    @field_validator("kafka_config")
+    @classmethod
+    def _require_json_object(cls, value: SecretStr) -> SecretStr:
+        if not isinstance(json.loads(value.get_secret_value()), dict):
+            raise ValueError("must be a JSON object")  # noqa: TRY004 -- what pydantic wants
+        return value
+
+
+def read_settings() -> Settings:
+    """This function will read the settings of this process.
+
+    Raises:
+        Fatal: setting_invalid, with every variable that is wrong and why; values are not shown,
+            for some are secrets.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"TIDEGAUGE_{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise Fatal(
+            Code.SETTING_INVALID,
+            wrong,
+            next_step="Correct the environment or .env; `tidegauge config example` shows all",
+        ) from None
 
 
 def env_example() -> str:

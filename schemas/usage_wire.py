@@ -158,7 +158,7 @@ def from_wire_usage_facts(value: bytes | None) -> UsageFacts:
     _, fields = _FACTS.decode(value)
     strings = fields["strings"]
     try:
-        return UsageFacts(
+        facts = UsageFacts(
             from_offset=fields["from_offset"],
             to_offset=fields["to_offset"],
             received_high_ms=fields["received_high_ms"],
@@ -186,8 +186,31 @@ def from_wire_usage_facts(value: bytes | None) -> UsageFacts:
             rejects=tuple(from_wire_reject(reject) for reject in fields["rejects"]),
             catalogues=tuple(CatalogueApplied(**item) for item in fields["catalogues"]),
         )
+        _require_whole(facts)
     except (IndexError, ValueError) as error:
         raise Rejected(Code.UNDECODABLE, f"facts columns do not fit: {error}") from error
+    return facts
+
+
+def _require_whole(facts: UsageFacts) -> None:
+    """Refuse (ValueError) columns of different lengths and indexes that point to nothing."""
+    series, windows, accepted = facts.series, facts.windows, facts.accepted
+    tables = (
+        (series.owner, series.meter, series.dimensions),
+        tuple(windows.columns.values()),
+        (accepted.owner, accepted.high, accepted.low, accepted.fingerprint, accepted.hour),
+    )
+    if any(len({column.size for column in table}) > 1 for table in tables):
+        raise ValueError("columns differ in length")
+    places = (
+        (series.owner, len(series.owners)),
+        (series.meter, len(series.meters)),
+        (series.dimensions, len(series.dimension_sets)),
+        (windows.series, series.owner.size),
+        (accepted.owner, len(series.owners)),
+    )
+    if any(at.size and not 0 <= at.min() <= at.max() < count for at, count in places):
+        raise ValueError("an index points to nothing")
 
 
 def _accepted(fields: Mapping[str, Any]) -> Accepted:

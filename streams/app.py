@@ -7,11 +7,14 @@ runs in one thread that owns its Kafka clients; when the thread dies the worker 
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import faust
+from aiokafka.errors import KafkaConnectionError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -92,7 +95,19 @@ def run_worker(settings: Settings, kind: str) -> int:
     except SystemExit as end:
         status = end.code
         logger().info("worker.ended", kind=kind, status=str(status))
+        if isinstance(end.__context__, KafkaConnectionError) and thread.error is None:
+            start_over()
     return 0 if thread.error is None and not status else 1
+
+
+def start_over() -> NoReturn:
+    """This function will become a fresh process of the same command, which waits for the broker.
+
+    Faust gives up when the broker goes away while it starts. Its loop is closed by then, and a
+    fold may be left at any moment, as after a kill.
+    """
+    logger().warning("worker.starts_over")
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 -- no shell is wanted
 
 
 def build_app(

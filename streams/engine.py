@@ -287,7 +287,15 @@ class FoldEngine(Generic[Record, Facts]):
         """Start reading the source at a position (Retryable while the client is not ready)."""
         where = TopicPartition(self._topic, partition, offset)
         try:
-            self._consumer.seek(where)
+            try:
+                self._consumer.seek(where)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._STATE:  # noqa: SLF001 -- its public name
+                    raise
+                # Reading from offset 0 failed and ended, because retention took the head of the
+                # log; a reader that has ended takes no seek, only a new start.
+                self._consumer.incremental_unassign([where])
+                self._consumer.incremental_assign([where])
             self._consumer.resume([where])
         except KafkaException as error:
             raise broker_away(error) from error
