@@ -9,7 +9,7 @@ import typer
 from pydantic import SecretStr
 
 from runtime import failpoints, kafka, logs
-from runtime.settings import Settings, env_example
+from runtime.settings import Settings, env_example, read_settings
 
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
 topics_app = typer.Typer(help="Kafka topics.", no_args_is_help=True)
@@ -17,7 +17,7 @@ topics_app = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 
 def load_settings(process: str) -> Settings:
     """This function will read the settings and start the logs of one process."""
-    settings = Settings()
+    settings = read_settings()
     logs.configure(settings, process=process)
     failpoints.arm(settings.failpoint)
     return settings
@@ -26,7 +26,7 @@ def load_settings(process: str) -> Settings:
 @config_app.command("show")
 def config_show() -> None:
     """Print every setting as it is in force; secrets are hidden."""
-    settings = Settings()
+    settings = read_settings()
     values = {
         name: "********" if isinstance(value, SecretStr) else str(value)
         for name, value in ((name, getattr(settings, name)) for name in Settings.model_fields)

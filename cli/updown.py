@@ -171,6 +171,11 @@ def _end_left_over(known: dict[str, Any]) -> None:
         _services_script("down")
 
 
+def _run_folder() -> Path:
+    """Return where deploy/local keeps the state of the services it started."""
+    return Path(os.environ.get("TIDEGAUGE_RUN_DIR", checkout.CACHE / "run"))  # noqa: TID251 -- deploy/local reads no settings
+
+
 def _services(cache: Cache, stack: contextlib.ExitStack, *, keep_data: bool) -> Settings:
     """Return settings of services that answer; start those that the environment does not name.
 
@@ -192,7 +197,7 @@ def _services(cache: Cache, stack: contextlib.ExitStack, *, keep_data: bool) -> 
                 raise CommandFailure(
                     "the services did not start", next_step=f"see what {script.name} said above"
                 )
-        found = json.loads((checkout.CACHE / "run" / "services.json").read_text("utf-8"))
+        found = json.loads((_run_folder() / "services.json").read_text("utf-8"))
         addresses = {
             "kafka": settings.kafka if "kafka" in given else found["kafka"],
             "database_url": settings.database_url

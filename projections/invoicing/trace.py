@@ -270,6 +270,6 @@ def _raw_event(record: SourceRecord, batch: EventBatch, index: int, partition: i
         index=index,
         event_id=str(uuid.UUID(bytes=batch.keys[16 * index : 16 * index + 16])),
         event_type=batch.strings[batch.type_[index]],
-        occurred_at_ms=batch.occurred_at_ms[index],
-        quantity=nanos_text(batch.quantity[index] * 10 ** (9 - scale)),
+        occurred_at_ms=int(batch.occurred_at_ms[index]),
+        quantity=nanos_text(int(batch.quantity[index]) * 10 ** (9 - scale)),
     )

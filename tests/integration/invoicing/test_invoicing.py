@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from rich.console import Console
 
+from cli.billing import print_trace
 from cli.books import publish_catalogue, send
 from domain.canonical import to_canonical_json
 from domain.codes import Code
@@ -250,6 +252,9 @@ class TestTrace:
 
         traced = trace(world.settings, tenant=TENANT, name=billed[0].invoice, line_number=2)
 
+        console = Console(record=True, width=120)
+        print_trace(console, traced)
+        assert "3 raw events add up to 12.5 call: equal" in console.export_text()
         assert traced.is_equal
         assert (traced.events, traced.quantity, len(traced.windows)) == (3, "12.5", 3)
 
