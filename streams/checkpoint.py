@@ -84,7 +84,7 @@ class Checkpoint:
     def records(self) -> Iterator[bytes]:
         """Yield the compact facts records in order."""
         for key, value in self._database.items(from_key=_RECORD):
-            if not bytes(key).startswith(_RECORD):
+            if not isinstance(key, bytes) or not key.startswith(_RECORD):
                 return
             yield value
 

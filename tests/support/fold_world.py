@@ -12,6 +12,7 @@ from confluent_kafka import Message
 
 from domain.acceptance import accepts
 from domain.usage.facts import UsageFacts
+from domain.usage.records import SourceRecord
 from runtime import clock
 from runtime.commands import CommandSender
 from runtime.kafka import new_consumer, new_producer, partition_ends, read_partition
@@ -44,11 +45,10 @@ class FoldWorld:
         self.truth = Truth(partitions=self.settings.partitions)
         self.now_ms = clock.now_ms()
         self._producer = new_producer(self.settings)
-        self._ends = self.ends()
         CommandSender(self.settings, actor="test").publish_catalogue(
             tenant=TENANT, version=1, content=json.dumps(CATALOGUE)
         )
-        self._ends = {number: end + 1 for number, end in self._ends.items()}
+        self._ends = dict.fromkeys(range(self.settings.partitions), 1)
 
     def ends(self) -> dict[int, int]:
         """The end of every source partition."""
@@ -129,11 +129,12 @@ class FoldWorld:
 
     def engine(
         self, shutdown: Shutdown, *, group: str = "", settings: Settings | None = None
-    ) -> FoldEngine[object, UsageFacts]:
+    ) -> FoldEngine[SourceRecord, UsageFacts]:
         """An engine of one group."""
         settings = settings or self.settings
-        engine: FoldEngine[object, UsageFacts] = FoldEngine(
-            settings, UsageBinding(settings), shutdown, group=group  # type: ignore[arg-type]
+        binding = UsageBinding(settings)
+        engine: FoldEngine[SourceRecord, UsageFacts] = FoldEngine(
+            settings, binding, shutdown, group=group
         )
         return engine
 
@@ -154,9 +155,7 @@ class FoldWorld:
         """Every facts record of a partition from an offset on, ignored ones included."""
         return [
             from_wire_usage_facts(message.value())
-            for message in read_partition(
-                self.settings, USAGE_FACTS_TOPIC, partition, start=start
-            )
+            for message in read_partition(self.settings, USAGE_FACTS_TOPIC, partition, start=start)
         ]
 
     def accepted(self, partition: int) -> list[UsageFacts]:

@@ -1,7 +1,8 @@
 """The load generator: one process that reports usage with the real SDK and journals it first.
 
-What it does on purpose: 10 % resends through another Meter, conflicts (a used id, another payload),
-events out of order, late, too late and in the future, records of a foreign producer, and poison.
+What it does on purpose: 10 % resends through another Meter, conflicts (a used id, another
+payload), events out of order, late, too late and in the future, records of a foreign producer,
+and poison.
 Unknown outcomes are sent again with the same ids, except one in ten, which stays unknown.
 It goes on through broker outages: the SDK's buffer fills, `record` blocks, nothing is forgotten.
 """
@@ -18,9 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tidegauge
 from confluent_kafka import KafkaError, Message, Producer
 
+import tidegauge
 from tests.support import poison, workload
 from tests.support.journal import COUNTED, Intent, Journal, Owner
 from tests.support.kafka_hash import partition_of
@@ -34,7 +35,7 @@ RESENDS_WAITING_MAX = 20_000
 BUFFER_EVENTS_MAX = 10_000
 BLOCK_MS = 30_000
 DELIVERY_TIMEOUTS_MS = (4_000, 30_000)
-"""Of the two meters of a tenant: the first gives up during an outage, so outcomes become unknown."""
+"""Of a tenant's two meters: the first gives up in an outage, so outcomes become unknown."""
 RESEND_ONE_IN, CONFLICT_ONE_IN, FOREIGN_ONE_IN, POISON_ONE_IN = 10, 400, 100, 250
 LEFT_UNKNOWN_ONE_IN = 10
 DRAIN_TIMEOUT_S = 90
@@ -265,14 +266,10 @@ class Generator:
         now_ms = time.time_ns() // 1_000_000
         fresh = [self._workload.next(now_ms=now_ms) for _ in range(count)]
         sends = [(0, event) for event in fresh]
-        foreign: list[Intent] = []
-        for event in fresh:
-            if self._random.randrange(RESEND_ONE_IN) == 0:
-                self._resends.append(event)
-            if self._random.randrange(CONFLICT_ONE_IN) == 0:
-                sends.append((1, self._workload.conflicting(event)))
-            if self._random.randrange(FOREIGN_ONE_IN) == 0:
-                foreign.append(self._stranger.intent(event.intent))
+        self._resends.extend(self._some(fresh, RESEND_ONE_IN))
+        conflicting = self._some(fresh, CONFLICT_ONE_IN)
+        sends += [(1, self._workload.conflicting(event)) for event in conflicting]
+        foreign = [self._stranger.intent(e.intent) for e in self._some(fresh, FOREIGN_ONE_IN)]
         sends += self._due_again(count)
         self._random.shuffle(sends)
         self._journal.intend([event.intent for _, event in sends] + foreign)
@@ -280,11 +277,13 @@ class Generator:
             self._record(meter, event)
         for intent in foreign:
             self._stranger.send_event(intent)
-        for event in fresh:
-            if self._random.randrange(POISON_ONE_IN) == 0:
-                self._stranger.send_poison(event.intent, now_ms=now_ms)
+        for event in self._some(fresh, POISON_ONE_IN):
+            self._stranger.send_poison(event.intent, now_ms=now_ms)
         self._stranger.poll()
         self._delivery.take_reports()
+
+    def _some(self, events: list[Event], one_in: int) -> list[Event]:
+        return [event for event in events if self._random.randrange(one_in) == 0]
 
     def _due_again(self, count: int) -> list[tuple[int, Event]]:
         """Take resends on purpose, and what had an unknown outcome, for the other meter."""
@@ -292,7 +291,8 @@ class Generator:
         self._delivery.take_reports()
         while self._delivery.again and len(due) < count:
             due.append((1, _next_attempt(self._delivery.again.popleft())))
-        for _ in range(min(len(self._resends), self._random.randrange(2 * count // RESEND_ONE_IN + 2))):
+        resends = self._random.randrange(2 * count // RESEND_ONE_IN + 2)  # as many as come, about
+        for _ in range(min(len(self._resends), resends)):
             due.append((1, _next_attempt(self._resends.popleft())))
             self._delivery.counts["resent"] += 1
         return due

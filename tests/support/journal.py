@@ -5,7 +5,7 @@ One append-only file of JSON lines, three kinds of them:
 - outcome: what the broker said of some attempts, "acked" or "unknown";
 - poison: a record that must be refused, with the code it must be refused by.
 
-Whoever kills the writer loses at most the outcome lines of the last moment: then an attempt without
+Whoever kills the writer loses at most the last outcome lines: then an attempt without
 an outcome counts as unknown, which is what it is.
 """
 
@@ -134,7 +134,7 @@ class Summary:
         return {o for o, p in self.promises.items() if p.expects == {COUNTED} and p.acked}
 
     def may_count(self) -> set[Owner]:
-        """Return what a fold may count: acknowledged or not, unless every send is to be refused."""
+        """Return what a fold may count: acked or not, unless each send is to be refused."""
         return {owner for owner, promise in self.promises.items() if COUNTED in promise.expects}
 
     def unknown(self) -> set[Owner]:

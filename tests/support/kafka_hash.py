@@ -1,4 +1,4 @@
-"""The partition of a customer, written again from Apache Kafka's Utils.murmur2: a second opinion."""
+"""The partition of a customer, written again from Apache Kafka's Utils.murmur2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""O2, second half: what the log means, computed once more, in DuckDB, slowly. Imports nothing of ours.
+"""O2, second half: what the log means, computed once more, in DuckDB.
+
+Imports nothing of ours.
 
 From the tables of the raw log come: the fate of every event, every window row, every intake count
 and every reject. Integers and decimals only; a wrong row is a row that differs in any column.
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from tests.support.journal import Owner, Summary
 from tests.support.oracle_log import LogReader, canonical
@@ -287,22 +290,20 @@ class Truth:
 
     def _table(self, name: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
         """Make a table from rows, by way of arrow: single inserts would take minutes."""
-        import pyarrow
-
         self.database.execute(f"CREATE OR REPLACE TABLE {name} ({columns})")
         if rows:
             texts = [
-                pyarrow.array([None if value is None else str(value) for value in column])
+                pa.array([None if value is None else str(value) for value in column])
                 for column in zip(*rows, strict=True)
             ]
-            gathered = pyarrow.table(texts, names=[f"c{number}" for number in range(len(texts))])
+            gathered = pa.table(texts, names=[f"c{number}" for number in range(len(texts))])
             self.database.execute(f"INSERT INTO {name} SELECT * FROM gathered")
             del gathered
 
 
 @dataclass(frozen=True, slots=True)
 class KeyVerdict:
-    """O1: acked ⊆ counted ⊆ acked ∪ unknown, by key."""
+    """O1, by key: what was acked is counted, what is counted was acked or is unknown."""
 
     acked: int
     unknown: int

@@ -1,4 +1,5 @@
-"""O8: every facts partition replays by the acceptance rule; read by a stranger, who imports nothing.
+"""O8: every facts partition replays by the acceptance rule; read by a stranger.
+Imports nothing of ours.
 
 Gives what the folds claim to have counted: keys and windows, from accepted records only, and how
 many records the rule ignored (zombies, replays, late retries).
@@ -67,8 +68,8 @@ class Chain:
     def of_topic(cls, bootstrap: str, *, facts: str, source: str, schema_id: int) -> Chain:
         """Replay a facts topic and compare its end with its source's end."""
         chain = cls(facts)
-        for message in read_topic(bootstrap, facts):
-            chain.take(message.partition(), message.value(), schema_id=schema_id)
+        for record in read_topic(bootstrap, facts):
+            chain.take(record.partition, record.value, schema_id=schema_id)
         for partition, end in topic_ends(bootstrap, source).items():
             position = chain.positions.get(partition, 0)
             if position != end:
@@ -137,9 +138,7 @@ def windows_of(chain: Chain) -> list[tuple[Any, ...]]:
         for key, delta in _deltas(record):
             known = windows.get(key)
             windows[key] = delta if known is None else _merged(known, delta)
-    return [
-        (*key, *delta[:-1], f"{delta[-1] % 2**128:032x}") for key, delta in windows.items()
-    ]
+    return [(*key, *delta[:-1], f"{delta[-1] % 2**128:032x}") for key, delta in windows.items()]
 
 
 def _deltas(record: dict[str, Any]) -> Iterator[tuple[Key, list[Any]]]:

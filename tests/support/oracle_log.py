@@ -19,9 +19,9 @@ from typing import Any
 
 import duckdb
 import fastavro
-import pyarrow
+import pyarrow as pa
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from tests.support.kafka_hash import partition_of
 
@@ -34,35 +34,35 @@ READ_PAUSE_S, READ_STALL_S = 0.1, 30
 ROWS_PER_INSERT = 100_000
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
-EVENT_TABLE = pyarrow.schema(
+EVENT_TABLE = pa.schema(
     [
-        ("partition", pyarrow.int32()),
-        ("source_offset", pyarrow.int64()),
-        ("place", pyarrow.int32()),
-        ("tenant", pyarrow.string()),
-        ("customer", pyarrow.string()),
-        ("key", pyarrow.binary(16)),
-        ("fingerprint", pyarrow.binary(8)),
-        ("event_type", pyarrow.string()),
-        ("dimensions", pyarrow.string()),
-        ("occurred_ms", pyarrow.int64()),
-        ("received_ms", pyarrow.int64()),
-        ("backfill", pyarrow.bool_()),
-        ("nanos", pyarrow.decimal128(38, 0)),
-        ("is_bad", pyarrow.bool_()),
-        ("is_misrouted", pyarrow.bool_()),
-        ("properties", pyarrow.string()),
-        ("version", pyarrow.int64()),
+        ("partition", pa.int32()),
+        ("source_offset", pa.int64()),
+        ("place", pa.int32()),
+        ("tenant", pa.string()),
+        ("customer", pa.string()),
+        ("key", pa.binary(16)),
+        ("fingerprint", pa.binary(8)),
+        ("event_type", pa.string()),
+        ("dimensions", pa.string()),
+        ("occurred_ms", pa.int64()),
+        ("received_ms", pa.int64()),
+        ("backfill", pa.bool_()),
+        ("nanos", pa.decimal128(38, 0)),
+        ("is_bad", pa.bool_()),
+        ("is_misrouted", pa.bool_()),
+        ("properties", pa.string()),
+        ("version", pa.int64()),
     ]
 )
-REFUSAL_TABLE = pyarrow.schema(
+REFUSAL_TABLE = pa.schema(
     [
-        ("partition", pyarrow.int32()),
-        ("source_offset", pyarrow.int64()),
-        ("events", pyarrow.int64()),
-        ("tenant", pyarrow.string()),
-        ("code", pyarrow.string()),
-        ("received_ms", pyarrow.int64()),
+        ("partition", pa.int32()),
+        ("source_offset", pa.int64()),
+        ("events", pa.int64()),
+        ("tenant", pa.string()),
+        ("code", pa.string()),
+        ("received_ms", pa.int64()),
     ]
 )
 
@@ -104,14 +104,48 @@ def unframe(value: bytes | None, schemas: dict[int, Any]) -> tuple[int, dict[str
     body = io.BytesIO(value[5:])
     try:
         record: Any = fastavro.schemaless_reader(body, schemas[schema_id], None)
-    except Exception as error:  # noqa: BLE001 -- hostile bytes make fastavro raise nearly any type
+    except Exception as error:  # hostile bytes make fastavro raise nearly any type
         raise Refused("undecodable") from error
     if body.tell() != len(value) - 5:
         raise Refused("undecodable")
     return schema_id, record
 
 
-def read_topic(bootstrap: str, topic: str) -> Iterator[Message]:
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One Kafka record."""
+
+    partition: int
+    offset: int
+    received_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: dict[str, str]
+
+    @classmethod
+    def of_message(cls, message: Message) -> LogRecord:
+        """Take what a consumer gave."""
+        partition, offset, headers = message.partition(), message.offset(), message.headers()
+        if partition is None or offset is None:
+            raise RuntimeError("a message without a place")
+        texts: dict[str, str] = {}
+        for name, value in headers if isinstance(headers, list) else []:
+            texts[name] = value.decode() if isinstance(value, bytes) else str(value)
+        return cls(
+            partition=partition,
+            offset=offset,
+            received_ms=message.timestamp()[1],
+            key=_bytes(message.key()),
+            value=_bytes(message.value()),
+            headers=texts,
+        )
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def read_topic(bootstrap: str, topic: str) -> Iterator[LogRecord]:
     """Yield every record of a topic up to its present end; each partition's are in order."""
     missing = {partition: end for partition, end in topic_ends(bootstrap, topic).items() if end}
     consumer = Consumer(
@@ -129,12 +163,14 @@ def read_topic(bootstrap: str, topic: str) -> Iterator[Message]:
     try:
         while missing:
             for message in consumer.consume(1_000, timeout=READ_PAUSE_S):
-                partition, offset = message.partition(), message.offset()
-                if message.error() is None and offset < missing.get(partition, 0):
-                    stalled_s = time.monotonic()
-                    if offset + 1 == missing[partition]:
-                        del missing[partition]
-                    yield message
+                if message.error() is not None:
+                    continue
+                stalled_s = time.monotonic()
+                record = LogRecord.of_message(message)
+                if record.offset < missing.get(record.partition, 0):
+                    if record.offset + 1 == missing[record.partition]:
+                        del missing[record.partition]
+                    yield record
             if time.monotonic() - stalled_s > READ_STALL_S:
                 raise RuntimeError(f"{topic} gives nothing more, missing up to {missing}")
     finally:
@@ -145,7 +181,8 @@ def topic_ends(bootstrap: str, topic: str) -> dict[int, int]:
     """Return the end offset of every partition."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     partitions = admin.list_topics(topic, timeout=15).topics[topic].partitions
-    wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in partitions}
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    wanted = {TopicPartition(topic, partition): latest for partition in partitions}
     return {
         where.partition: future.result(timeout=15).offset
         for where, future in admin.list_offsets(wanted).items()
@@ -184,13 +221,13 @@ class LogReader:
     def read(self, bootstrap: str, topic: str = "usage.events") -> None:
         """Read the whole topic."""
         self.make_tables()
-        for message in read_topic(bootstrap, topic):
+        for record in read_topic(bootstrap, topic):
             self.take(
-                partition=message.partition(),
-                offset=message.offset(),
-                received_ms=message.timestamp()[1],
-                value=message.value(),
-                key=message.key(),
+                partition=record.partition,
+                offset=record.offset,
+                received_ms=record.received_ms,
+                value=record.value,
+                key=record.key,
             )
         self.flush()
 
@@ -237,8 +274,8 @@ class LogReader:
         ):
             if rows:
                 columns = zip(*rows, strict=True)
-                gathered = pyarrow.table(
-                    [pyarrow.array(c, f.type) for c, f in zip(columns, schema, strict=True)],
+                gathered = pa.table(
+                    [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)],
                     schema=schema,
                 )
                 self.database.execute(f"INSERT INTO {name} SELECT * FROM gathered")

@@ -1,4 +1,7 @@
-"""O2 for money: every invoice line again, with fractions, from the raw log. Imports nothing of ours."""
+"""O2 for money: every invoice line again, with fractions, from the raw log.
+
+Imports nothing of ours.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def expected_lines(truth: Truth, content: dict[str, Any]) -> list[Line]:
 
 
 def _hour(text: str) -> int:
-    return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()) // 3600
+    return int(datetime.fromisoformat(text).timestamp()) // 3600
 
 
 def _quantity(aggregation: str, windows: Sequence[dict[str, Any]]) -> Fraction:
@@ -103,7 +106,7 @@ def _minor(amount: Fraction, currency: str) -> int:
 def wrong_lines(
     truth: Truth, *, content_text: str, rows: Sequence[dict[str, Any]], total_minor: int
 ) -> list[str]:
-    """Compare an invoice, its text and its line rows, with the log; one sentence per wrong line."""
+    """Compare an invoice, its text and its rows, with the log; one sentence per wrong line."""
     content = json.loads(content_text)
     expected = expected_lines(truth, content)
     faults = []

@@ -1,4 +1,7 @@
-"""What PostgreSQL holds, read with plain SQL and compared with the truth. Imports nothing of ours."""
+"""What PostgreSQL holds, read with plain SQL and compared with the truth.
+
+Imports nothing of ours.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +123,11 @@ def _intake_faults(truth: Truth, tables: Tables) -> list[str]:
     """O4: every row of intake_count, and in it received = the sum of what became of it."""
     found = {(row[0], row[1], row[2]): tuple(row[3:]) for row in tables.rows(_INTAKE)}
     expected = truth.intake()
-    faults = [f"intake {key}: {row} does not add up" for key, row in found.items() if row[0] != sum(row[1:])]
+    faults = [
+        f"intake {key}: {row} does not add up"
+        for key, row in found.items()
+        if row[0] != sum(row[1:])
+    ]
     for key in sorted(found.keys() | expected.keys()):
         nothing = (0, 0, 0, 0, 0)
         if found.get(key, nothing) != expected.get(key, nothing):
@@ -144,7 +151,9 @@ class InvoiceVerdict:
     faults: list[str] = field(default_factory=list)
 
 
-def judge_invoices(truth: Truth, tables: Tables, *, expected: Sequence[tuple[str, str]]) -> InvoiceVerdict:
+def judge_invoices(
+    truth: Truth, tables: Tables, *, expected: Sequence[tuple[str, str]]
+) -> InvoiceVerdict:
     """Compare every invoice line with the log; every expected period has exactly one invoice.
 
     Args:

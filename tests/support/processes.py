@@ -50,7 +50,9 @@ def must_run(arguments: Sequence[str], settings: Mapping[str, str], *, cwd: Path
     done = run_command(arguments, settings, cwd=cwd)
     if done.returncode != 0:
         said = f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        raise RuntimeError(f"tidegauge {' '.join(arguments)} ended with {done.returncode}:\n{said}")
+        raise RuntimeError(
+            f"tidegauge {' '.join(arguments)} ended with {done.returncode}:\n{said}"
+        )
     return done.stdout
 
 
@@ -147,7 +149,9 @@ class Child:
 
     def tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """Return its last words, indented."""
-        return "\n".join(f"  {self.name} | {line[:240]}" for line in self.output().splitlines()[-lines:])
+        return "\n".join(
+            f"  {self.name} | {line[:240]}" for line in self.output().splitlines()[-lines:]
+        )
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ WAIT_SECONDS_MAX = 30
 
 
 def fresh_topics(settings: Settings) -> None:
-    """Delete every Tidegauge topic, wait until the broker has forgotten them, create them again."""
+    """Delete every Tidegauge topic, wait until the broker has forgotten them, make them again."""
     admin = AdminClient(client_config(settings))
     names = [topic.name for topic in TOPICS]
     present = [name for name in names if name in admin.list_topics(timeout=15).topics]

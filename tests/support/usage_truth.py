@@ -182,27 +182,19 @@ class Truth:
     def _refusal(
         self, event: Event, tenant: str, partition: int, received_ms: int, *, backfill: bool
     ) -> str:
-        value = Fraction(event.quantity, 10**event.scale)
-        if not 0 <= value < 10**14 or not _is_clean(event.customer, 200):
-            return "bad_value"
-        if not 0 <= event.occurred_ms < 253_402_300_800_000 or not _is_clean(event.type, 200):
-            return "bad_value"
-        if len(event.dimensions) > 32 or not all(
-            _is_clean(name, 64) and _is_clean(text, 256) for name, text in event.dimensions
-        ):
-            return "bad_value"
+        """The first rule an event breaks, in the order in which they count; empty for none."""
         meters = self._meters_of(event, tenant)
-        if not meters:
-            return "unknown_type"
-        if received_ms - event.occurred_ms > 35 * DAY_MS and not backfill:
-            return "too_late"
-        if event.occurred_ms - received_ms > 5 * MINUTE_MS:
-            return "future"
-        if partition_of(tenant, event.customer, partitions=self.partitions) != partition:
-            return "misrouted"
-        if any(_value(event, meter) is None for meter in meters):
-            return "bad_value"
-        return ""
+        age_ms = received_ms - event.occurred_ms
+        home = partition_of(tenant, event.customer, partitions=self.partitions)
+        rules = (
+            ("bad_value", not _is_sound(event)),
+            ("unknown_type", not meters),
+            ("too_late", age_ms > 35 * DAY_MS and not backfill),
+            ("future", -age_ms > 5 * MINUTE_MS),
+            ("misrouted", home != partition),
+            ("bad_value", any(_value(event, meter) is None for meter in meters)),
+        )
+        return next((code for code, is_broken in rules if is_broken), "")
 
     def _count(self, event: Event, tenant: str, offset: int, received_ms: int) -> None:
         hour = event.occurred_ms // HOUR_MS
@@ -223,6 +215,17 @@ class Truth:
             window.first_offset = min(window.first_offset, offset)
             window.last_offset = max(window.last_offset, offset)
             window.digest = (window.digest + event.key) % 2**128
+
+
+def _is_sound(event: Event) -> bool:
+    return (
+        0 <= Fraction(event.quantity, 10**event.scale) < 10**14
+        and 0 <= event.occurred_ms < 253_402_300_800_000
+        and _is_clean(event.customer, 200)
+        and _is_clean(event.type, 200)
+        and len(event.dimensions) <= 32
+        and all(_is_clean(name, 64) and _is_clean(text, 256) for name, text in event.dimensions)
+    )
 
 
 def _is_clean(text: str, length_max: int) -> bool:

@@ -1,6 +1,6 @@
-"""The load that faults are thrown at: tenants, customers, catalogue and events, from one seed.
+"""The load that faults are thrown at: tenants, customers, catalogue, events, from one seed.
 
-Plain values only: the generator sends them through the SDK, the oracle reads the catalogue as JSON.
+Plain values only: the generator sends them through the SDK, the oracle reads the JSON.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cli.billing import print_trace
 from cli.books import publish_catalogue, send
-from domain.canonical import to_canonical_json
+from domain.canonical import Json, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected
 from projections.invoicing.builder import Billed, await_projected, bill
@@ -36,7 +36,7 @@ from tidegauge import Meter
 TENANT = "acme"
 START = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 AS_OF = START + timedelta(days=62)
-CATALOGUE = {
+CATALOGUE: Json = {
     "version": 1,
     "meters": [
         {

@@ -1,4 +1,4 @@
-"""Every reject code at its boundary, catalogues in band, and input that must never end the fold."""
+"""Every reject code at its boundary, catalogues in band, and input that must not end the fold."""
 
 from __future__ import annotations
 
@@ -387,7 +387,9 @@ class TestMalformedBatches:
 
 
 class TestHostileText:
-    @pytest.mark.parametrize("text", ["\0", "\0" * 200, "x" * 900_000, "\x1f", "\u2028", "🚰" * 90])
+    @pytest.mark.parametrize(
+        "text", ["\0", "\0" * 200, "x" * 900_000, "\x1f", "\u2028", "🚰" * 90]
+    )
     @pytest.mark.parametrize("name", ["customer", "type", "dimensions", "properties", "tenant"])
     def test_is_counted_or_refused_and_never_raises(self, name: str, text: str) -> None:
         """NUL and a megabyte of text in every place of an event."""

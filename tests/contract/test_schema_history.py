@@ -1,0 +1,132 @@
+"""Released schemas: frozen for good, and every record ever written stays readable."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from fastavro.utils import generate_one
+
+from schemas.registry import SCHEMAS, Schema
+from tests.support import checkout
+
+HISTORY = checkout.ROOT / "schemas" / "history"
+RELEASED = {
+    "books_facts.v1": "0c3e687b04f7ca4b5613385cfe6c0d65ea9907c4f62f695ef81366232e00f139",
+    "catalog_published.v1": "6a79f1fc87abbddc0d19b907c66cd03eb7c9aaf26121a505d922c68b27b1734f",
+    "command.v1": "22051240697a32313393e2e6c5397b432a9f343692cde12f22d72e1870bea5e5",
+    "usage_batch.v1": "42d1493a8dcfd2ae7fdd514ee06191343d31eb3dcb7eab86b375bd4f5b9e3f2c",
+    "usage_event.v1": "5a083eb0df1a225daf00cf95b9a93e893d31f0fffd0d16d52826b28fb7185a25",
+    "usage_facts.v1": "54eb584adc250b4865faf6f8f6ee2fb50361469605c8e30cb2cac0d0aad74b82",
+}
+"""File → SHA-256. A release adds a line; a line never changes."""
+EXAMPLES = 20
+
+
+def versions_of(schema: Schema) -> list[Path]:
+    return sorted(
+        HISTORY.glob(f"{schema.name}.v*.avsc"),
+        key=lambda path: int(path.name.removesuffix(".avsc").rpartition(".v")[2]),
+    )
+
+
+def definition(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def written(path: Path, seed: int) -> tuple[dict[str, Any], bytes]:
+    """A random record of a released version, and its bytes."""
+    random.seed(seed)  # fastavro draws from the module's own generator
+    parsed = fastavro.parse_schema(definition(path))
+    record: Any = generate_one(parsed)
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, parsed, record)
+    return record, out.getvalue()
+
+
+def fields_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {field["name"]: field for field in schema["fields"]}
+
+
+PAIRS = [(schema, path) for schema in SCHEMAS for path in versions_of(schema)]
+IDS = [path.stem for _, path in PAIRS]
+
+
+class TestHistory:
+    def test_is_frozen(self) -> None:
+        """A byte of a released file never changes, and none disappears."""
+        found = {
+            path.stem: sha256(path.read_bytes()).hexdigest() for path in HISTORY.glob("*.avsc")
+        }
+        assert RELEASED == found
+
+    @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)
+    def test_ends_with_the_schema_in_force(self, schema: Schema) -> None:
+        """What we write is what was released last, under its version."""
+        newest = versions_of(schema)[-1]
+        assert f"{schema.name}.v{schema.version}" == newest.stem
+        assert definition(newest) == schema.definition
+
+    def test_never_gives_an_id_twice(self) -> None:
+        """The id in the frame says how to read the bytes; ids and names are one to one."""
+        ids = [schema.schema_id for schema in SCHEMAS]
+        assert list(range(1, len(SCHEMAS) + 1)) == ids
+        assert len({schema.name for schema in SCHEMAS}) == len(ids)
+
+
+class TestCompatibility:
+    @pytest.mark.parametrize(("schema", "path"), PAIRS, ids=IDS)
+    def test_every_released_record_is_read_by_the_schema_in_force(
+        self, schema: Schema, path: Path
+    ) -> None:
+        """The log is the book of record: old bytes are read with the new schema for ever."""
+        for seed in range(EXAMPLES):
+            record, body = written(path, seed)
+            reader = io.BytesIO(body)
+            found: Any = fastavro.schemaless_reader(
+                reader, fastavro.parse_schema(definition(path)), schema.parsed
+            )
+            assert reader.tell() == len(body)
+            assert {**found, **record} == found
+
+    @pytest.mark.parametrize(("schema", "path"), PAIRS, ids=IDS)
+    def test_only_fields_with_a_default_were_added(self, schema: Schema, path: Path) -> None:
+        """Nothing is renamed, retyped or taken away, so that both directions stay readable."""
+        old, new = fields_of(definition(path)), fields_of(schema.definition)
+        assert old.keys() <= new.keys()
+        assert {name: old[name]["type"] for name in old} == {
+            name: new[name]["type"] for name in old
+        }
+        assert all("default" in new[name] for name in new.keys() - old.keys())
+
+
+class TestDocumentation:
+    @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)
+    def test_every_field_has_a_meaning_and_a_unit(self, schema: Schema) -> None:
+        """A stranger reads the schema before our code."""
+        silent = [
+            place
+            for place, field in _all_fields(schema.definition, schema.name)
+            if "unit:" not in field.get("doc", "")
+        ]
+        assert silent == []
+
+
+def _all_fields(record: Any, place: str) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for field in record.get("fields", []):
+        where = f"{place}.{field['name']}"
+        found.append((where, field))
+        kind = field["type"]
+        while isinstance(kind, dict):
+            if kind.get("type") == "record":
+                found += _all_fields(kind, where)
+            kind = kind.get("items") or kind.get("values")
+    return found

@@ -1,0 +1,206 @@
+"""The worker of one partition: who arbitrates, what drops the state, what is never skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from domain.codes import Code
+from domain.errors import Fatal
+from tests.unit.streams.fakes import TOPIC, FakeMessage, Span, World, make_world
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """A worker whose state is there: the facts reach source offset 5, facts offset 2."""
+    world = make_world(monkeypatch)
+    world.log.spans, world.log.records = [Span(0, 5, ("a", "b"))], 2
+    world.worker.advance()
+    return world
+
+
+class TestRestoring:
+    def test_reads_its_facts_then_seeks_the_source_to_their_end(self, world: World) -> None:
+        """The group's committed offset is never asked."""
+        assert ([5], 5, ["a", "b"]) == (world.seeks, world.worker.position, world.fold.values)
+
+    def test_takes_nothing_before_its_state_is_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What the consumer had read ahead is read again after the seek."""
+        world = make_world(monkeypatch)
+        world.offer(0, 1)
+        world.worker.advance()
+        assert (0, True) == (world.worker.next_source, world.worker.is_running)
+
+    def test_waits_while_the_broker_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Retryable error is no reason to die, nor to start without a state."""
+        world = make_world(monkeypatch)
+        world.away[0] = True
+        world.worker.advance()
+        assert not world.worker.is_running
+        world.away[0] = False
+        world.worker.advance()
+        assert world.worker.is_running
+
+
+class TestOffering:
+    def test_ignores_what_was_read_before_the_seek(self, world: World) -> None:
+        """Offsets below the position come again after a seek back."""
+        world.offer(3, 4, 5, 6)
+        world.offer(4)
+        world.worker.advance()
+        assert Span(5, 7, ("v5", "v6")) == world.binding.from_wire(world.producer.facts[0].value)
+
+    @pytest.mark.parametrize("offsets", [[6], [5, 7], [4, 5, 8]])
+    def test_stops_at_a_hole(self, world: World, offsets: list[int]) -> None:
+        """A live topic has no holes; a missing record would be missing money."""
+        with pytest.raises(Fatal) as caught:
+            world.offer(*offsets)
+        assert Code.SOURCE_GAP == caught.value.code
+        assert caught.value.next_step
+
+    def test_is_full_when_enough_bytes_wait(self, world: World) -> None:
+        """So that the source pauses, and memory has a bound."""
+        for offset in range(5, 10):
+            world.offer(offset, text="x" * 1_000_000)
+        assert world.worker.is_full
+
+
+class TestAppending:
+    def test_has_at_most_one_append_in_flight(self, world: World) -> None:
+        """What arrives meanwhile makes the next batch larger."""
+        world.offer(5)
+        world.worker.advance()
+        world.offer(6, 7)
+        world.worker.advance()
+        assert 1 == len(world.producer.facts)
+        world.accept()
+        world.worker.advance()
+        assert Span(6, 8, ("v6", "v7")) == world.binding.from_wire(world.producer.facts[1].value)
+
+    def test_goes_on_when_its_record_lies_where_it_should(self, world: World) -> None:
+        """The acknowledgement at the expected offset says that nobody else wrote."""
+        world.offer(5)
+        world.worker.advance()
+        assert 5 == world.worker.position
+        world.accept()
+        assert (6, 1, True) == (
+            world.worker.position, len(world.fold.observed), world.worker.is_running,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("offset", [1, 3, 100])
+    def test_drops_its_state_when_its_record_lies_elsewhere(
+        self, world: World, offset: int
+    ) -> None:
+        """Another writer was there; only the log knows who won."""
+        world.offer(5)
+        world.worker.advance()
+        world.producer.facts[0].acknowledge(offset)
+        assert not world.worker.is_running
+        assert [] == world.fold.observed
+
+    def test_drops_its_state_when_the_outcome_is_unknown(self, world: World) -> None:
+        """The record may be in the log or not."""
+        world.offer(5)
+        world.worker.advance()
+        world.producer.facts[0].fail()
+        assert not world.worker.is_running
+
+    def test_reads_back_what_won_and_goes_on_from_there(self, world: World) -> None:
+        """After the loss the other writer's facts are the state."""
+        world.offer(5, 6)
+        world.worker.advance()
+        world.log.spans.append(Span(5, 9, ("their",)))
+        world.log.records = 4
+        world.producer.facts[0].acknowledge(3)
+        world.worker.advance()
+        assert (9, [5, 9], ["a", "b", "their"]) == (
+            world.worker.position, world.seeks, world.fold.values,
+        )  # fmt: skip
+
+    def test_a_late_answer_to_a_dropped_append_says_nothing(self, world: World) -> None:
+        """A record of before may land where the next one is expected: it is not that one."""
+        world.offer(5)
+        world.worker.advance()
+        world.worker.drop_state("the producer broke")
+        world.worker.advance()
+        world.offer(5, 6)
+        world.worker.advance()
+        first, second = world.producer.facts
+        first.acknowledge(2)
+        assert (5, []) == (world.worker.position, world.fold.observed)
+        second.acknowledge(3)
+        assert not world.worker.is_running
+
+    def test_waits_for_more_until_it_has_lingered(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A batch of one record per message would be all overhead."""
+        world = make_world(monkeypatch, fold_linger_ms=250)
+        world.worker.advance()
+        world.offer(0)
+        world.worker.advance()
+        assert [] == world.producer.facts
+
+    def test_takes_no_more_events_than_a_batch_may_hold(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The rest waits for the next one."""
+        world = make_world(monkeypatch, fold_batch_events_max=2)
+        world.worker.advance()
+        world.offer(0, 1, 2)
+        world.worker.advance()
+        world.accept()
+        world.worker.advance()
+        spans = [world.binding.from_wire(item.value) for item in world.producer.facts]
+        assert [Span(0, 2, ("v0", "v1")), Span(2, 3, ("v2",))] == spans
+
+
+class TestDeadLetters:
+    def test_are_written_before_the_facts_that_mention_them(self, world: World) -> None:
+        """A crash between the two leaves a second copy, never none."""
+        world.offer(5, text="bad")
+        world.worker.advance()
+        assert [TOPIC.dead, TOPIC.facts] == [item.topic for item in world.producer.produced]
+        letter = world.producer.produced[0]
+        assert (b"bad", {"topic": b"usage.events", "partition": b"0", "offset": b"5",
+                         "code": b"bad_value", "reason": b"refused"}) == (
+            letter.value, letter.headers,
+        )  # fmt: skip
+
+    def test_hold_the_facts_back_until_the_broker_has_them(self, world: World) -> None:
+        """Facts that tell of a copy which is nowhere would be a lie."""
+        world.producer.takes_dead_letters = False
+        world.offer(5, text="bad")
+        world.worker.advance()
+        assert ([], False) == (world.producer.facts, world.worker.is_running)
+
+
+class TestClosing:
+    def test_leaves_nothing_to_do(self, world: World) -> None:
+        """An answer that comes after the partition went is ignored."""
+        world.offer(5)
+        world.worker.advance()
+        world.worker.close()
+        world.producer.facts[0].acknowledge(2)
+        assert (5, False) == (world.worker.position, world.worker.is_running)
+
+
+class TestStalling:
+    def test_is_told_by_a_log_that_has_more_and_gives_nothing(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """librdkafka may lose a seek; the engine then seeks again."""
+        later: Any = 10**12
+        assert not world.worker.has_stalled(9)
+        monkeypatch.setattr("runtime.clock.monotonic_ms", lambda: later)
+        assert (True, False) == (world.worker.has_stalled(9), world.worker.has_stalled(5))
+
+
+def test_an_error_without_a_record_is_no_acknowledgement(world: World) -> None:
+    """The client hands a message of offset -1 with the error."""
+    world.offer(5)
+    world.worker.advance()
+    world.producer.facts[0].answer(KafkaError(KafkaError._PURGE_QUEUE), FakeMessage(2))
+    assert not world.worker.is_running
