@@ -97,7 +97,10 @@ def invoice_show(number: str, tenant: Tenant = "") -> None:
 @invoice_app.command("replay")
 def invoice_replay(
     number: str,
-    source: Annotated[Literal["events", "facts"], typer.Option(help="What to fold.")] = "events",
+    source: Annotated[
+        Literal["auto", "events", "facts"],
+        typer.Option(help="What to fold; auto takes facts where raw events are gone."),
+    ] = "auto",
     tenant: Tenant = "",
 ) -> None:
     """Make an invoice again from the log, with no database, and compare the bytes."""

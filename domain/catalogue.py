@@ -20,9 +20,9 @@ from domain.pricing.price import Price
 
 METERS_MAX = 500
 """Meters of one catalogue; bounds the work of an event type that feeds many."""
-METERS_PER_TYPE_MAX = 16
-"""Meters that one event type may feed: 5,000 events of a batch times 16 windows of 130 bytes still
-fit into one facts record."""
+METERS_PER_TYPE_MAX = 8
+"""Meters that one event type may feed: 5,000 events times 8 windows of 130 bytes, and 1 MiB of
+dimensions projected 8 times, still fit into one facts record."""
 PLANS_MAX = 200
 """Plans of one catalogue."""
 PRICES_MAX = 100
@@ -224,3 +224,23 @@ def _plan(fields: Fields, *, meters: tuple[Meter, ...]) -> Plan:
     return Plan(
         code=fields.text("code"), name=fields.text("name"), currency=currency, prices=prices
     )
+
+
+def require_same_meters(*, before: Catalogue, after: Catalogue) -> None:
+    """This function will refuse a version that drops or redefines a meter.
+
+    A subscription is rated with the version of its period's start (G-07), while events are counted
+    with the version in force: a meter that changed its meaning in between would bill too little or
+    something else. New meters may come, prices may change; a new meaning is a new key.
+
+    Raises:
+        Rejected: catalogue_invalid, with the meter's key.
+    """
+    kept = {meter.key: meter for meter in after.meters}
+    for meter in before.meters:
+        if kept.get(meter.key) != meter:
+            raise Rejected(
+                Code.CATALOGUE_INVALID,
+                f"catalogue.meters lack or change {meter.key!r} of version {before.version}: "
+                "give a new meaning a new key",
+            )

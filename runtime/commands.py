@@ -9,6 +9,8 @@ from confluent_kafka import KafkaException
 
 from domain.books.records import Command
 from domain.canonical import Json, to_canonical_json
+from domain.codes import Code
+from domain.errors import Rejected
 from domain.routing import partition_of
 from runtime import clock
 from runtime.kafka import broker_away, new_producer, offset_of
@@ -61,6 +63,7 @@ class CommandSender:
             actor: Who asks; empty for the sender's own actor.
 
         Raises:
+            Rejected: oversized, before anything is sent.
             Retryable: broker_away, when the outcome is unknown; send again with the same id.
         """
         value = to_wire_command(
@@ -70,6 +73,12 @@ class CommandSender:
             actor=actor or self._actor,
             issued_at_ms=clock.now_ms(),
         )
+        if len(value) > ACCOUNT_COMMANDS.message_bytes_max:
+            raise Rejected(
+                Code.OVERSIZED,
+                f"{kind} has {len(value)} bytes, at most {ACCOUNT_COMMANDS.message_bytes_max} "
+                "are taken",
+            )
         partition = partition_of(tenant, partitions=self._settings.partitions)
         return self._append(ACCOUNT_COMMANDS.name, tenant, [(partition, value)])[0]
 

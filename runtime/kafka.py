@@ -24,7 +24,7 @@ from domain.codes import Code
 from domain.errors import Fatal, Retryable
 from runtime import clock
 from runtime.logs import logger
-from schemas.topics import TOPICS, Topic
+from schemas.topics import TOPICS, Topic, topic_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,8 @@ ADMIN_TIMEOUT_S = 15
 """Longest wait for an answer of the broker to an administrative call, seconds."""
 READ_STALL_MS = 30_000
 """A partition that gives nothing for so long before its known end is reported as broker away."""
+FRAME_BYTES_MAX = 65_536
+"""What Kafka puts around a record, generously."""
 MESSAGE_BYTES_MAX = 17 * 1024 * 1024
 """Largest record a client sends or takes: the largest of any topic, and its frame."""
 
@@ -190,12 +192,7 @@ def ensure_topics(settings: Settings) -> None:
                     NewTopic(
                         topic.name,
                         num_partitions=settings.partitions,
-                        config={
-                            "cleanup.policy": "delete",
-                            "retention.ms": str(topic.retention_ms),
-                            "max.message.bytes": str(topic.message_bytes_max + 65_536),
-                            "message.timestamp.type": "LogAppendTime",
-                        },
+                        config=_config_of(topic),
                     )
                     for topic in missing
                 ]
@@ -223,6 +220,20 @@ def _await_visible(admin: AdminClient, names: set[str]) -> None:
         if clock.monotonic_ms() > give_up_ms:
             return
         clock.sleep_ms(50)
+
+
+def _config_of(topic: Topic) -> dict[str, str]:
+    """Return a topic's broker settings, with which it is created and later compared.
+
+    The broker measures a record after compression and with its frame, so it is allowed a little
+    more than a reader takes.
+    """
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(topic.retention_ms),
+        "max.message.bytes": str(topic.message_bytes_max + FRAME_BYTES_MAX),
+        "message.timestamp.type": "LogAppendTime",
+    }
 
 
 def check_topics(settings: Settings) -> None:
@@ -253,13 +264,8 @@ def check_topics(settings: Settings) -> None:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in TOPICS]
         for resource, future in admin.describe_configs(resources).items():
             entries = future.result(timeout=ADMIN_TIMEOUT_S)
-            _require(
-                resource.name,
-                "message.timestamp.type",
-                "LogAppendTime",
-                entries["message.timestamp.type"].value,
-            )
-            _require(resource.name, "cleanup.policy", "delete", entries["cleanup.policy"].value)
+            for what, wanted in _config_of(topic_of(resource.name)).items():
+                _require(resource.name, what, wanted, entries[what].value)
     except KafkaException as error:
         raise broker_away(error) from error
 

@@ -51,10 +51,13 @@ class Settings(BaseSettings):
         default="demo", description="Tenant that command line calls mean by default"
     )
     fold_batch_events_max: int = Field(
-        default=20_000, ge=1, description="Events of one micro-batch of a fold"
+        default=20_000, ge=1, le=50_000, description="Events of one micro-batch of a fold"
     )
     fold_batch_bytes_max: int = Field(
-        default=2 * 1024 * 1024, ge=1024, description="Estimated bytes of one facts record"
+        default=2 * 1024 * 1024,
+        ge=1024,
+        le=8 * 1024 * 1024,
+        description="Estimated bytes of one facts record",
     )
     fold_linger_ms: int = Field(
         default=100,

@@ -60,7 +60,7 @@ USAGE_FACTS_TOPIC = Topic(
     partition_by="the source's partition number",
     schemas=(USAGE_FACTS,),
     retention_ms=FOREVER_MS,
-    message_bytes_max=16 * MIB,  # usually 2 MiB; one batch of 5,000 events that feed 16 meters
+    message_bytes_max=16 * MIB,  # usually 2 MiB; one batch of 5,000 events that feed 8 meters
 )
 USAGE_DEAD = Topic(
     name="usage.dead",
@@ -104,3 +104,8 @@ TOPICS: tuple[Topic, ...] = (
     ACCOUNT_FACTS,
     ACCOUNT_DEAD,
 )
+
+
+def topic_of(name: str) -> Topic:
+    """This function will return a topic of the catalogue by its name (KeyError otherwise)."""
+    return {topic.name: topic for topic in TOPICS}[name]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Generic
 
+from confluent_kafka import KafkaException
+
 from domain.codes import Code
-from domain.errors import Fatal, Retryable
+from domain.errors import Fatal, Retryable, invariant
 from runtime import clock, failpoints, metrics
 from runtime.kafka import offset_of
 from runtime.logs import logger
+from schemas.topics import topic_of
 from streams.binding import Binding, Facts, PartitionFold, Record
 from streams.restore import Restoration
 
@@ -20,13 +24,20 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
 
     from runtime.settings import Settings
+    from streams.binding import DeadLetter
     from streams.checkpoint import Checkpoint
 
 EVENT_BYTES_ESTIMATE = 160
 """Facts bytes of one event with a window of its own, measured; bounds a record beforehand."""
+NO_LIMIT = 1 << 30
+"""Records of a micro-batch, where nothing has shown that fewer are needed."""
 DEAD_LETTER_TIMEOUT_S = 10
 """Longest wait for the acknowledgement of dead letters; then the state is read back and the same
 records are folded again."""
+DEAD_LETTER_BYTES_MAX = 5 * 1024 * 1024
+"""Largest value that is copied whole; compressed on the wire a record may be far larger."""
+DEAD_LETTER_HEAD_BYTES = 64 * 1024
+"""What is kept of a larger one."""
 STALL_MS = 5_000
 """A partition that gives nothing for so long although the log has more is sought again."""
 BUFFER_BYTES_MAX = 3 * 1024 * 1024
@@ -70,6 +81,8 @@ class PartitionWorker(Generic[Record, Facts]):
         self._seek = seek
         self._checkpoint = checkpoint
         self._topic = binding.topic
+        self._facts_bytes_max = topic_of(self._topic.facts).message_bytes_max
+        self._records_max = NO_LIMIT
         self._events_max = min(
             settings.fold_batch_events_max,
             max(1, settings.fold_batch_bytes_max // EVENT_BYTES_ESTIMATE),
@@ -191,25 +204,40 @@ class PartitionWorker(Generic[Record, Facts]):
             self._buffer,
             events_max=self._events_max,
             bytes_max=self._settings.fold_batch_bytes_max,
-        )
+        )[: self._records_max]
         taken = [self._buffer.popleft() for _ in records]
         self._buffered_bytes -= self._bytes_of(taken)
         self._oldest_ms = clock.monotonic_ms()
         to_offset = self.position + len(records)
         facts = fold.step(records, from_offset=self.position, to_offset=to_offset)
         value = self._binding.to_wire(facts)
+        if len(value) > self._facts_bytes_max:
+            self._fold_less(records)
+            return
         if not self._put_aside(fold, facts, taken):
             self.drop_state("dead letters were not acknowledged")
             return
         self._in_flight = facts
         self._appended_at_ms = clock.monotonic_ms()
         failpoints.pass_by("fold.before_append")
-        self._producer().produce(
-            self._topic.facts,
-            value,
-            partition=self.partition,
-            on_delivery=partial(self._on_acknowledged, facts),
+        on_delivery = partial(self._on_acknowledged, facts)
+        if not self._produce(self._topic.facts, value, on_delivery=on_delivery):
+            self.drop_state("the client refused the facts record")
+
+    def _fold_less(self, records: Sequence[Record]) -> None:
+        """Give up a facts record that is too large to be read, and fold half as much next time.
+
+        One source record always fits: the limits on meters per type, dimensions and batches see
+        to it (domain.catalogue.METERS_PER_TYPE_MAX).
+        """
+        invariant(
+            len(records) > 1,
+            Code.STATE_CORRUPT,
+            "the facts of one source record do not fit into a facts record",
+            position=self.position,
         )
+        self._records_max = len(records) // 2
+        self.drop_state("the facts record would be too large")
 
     def _put_aside(
         self, fold: PartitionFold[Record, Facts], facts: Facts, taken: Sequence[Message]
@@ -225,24 +253,38 @@ class PartitionWorker(Generic[Record, Facts]):
         letters = fold.dead_letters(facts)
         written: list[bool] = []
         for letter in letters:
-            message = taken[letter.offset - self.position]
-            self._producer().produce(
+            self._produce(
                 self._topic.dead,
-                message.value(),
-                message.key(),
-                partition=self.partition,
-                headers=[
-                    ("topic", self._topic.name.encode()),
-                    ("partition", str(self.partition).encode()),
-                    ("offset", str(letter.offset).encode()),
-                    ("code", letter.code.value.encode()),
-                    ("reason", letter.reason.encode()),
-                ],
+                *copy_of(taken[letter.offset - self.position], letter, source=self._topic.name),
                 on_delivery=lambda error, _: written.append(error is None),
             )
         if letters:
             self._producer().flush(DEAD_LETTER_TIMEOUT_S)
         return len(written) == len(letters) and all(written)
+
+    def _produce(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: list[tuple[str, str | bytes | None]] | None = None,
+        *,
+        on_delivery: Callable[[KafkaError | None, Message], None],
+    ) -> bool:
+        """Hand a record to the producer; False when the client refuses it."""
+        try:
+            self._producer().produce(
+                topic,
+                value,
+                key,
+                partition=self.partition,
+                headers=headers or [],
+                on_delivery=on_delivery,
+            )
+        except (KafkaException, BufferError) as error:
+            logger().warning("fold.produce_refused", topic=topic, error=str(error))
+            return False
+        return True
 
     def _on_acknowledged(self, facts: Facts, error: KafkaError | None, message: Message) -> None:
         """Step 4: the offset tells whether anybody else wrote since."""
@@ -253,6 +295,7 @@ class PartitionWorker(Generic[Record, Facts]):
             self.drop_state(str(error) if error is not None else "another writer")
             return
         failpoints.pass_by("fold.after_append")
+        self._records_max = NO_LIMIT
         _, self.position = self._binding.span(facts)
         self._facts_end += 1
         self._fold.observe(facts)
@@ -274,9 +317,19 @@ class PartitionWorker(Generic[Record, Facts]):
         waited = clock.monotonic_ms() - self._written_at_ms
         if self._checkpoint.is_due or waited >= self._settings.checkpoint_interval_ms:
             failpoints.pass_by("fold.before_checkpoint")
-            self._checkpoint.write()
+            self._write_checkpoint()
             failpoints.pass_by("fold.after_checkpoint")
             self._written_at_ms = clock.monotonic_ms()
+
+    def _write_checkpoint(self) -> None:
+        """Write the checkpoint, or go on without it: the facts topic has everything."""
+        if self._checkpoint is None:
+            return
+        try:
+            self._checkpoint.write()
+        except Exception as error:  # noqa: BLE001 -- rocksdict raises bare Exception
+            logger().error("checkpoint.lost", partition=self.partition, error=str(error)[:200])
+            self._checkpoint = None
 
     def drop_state(self, reason: str) -> None:
         """Forget the state and read it back from the facts: somebody else wrote, or may have."""
@@ -286,8 +339,7 @@ class PartitionWorker(Generic[Record, Facts]):
         self._in_flight = None
         self._buffer.clear()
         self._buffered_bytes = 0
-        if self._checkpoint is not None:
-            self._checkpoint.write()
+        self._write_checkpoint()
 
     def close(self) -> None:
         """Let go of the partition: nothing to flush, nothing to commit."""
@@ -296,8 +348,34 @@ class PartitionWorker(Generic[Record, Facts]):
         self._buffer.clear()
         if self._restoration is not None:
             self._restoration.close()
+        self._write_checkpoint()
         if self._checkpoint is not None:
             self._checkpoint.close()
+
+
+def copy_of(
+    message: Message, letter: DeadLetter, *, source: str
+) -> tuple[bytes | None, bytes | None, list[tuple[str, str | bytes | None]]]:
+    """This function will make a dead letter: value, key and headers.
+
+    The value is the raw bytes. Of a value too large to be kept only the head is, with the length
+    and hash of the whole in the headers; the source topic has it as long as it is retained.
+    """
+    value = message.value()
+    headers: list[tuple[str, str | bytes | None]] = [
+        ("topic", source.encode()),
+        ("partition", str(message.partition()).encode()),
+        ("offset", str(letter.offset).encode()),
+        ("code", letter.code.value.encode()),
+        ("reason", letter.reason.encode()),
+    ]
+    if value is not None and len(value) > DEAD_LETTER_BYTES_MAX:
+        headers += [
+            ("bytes", str(len(value)).encode()),
+            ("sha256", hashlib.sha256(value).hexdigest().encode()),
+        ]
+        value = value[:DEAD_LETTER_HEAD_BYTES]
+    return value, message.key(), headers
 
 
 def source_gap(topic: str, partition: int, expected: int, found: int) -> Fatal:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from domain.books.facts import Fact, fact_of, fields_of_fact
 from domain.books.records import Command, fields_of_command
-from domain.catalogue import is_newer, parse_catalogue
+from domain.catalogue import is_newer, parse_catalogue, require_same_meters
+from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
     from domain.books.state import TenantState
@@ -24,13 +25,15 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         CataloguePublished; nothing when the same version with the same content is in force.
 
     Raises:
-        Rejected: catalogue_invalid, catalogue_version_old or catalogue_version_taken.
+        Rejected: catalogue_invalid, also when a meter of before is changed or missing,
+            catalogue_version_old or catalogue_version_taken.
     """
-    del received_at_ms  # a catalogue applies from its offset on, whenever that was
     fields = fields_of_command(command, names=("content",))
     catalogue = parse_catalogue(fields.document("content"))
     if not is_newer(catalogue, current=state.catalogue, version=catalogue.version):
         return ()
+    if state.catalogue is not None:
+        require_same_meters(before=state.catalogue, after=catalogue)
     return (
         fact_of(
             "CataloguePublished",
@@ -38,6 +41,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
                 "version": catalogue.version,
                 "content": catalogue.content,
                 "content_sha256": catalogue.sha256,
+                "published_at": time_text(from_ms(received_at_ms)),
             },
         ),
     )
@@ -45,4 +49,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
 def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will put the published version in force."""
-    state.put_catalogue(parse_catalogue(fields_of_fact(fact).document("content")))
+    fields = fields_of_fact(fact)
+    state.put_catalogue(
+        parse_catalogue(fields.document("content")), published_at=fields.time("published_at")
+    )

@@ -97,7 +97,8 @@ class TenantState:
     Args:
         tenant: Tenant.
         catalogue: Catalogue in force.
-        catalogues: Versions in force or used by a current period, by version.
+        catalogues: Versions that a current or next period may use, by version.
+        published_at: When each of them was received.
         catalogue_users: How many current periods use a version.
         customers: By id.
         subscriptions: By id.
@@ -110,6 +111,7 @@ class TenantState:
     tenant: str
     catalogue: Catalogue | None = None
     catalogues: dict[int, Catalogue] = field(default_factory=dict)
+    published_at: dict[int, datetime] = field(default_factory=dict)
     catalogue_users: dict[int, int] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
@@ -118,12 +120,11 @@ class TenantState:
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     outcomes: dict[str, FirstOutcome] = field(default_factory=dict)
 
-    def put_catalogue(self, catalogue: Catalogue) -> None:
-        """Put a version in force and let go of the one before, when nobody uses it."""
-        before = self.catalogue
+    def put_catalogue(self, catalogue: Catalogue, *, published_at: datetime) -> None:
+        """Put a version in force and let go of those that nobody can need any more."""
         self.catalogue = self.catalogues[catalogue.version] = catalogue
-        if before is not None:
-            self._let_go(before.version)
+        self.published_at[catalogue.version] = published_at
+        self._let_go()
 
     def put_subscription(self, subscription: Subscription) -> None:
         """Add a subscription or move it on, and keep exactly the catalogue versions in use."""
@@ -139,7 +140,7 @@ class TenantState:
         self._count_users(subscription.catalogue_version, 1)
         if before is not None:
             self._count_users(before.catalogue_version, -1)
-            self._let_go(before.catalogue_version)
+            self._let_go()
 
     def _count_users(self, version: int, change: int) -> None:
         users = self.catalogue_users.get(version, 0) + change
@@ -148,10 +149,12 @@ class TenantState:
         else:
             del self.catalogue_users[version]
 
-    def _let_go(self, version: int) -> None:
-        is_in_force = self.catalogue is not None and self.catalogue.version == version
-        if not is_in_force and version not in self.catalogue_users:
-            self.catalogues.pop(version, None)
+    def _let_go(self) -> None:
+        """Forget versions older than any in use: a next period may take any younger one."""
+        newest = max(self.catalogues)
+        oldest = min(self.catalogue_users, default=newest)
+        for version in [version for version in self.catalogues if version < oldest]:
+            del self.catalogues[version], self.published_at[version]
 
 
 def read_id(fields: Fields, name: str, *, prefix: str) -> str:

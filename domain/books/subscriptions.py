@@ -94,17 +94,23 @@ def _priced_by(state: TenantState, *, plan_code: str, customer: Customer) -> Cat
 def renewal(*, state: TenantState, subscription: Subscription) -> Fact:
     """This function will move a subscription to its next period.
 
-    The next period takes the catalogue version now in force (G-07). Where that one no longer has
-    the plan, or has it in another currency, the version of the current period stays: a period that
-    nothing prices could never be invoiced.
+    The next period takes the catalogue version that was in force at its start (G-07), whenever the
+    period before is invoiced. Where that one no longer has the plan, or in another currency only,
+    the version of the current period stays: a period that nothing prices could never be invoiced.
 
     Returns:
         SubscriptionRenewed.
     """
     index = subscription.period_index + 1
+    period = monthly_period(subscription.anchor, index=index)
     catalogue = state.catalogues[subscription.catalogue_version]
-    in_force = state.catalogue
-    if in_force is not None and any(
+    published = [
+        version
+        for version, moment in state.published_at.items()
+        if version > catalogue.version and moment <= period.start
+    ]
+    in_force = state.catalogues[max(published, default=catalogue.version)]
+    if any(
         plan.code == subscription.plan and plan.currency == subscription.currency
         for plan in in_force.plans
     ):
@@ -113,7 +119,7 @@ def renewal(*, state: TenantState, subscription: Subscription) -> Fact:
         "SubscriptionRenewed",
         {
             "subscription": subscription.subscription,
-            "period": period_json(monthly_period(subscription.anchor, index=index), index=index),
+            "period": period_json(period, index=index),
             "catalogue_version": catalogue.version,
             "catalogue_sha256": catalogue.sha256,
         },

@@ -124,17 +124,20 @@ def _finalize(
         "cmd", due.subscription, start, "finalize", content.sha256, time_text(as_of)
     )
     failpoints.pass_by("builder.before_command")
-    offset = sender.send(
-        tenant=content.tenant,
-        command_id=command_id,
-        kind="FinalizeInvoice",
-        body={
-            "invoice": invoice,
-            "as_of": time_text(as_of),
-            "content": content.text,
-            "content_sha256": content.sha256,
-        },
-    )
+    try:
+        offset = sender.send(
+            tenant=content.tenant,
+            command_id=command_id,
+            kind="FinalizeInvoice",
+            body={
+                "invoice": invoice,
+                "as_of": time_text(as_of),
+                "content": content.text,
+                "content_sha256": content.sha256,
+            },
+        )
+    except Rejected as error:  # this one only: the others are billed all the same
+        return Billed(invoice, due.subscription, content, error.code, error.reason)
     failpoints.pass_by("builder.after_command")
     code, reason = await_outcome(settings, tenant=content.tenant, source_offset=offset)
     logger().info("invoice.answered", invoice=invoice, code=code or "accepted", reason=reason)

@@ -11,6 +11,7 @@ from domain.errors import Fatal
 from domain.routing import partition_of
 from domain.usage.facts import UsageFacts
 from domain.usage.fold import UsageFold
+from domain.usage.records import EventBatch
 from runtime.kafka import offset_of, read_partition, received_at_ms
 from schemas.command_wire import from_wire_books_facts
 from schemas.topics import ACCOUNT_FACTS, USAGE_EVENTS, USAGE_FACTS_TOPIC
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from domain.usage.records import SourceRecord
     from runtime.settings import Settings
 
-RECORDS_PER_STEP = 200
-"""Source records folded at once; about one micro-batch of full SDK batches."""
+EVENTS_PER_STEP = 10_000
+"""Events folded at once; with the largest batch on top still within what domain.quantity.UNITS_MAX
+allows to be added up."""
 
 
 def book_facts(settings: Settings, *, tenant: str) -> Iterator[Fact]:
@@ -71,11 +73,14 @@ def source_records(
 def folded(fold: UsageFold, records: Iterable[SourceRecord]) -> Iterator[UsageFacts]:
     """This function will run records through a fold, a few at a time."""
     pending: list[SourceRecord] = []
+    events = 0
     for record in records:
         pending.append(record)
-        if len(pending) == RECORDS_PER_STEP:
+        body = record.body
+        events += len(body.occurred_at_ms) if isinstance(body, EventBatch) else 1
+        if events >= EVENTS_PER_STEP:
             yield _step(fold, pending)
-            pending = []
+            pending, events = [], 0
     if pending:
         yield _step(fold, pending)
 

@@ -18,7 +18,7 @@ from projections.invoicing.log import book_facts, usage_from_events, usage_from_
 if TYPE_CHECKING:
     from runtime.settings import Settings
 
-Source = Literal["events", "facts"]
+Source = Literal["auto", "events", "facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +99,15 @@ def find_invoice(settings: Settings, *, tenant: str, name: str) -> Finalized:
     )
 
 
-def replay(settings: Settings, *, tenant: str, name: str, source: Source = "events") -> Replayed:
+def replay(settings: Settings, *, tenant: str, name: str, source: Source = "auto") -> Replayed:
     """This function will make an invoice again from the log, up to its pin, with no database.
 
     Args:
         settings: Where the broker is.
         tenant: Who billed.
         name: Number or id of the invoice.
-        source: "events" folds the raw events anew; "facts" adds up what the folds wrote, for logs
-            whose events are older than their retention.
+        source: "events" folds the raw events anew; "facts" adds up what the folds wrote; "auto"
+            takes the events as long as their topic reaches back to its start, else the facts.
 
     Raises:
         Rejected: invoice_unknown.
@@ -118,10 +118,9 @@ def replay(settings: Settings, *, tenant: str, name: str, source: Source = "even
     content = original.content
     pin = content.pin
     partition = partition_of(content.tenant, content.customer, partitions=len(pin.usage_positions))
-    reader = usage_from_events if source == "events" else usage_from_facts
-    windows = CustomerWindows(tenant=content.tenant, customer=content.customer)
-    for facts in reader(settings, partition=partition, end=pin.usage_positions[partition]):
-        windows.add(facts)
+    windows = _windows(
+        settings, content, partition=partition, end=pin.usage_positions[partition], source=source
+    )
     first_hour, end_hour = (
         to_ms(content.period.start) // HOUR_MS,
         to_ms(content.period.end) // HOUR_MS,
@@ -139,3 +138,19 @@ def replay(settings: Settings, *, tenant: str, name: str, source: Source = "even
         account_position=pin.account_position,
     )
     return Replayed(original=original, content=again)
+
+
+def _windows(
+    settings: Settings, content: InvoiceContent, *, partition: int, end: int, source: Source
+) -> CustomerWindows:
+    """Collect the customer's windows from the log, up to the pinned position."""
+    reader = usage_from_facts if source == "facts" else usage_from_events
+    windows = CustomerWindows(tenant=content.tenant, customer=content.customer)
+    try:
+        for facts in reader(settings, partition=partition, end=end):
+            windows.add(facts)
+    except Fatal as error:
+        if source != "auto" or error.code is not Code.LOG_TRUNCATED:
+            raise
+        return _windows(settings, content, partition=partition, end=end, source="facts")
+    return windows

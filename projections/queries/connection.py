@@ -28,6 +28,7 @@ _ENTER = sqlalchemy.text(
     " set_config('statement_timeout', :statement_timeout, true),"
     " set_config('work_mem', :work_memory, true),"
     " set_config('jit', 'off', true),"  # compiling takes longer than most of these statements
+    " set_config('role', 'tidegauge_app', true),"
     " set_config('tidegauge.tenant', :tenant, true),"
     " set_config('tidegauge.secret_sha256', :secret_sha256, true)"
 )

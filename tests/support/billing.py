@@ -69,7 +69,7 @@ def s1_plan(code: str, *, base: str, assets: tuple[str, str], credits_: tuple[st
     )
 
 
-S1_METERS = [
+S1_METERS: list[dict[str, Json]] = [
     meter("assets", aggregation="latest", unit="asset"),
     meter("credits", unit="credit"),
 ]
@@ -166,13 +166,18 @@ class Books:
         self.facts: list[facts.BooksFacts] = []
 
     def send(
-        self, kind: str, body: Mapping[str, Json] | str, *, command_id: str = ""
+        self,
+        kind: str,
+        body: Mapping[str, Json] | str,
+        *,
+        command_id: str = "",
+        received_at: str = "2025-01-01",
     ) -> facts.Outcome:
         """Append one command, by default under an id of its own, and return its outcome."""
         offset = len(self.records)
         record = records.CommandRecord(
             offset=offset,
-            received_at_ms=1_735_689_600_000 + offset,
+            received_at_ms=to_ms(moment(received_at)) + offset,
             body=records.Command(
                 tenant=self.tenant,
                 command_id=command_id or f"cmd_{offset}",

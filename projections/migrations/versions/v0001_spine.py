@@ -173,7 +173,6 @@ INDEXES: tuple[str, ...] = (
     "subscription (tenant, customer)",
     "invoice (tenant, customer)",
     "invoice (tenant, issued_at, invoice)",
-    "invoice (tenant, issued_at, invoice)",
     "invoice (tenant, subscription, period_start)",
     "api_key (secret_sha256)",
     "command_outcome (tenant, command_id)",

@@ -39,9 +39,29 @@ class TestPublishCatalogue:
                     "version": 3,
                     "content": catalogue.content,
                     "content_sha256": catalogue.sha256,
+                    "published_at": "2025-01-01T00:00:00Z",
                 },
             )
         ]
+
+    @pytest.mark.parametrize(
+        "meters",
+        [
+            pytest.param(billing.S1_METERS[1:], id="one is missing"),
+            pytest.param(
+                [{**billing.S1_METERS[0], "aggregation": "max"}, *billing.S1_METERS[1:]],
+                id="one counts otherwise",
+            ),
+        ],
+    )
+    def test_refuses_to_change_what_a_meter_means(self, meters: list[Json]) -> None:
+        """A period rated with the old version would bill what the new one counts."""
+        books = Books()
+        books.send("PublishCatalogue", {"content": billing.s1_document(1)})
+        content = billing.document(2, meters=meters, plans=[])
+        outcome = books.send("PublishCatalogue", {"content": content})
+        assert outcome.code == Code.CATALOGUE_INVALID
+        assert "new meaning a new key" in outcome.reason
 
     def test_same_version_again_is_accepted_and_changes_nothing(self) -> None:
         """A publisher may retry under a new command id."""

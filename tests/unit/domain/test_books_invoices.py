@@ -220,11 +220,24 @@ class TestCatalogueOfAPeriod:
         body = billing.finalize(content, as_of="2025-03-01T00:00:00Z", invoice_id="inv_2")
         assert books.send("FinalizeInvoice", body).code == ""
 
+    def test_g_07_prices_published_in_a_period_do_not_reach_back_into_it(
+        self, books: Books
+    ) -> None:
+        """Version 2 of 20 February, January billed in March: February is billed by version 1."""
+        content = billing.s1_document(2)
+        published = books.send("PublishCatalogue", {"content": content}, received_at="2025-02-20")
+        assert published.code == ""
+        assert bodies(finalize_january(books))[1][1]["catalogue_version"] == 1
+        february = january(billed=FEBRUARY, rows=())
+        body = billing.finalize(february, as_of="2025-03-03T00:00:00Z", invoice_id="inv_2")
+        outcome = books.send("FinalizeInvoice", body)
+        assert bodies(outcome)[1][1]["catalogue_version"] == 2
+
     @pytest.mark.parametrize("currency", ["", "USD"])
     def test_a_plan_that_is_gone_keeps_its_last_version(self, books: Books, currency: str) -> None:
         """A version without the plan, or with it in another currency, does not strand anybody."""
         plans = [billing.plan("PRO", currency=currency, prices=[])] if currency else []
-        content = billing.document(2, meters=[], plans=plans)
+        content = billing.document(2, meters=billing.S1_METERS, plans=plans)
         books.send("PublishCatalogue", {"content": content})
         assert bodies(finalize_january(books))[1][1]["catalogue_version"] == 1
         february = january(billed=FEBRUARY, rows=())
@@ -232,10 +245,10 @@ class TestCatalogueOfAPeriod:
         assert books.send("FinalizeInvoice", body).code == ""
 
     def test_lets_go_of_versions_that_nobody_uses(self, books: Books) -> None:
-        """In force or in use: the others would only take memory."""
+        """Older than any in use: a next period can no longer take them."""
         for version in (2, 3):
             books.send("PublishCatalogue", {"content": billing.s1_document(version)})
         state = books.fold._tenants["tenant"]
-        assert sorted(state.catalogues) == [1, 3]
+        assert sorted(state.catalogues) == [1, 2, 3]
         finalize_january(books)
         assert sorted(state.catalogues) == [3]

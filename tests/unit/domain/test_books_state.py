@@ -21,15 +21,21 @@ SUBSCRIPTION = Subscription(
 )
 
 
+def put(state: TenantState, version: int) -> None:
+    """Put a version in force on New Year's day."""
+    published_at = billing.moment("2025-01-01")
+    state.put_catalogue(billing.s1_catalogue(version), published_at=published_at)
+
+
 class TestCatalogues:
     def test_keeps_a_version_until_its_last_user_leaves(self) -> None:
         """Two subscriptions on version 1: it goes with the second, not with the first."""
         state = TenantState("tenant")
-        state.put_catalogue(billing.s1_catalogue(1))
+        put(state, 1)
         other = replace(SUBSCRIPTION, subscription="sub_2")
         state.put_subscription(SUBSCRIPTION)
         state.put_subscription(other)
-        state.put_catalogue(billing.s1_catalogue(2))
+        put(state, 2)
         kept = []
         for subscription in (SUBSCRIPTION, other):
             state.put_subscription(replace(subscription, catalogue_version=2))
@@ -39,9 +45,9 @@ class TestCatalogues:
     def test_keeps_the_version_in_force_without_users(self) -> None:
         """The next subscription needs it, even when the only one went back to an older version."""
         state = TenantState("tenant")
-        state.put_catalogue(billing.s1_catalogue(1))
+        put(state, 1)
         state.put_subscription(SUBSCRIPTION)
-        state.put_catalogue(billing.s1_catalogue(2))
+        put(state, 2)
         other = replace(SUBSCRIPTION, subscription="sub_2", catalogue_version=2)
         state.put_subscription(other)
         state.put_subscription(replace(other, catalogue_version=1))

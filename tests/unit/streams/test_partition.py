@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import json
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError
 
 from domain.codes import Code
 from domain.errors import Fatal
+from streams.binding import DeadLetter
+from streams.partition import copy_of
 from tests.unit.streams.fakes import TOPIC, FakeMessage, Span, World, make_world
 
 
@@ -175,6 +179,36 @@ class TestDeadLetters:
         world.offer(5, text="bad")
         world.worker.advance()
         assert ([], False) == (world.producer.facts, world.worker.is_running)
+
+    def test_of_a_huge_record_keep_its_head_and_hash(self, world: World) -> None:
+        """A small compressed record may be larger than the dead-letter topic takes."""
+        text = "bad" + "0" * 6_000_000
+        value, _, headers = copy_of(
+            cast("Any", FakeMessage(5, text)),
+            DeadLetter(5, Code.OVERSIZED, "too large"),
+            source="usage.events",
+        )
+        assert value == text.encode()[:65_536]
+        assert (b"6000003", hashlib.sha256(text.encode()).hexdigest().encode()) == (
+            dict(headers)["bytes"],
+            dict(headers)["sha256"],
+        )
+        assert world.worker.is_running
+
+
+class TestHugeFacts:
+    def test_are_folded_again_in_halves(self, world: World) -> None:
+        """A facts record that no reader would take is never appended."""
+        world.offer(5, text="a")
+        world.offer(6, text="huge")
+        world.worker.advance()
+        assert ([], False) == (world.producer.facts, world.worker.is_running)
+
+        world.worker.advance()
+        world.offer(5, text="a")
+        world.offer(6, text="huge")
+        world.worker.advance()
+        assert [["a"]] == [json.loads(item.value)[2] for item in world.producer.facts]
 
 
 class TestClosing:
