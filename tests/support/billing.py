@@ -69,7 +69,7 @@ def s1_plan(code: str, *, base: str, assets: tuple[str, str], credits_: tuple[st
     )
 
 
-S1_METERS: list[dict[str, Json]] = [
+S1_METERS: list[Json] = [
     meter("assets", aggregation="latest", unit="asset"),
     meter("credits", unit="credit"),
 ]

@@ -49,7 +49,7 @@ class TestPublishCatalogue:
         [
             pytest.param(billing.S1_METERS[1:], id="one is missing"),
             pytest.param(
-                [{**billing.S1_METERS[0], "aggregation": "max"}, *billing.S1_METERS[1:]],
+                [billing.meter("assets", aggregation="max", unit="asset"), *billing.S1_METERS[1:]],
                 id="one counts otherwise",
             ),
         ],
