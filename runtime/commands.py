@@ -117,6 +117,9 @@ class CommandSender:
         deadline = clock.monotonic_ms() + ACKNOWLEDGE_TIMEOUT_MS
         while len(offsets) + len(errors) < len(values) and clock.monotonic_ms() < deadline:
             self._producer.poll(ACKNOWLEDGE_POLL_S)
+        if any(error.fatal() for error in errors):
+            # A fatal error ends an idempotent producer for good; the repeat gets a new one.
+            self._producer = new_producer(self._settings)
         if errors or len(offsets) < len(values):
             raise broker_away(errors[0] if errors else "records stay unacknowledged")
         return [offsets[partition] for partition, _ in values]

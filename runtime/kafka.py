@@ -9,6 +9,7 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     TIMESTAMP_NOT_AVAILABLE,
     Consumer,
+    KafkaError,
     KafkaException,
     Message,
     Producer,
@@ -35,6 +36,11 @@ ADMIN_TIMEOUT_S = 15
 """Longest wait for an answer of the broker to an administrative call, seconds."""
 READ_STALL_MS = 30_000
 """A partition that gives nothing for so long before its known end is reported as broker away."""
+OFFSET_LOST = (
+    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 -- its public name
+    KafkaError.OFFSET_OUT_OF_RANGE,
+)
+"""Errors that say that the log no longer holds an offset."""
 FRAME_BYTES_MAX = 65_536
 """What Kafka puts around a record, generously."""
 MESSAGE_BYTES_MAX = 17 * 1024 * 1024

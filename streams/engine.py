@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from domain.errors import Retryable
 from runtime import clock, metrics
 from runtime.kafka import (
+    OFFSET_LOST,
     broker_away,
     check_topics,
     client_config,
@@ -52,10 +53,6 @@ COLLECTOR_THRESHOLD = 100_000
 """New objects between two looks for cycles: about one micro-batch of single events."""
 COMMIT_INTERVAL_MS = 2_000
 """Time between two advisory commits; they serve lag displays only."""
-_OFFSET_LOST = (
-    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 -- its public name
-    KafkaError.OFFSET_OUT_OF_RANGE,
-)
 _TOPIC_LOST = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 -- its public name
@@ -243,7 +240,7 @@ class FoldEngine(Generic[Record, Facts]):
 
     def _on_error(self, error: KafkaError, message: Message) -> None:
         worker = self._workers.get(message.partition() or 0)
-        if error.code() in _OFFSET_LOST and worker is not None and worker.is_running:
+        if error.code() in OFFSET_LOST and worker is not None and worker.is_running:
             self._seek_again(worker)
         if error.code() in _TOPIC_LOST:
             self._must_check_topics = True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from domain.acceptance import accepts
 from domain.codes import Code
 from domain.errors import Fatal, Rejected, invariant
 from runtime import metrics
-from runtime.kafka import new_consumer, offset_of, partition_ends
+from runtime.kafka import OFFSET_LOST, new_consumer, offset_of, partition_ends
 from runtime.logs import logger
 from streams.binding import Binding, Facts, PartitionFold, Record
 
@@ -110,7 +110,13 @@ class Restoration(Generic[Record, Facts]):
                 error = message.error()
                 if error is None:
                     self._apply(message)
-                elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 -- its public name
+                elif error.code() in OFFSET_LOST:
+                    raise Fatal(
+                        Code.FACTS_GAP,
+                        f"{self._topic}/{self._partition} no longer holds offset {self.facts_end}",
+                        next_step="Restore the facts topic from a replica or backup",
+                    )
+                else:
                     logger().warning("fold.restore_waits", error=str(error))
         return self.facts_end >= self._target
 
