@@ -116,6 +116,11 @@ class TestWrongInput:
         assert "Traceback" not in done.stderr
 
 
+def _hear_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class TestAnEndFromOutside:
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_leaves_no_process_behind(self, tmp_path: Path, how: signal.Signals) -> None:
@@ -127,6 +132,9 @@ class TestAnEndFromOutside:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # A shell that runs the tests in the background lets them ignore Ctrl-C, and the demo
+            # would go on ignoring it, as it should.
+            preexec_fn=_hear_signals,  # noqa: PLW1509 -- the child has no threads yet
         )
         try:
             children = _wait_for_children(demo, count=6)
