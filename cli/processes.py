@@ -352,35 +352,17 @@ def started_at(pid: int) -> int | None:
     return None if state in {"Z", "X"} else int(fields[18])
 
 
-_asked_to_end: list[int] = []
-"""Signals that asked this process to end, first one first."""
-
-
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
     """This function will turn Ctrl-C, SIGTERM and a closed terminal into Ended within a block."""
 
     def leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- signal's form
-        _asked_to_end.append(number)
         raise Ended(number)
-
-    _asked_to_end.clear()
 
     # Who is told to ignore a signal, as by nohup, goes on ignoring it.
     numbers = [number for number in _ENDINGS if signal.getsignal(number) != signal.SIG_IGN]
     with _handling(leave, numbers):
         yield
-        end_if_asked()
-
-
-def end_if_asked() -> None:
-    """This function will raise Ended when a signal asked for it.
-
-    The handler raises too, but a signal that meets a callback of a C library is lost in there
-    (seen with Ctrl-C while librdkafka called back). Between two stages this asks again.
-    """
-    if _asked_to_end:
-        raise Ended(_asked_to_end[0])
 
 
 @contextlib.contextmanager

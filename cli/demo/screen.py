@@ -17,7 +17,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from cli.processes import end_if_asked
 from runtime import clock
 
 WIDTH_MAX = 100
@@ -79,7 +78,6 @@ class Screen:
         stage = Stage(progress, doing)
         with progress:
             yield stage
-        end_if_asked()
         seconds = (clock.monotonic_ms() - started_ms) / 1000
         self.seconds[name] = round(seconds, 3)
         label = Text("✓ ", style="green") + Text(f"{name:<{_NAME_WIDTH}}", style="bold")
