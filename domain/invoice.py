@@ -205,7 +205,7 @@ def build_invoice(  # noqa: PLR0913 -- an invoice is made from this much, and ea
     billed: dict[str, list[WindowRow]] = {
         price.meter: [] for price in chosen.prices if price.meter
     }
-    first_hour, end_hour = _hours(period)
+    first_hour, end_hour = hours_of(period)
     for row in rows:
         if row.meter in billed:
             invariant(
@@ -241,8 +241,12 @@ def build_invoice(  # noqa: PLR0913 -- an invoice is made from this much, and ea
     )
 
 
-def _hours(period: Period) -> tuple[int, int]:
-    """Return the first hour of a period and the one after its last, as hours since 1970 UTC."""
+def hours_of(period: Period) -> tuple[int, int]:
+    """This function will return a period's hours [first, end), as hours since 1970 UTC.
+
+    Raises:
+        Fatal: state_corrupt, when the period does not lie on full hours.
+    """
     start_ms, end_ms = to_ms(period.start), to_ms(period.end)
     invariant(
         start_ms % HOUR_MS == 0 and end_ms % HOUR_MS == 0,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 import psycopg
 import sqlalchemy
-from psycopg import sql
 
 from domain.codes import Code
 from domain.errors import Retryable
@@ -83,8 +82,3 @@ def database_away(error: object) -> Retryable:
         retry_after_ms=1000,
         next_step="Check TIDEGAUGE_DATABASE_URL and the server; work resumes by itself",
     )
-
-
-def identifier(name: str) -> sql.Identifier:
-    """This function will quote a name for use inside a statement."""
-    return sql.Identifier(name)

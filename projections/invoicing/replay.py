@@ -9,8 +9,7 @@ from domain.books.facts import fields_of_fact
 from domain.catalogue import Catalogue, parse_catalogue
 from domain.codes import Code
 from domain.errors import Fatal, Rejected
-from domain.invoice import InvoiceContent, build_invoice, parse_invoice_content
-from domain.period import HOUR_MS, to_ms
+from domain.invoice import InvoiceContent, build_invoice, hours_of, parse_invoice_content
 from domain.routing import partition_of
 from domain.usage.customer_windows import CustomerWindows
 from projections.invoicing.log import book_facts, usage_from_events, usage_from_facts
@@ -121,10 +120,7 @@ def replay(settings: Settings, *, tenant: str, name: str, source: Source = "auto
     windows = _windows(
         settings, content, partition=partition, end=pin.usage_positions[partition], source=source
     )
-    first_hour, end_hour = (
-        to_ms(content.period.start) // HOUR_MS,
-        to_ms(content.period.end) // HOUR_MS,
-    )
+    first_hour, end_hour = hours_of(content.period)
     again = build_invoice(
         tenant=content.tenant,
         subscription=content.subscription,

@@ -10,7 +10,7 @@ import psycopg
 
 from domain.catalogue import Catalogue, parse_catalogue
 from domain.invoice import InvoiceContent, build_invoice
-from domain.period import HOUR_MS, Period, to_ms
+from domain.period import Period
 from domain.rating import WindowRow
 from domain.routing import partition_of
 from runtime.postgres import connect, database_away
@@ -170,8 +170,3 @@ def from_row_window(row: tuple[Any, ...]) -> WindowRow:
         key_digest=int(row[12]),
         late=row[13],
     )
-
-
-def hours_of(period: Period) -> tuple[int, int]:
-    """This function will return the hours [first, end) of a period, hours since 1970 UTC."""
-    return to_ms(period.start) // HOUR_MS, to_ms(period.end) // HOUR_MS

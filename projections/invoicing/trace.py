@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from domain.codes import Code
 from domain.errors import Rejected
+from domain.invoice import hours_of
 from domain.period import HOUR_MS
 from domain.quantity import nanos_text
 from domain.rating import WindowRow, billed_quantity
@@ -25,7 +26,7 @@ from domain.usage.records import CataloguePublished, EventBatch, SourceRecord
 from domain.usage.rows import batch_of_rows
 from projections.invoicing.log import folded, source_records
 from projections.invoicing.replay import Finalized, find_invoice
-from projections.invoicing.snapshot import Snapshot, hours_of
+from projections.invoicing.snapshot import Snapshot
 from runtime.postgres import connect
 
 if TYPE_CHECKING:
