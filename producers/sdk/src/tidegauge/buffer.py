@@ -36,6 +36,8 @@ class Buffer:
         self._refusal: Refusal | None = None
         self._flushes = 0
         self._recorded = 0
+        # One comparison in `put` stands for both: full, or refusing (then 0).
+        self._recorded_max = events_max
         self._acknowledged = 0
         self._failed = 0
         self._refused = 0
@@ -57,11 +59,8 @@ class Buffer:
             MeterStopped: The meter cannot go on.
         """
         with self._lock:
-            if self._recorded - self._acknowledged - self._failed >= self._events_max:
+            if self._recorded >= self._recorded_max:
                 self._await_room()
-            if self._refusal is not None:
-                self._refused += 1
-                raise self._refusal()
             rows = self._rows
             rows.append(row)
             self._recorded += 1
@@ -74,9 +73,12 @@ class Buffer:
 
     def _await_room(self) -> None:
         has_room = self._settlement.wait_for(
-            lambda: self._refusal is not None or self._pending() < self._events_max,
+            lambda: self._refusal is not None or self._recorded < self._recorded_max,
             timeout=self._block_s,
         )
+        if self._refusal is not None:
+            self._refused += 1
+            raise self._refusal()
         if not has_room:
             self._refused += 1
             raise errors.BufferFull("buffer_full", f"{self._events_max} events pending")
@@ -127,6 +129,7 @@ class Buffer:
         """
         with self._lock:
             self._refusal = self._refusal or refusal
+            self._recorded_max = 0
             self._work.notify()
             self._settlement.notify_all()
 
@@ -146,6 +149,7 @@ class Buffer:
         self._work = threading.Condition(self._lock)
         self._settlement = threading.Condition(self._lock)
         self._refusal = refusal
+        self._recorded_max = 0
 
     # --- for the flush thread ---
 
@@ -203,6 +207,8 @@ class Buffer:
         with self._lock:
             self._acknowledged += acknowledged
             self._failed += failed
+            if self._refusal is None:
+                self._recorded_max += acknowledged + failed
             self._settlement.notify_all()
 
     def _pending(self) -> int:

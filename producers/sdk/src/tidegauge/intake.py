@@ -1,7 +1,7 @@
 """From the arguments of `record` to a row for the wire; everything wrong is refused here."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from tidegauge import errors, limits, quantity, text, uuid7
@@ -9,7 +9,7 @@ from tidegauge.wire import identity
 from tidegauge.wire.batch import EventRow
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
+_DAY_MS: Final = 86_400_000
 
 
 def milliseconds(instant: object) -> int:
@@ -27,9 +27,10 @@ def milliseconds(instant: object) -> int:
     if not isinstance(instant, datetime):
         raise errors.InvalidEvent("occurred_at", "time_not_datetime")
     try:
-        result = (instant - _EPOCH) // _MILLISECOND
+        since = instant - _EPOCH
     except TypeError:
         raise errors.InvalidEvent("occurred_at", "time_naive") from None
+    result = since.days * _DAY_MS + since.seconds * 1_000 + since.microseconds // 1_000
     if not 0 <= result <= limits.OCCURRED_AT_MS_MAX:
         raise errors.InvalidEvent("occurred_at", "time_out_of_range")
     return result
@@ -91,7 +92,12 @@ class Intake:
             event_type = self._checked(event_type, "type", self._types)
         billionths = quantity.billionths(amount)
         occurred_at_ms = milliseconds(self._clock() if occurred_at is None else occurred_at)
-        dimensions_text = self._dimensions_text(dimensions) if dimensions is not None else ""
+        try:
+            dimensions_text = (
+                "" if dimensions is None else self._dimensions[tuple(dimensions.items())]
+            )
+        except (AttributeError, KeyError, TypeError):
+            dimensions_text = self._dimensions_text(dimensions)
         properties_text = _properties_text(properties) if properties is not None else ""
         payload = identity.payload(
             customer, event_type, occurred_at_ms, billionths, dimensions_text, properties_text
@@ -124,24 +130,25 @@ class Intake:
         return checked
 
     def _identity(self, event_id: object) -> tuple[str, bytes, bool]:
-        checked = text.required(event_id, field="id", characters_max=limits.NAME_CHARACTERS_MAX)
+        checked = event_id
+        if type(checked) is not str:
+            checked = text.required(
+                event_id, field="id", characters_max=limits.NAME_CHARACTERS_MAX
+            )
         key = identity.uuid_key(checked)
         if key is not None:
             return checked, key, False
+        text.required(checked, field="id", characters_max=limits.NAME_CHARACTERS_MAX)
         return checked, identity.foreign_key(source=self._source, event_id=checked), True
 
-    def _dimensions_text(self, dimensions: Mapping[str, str]) -> str:
-        try:
-            items = tuple(dimensions.items())
-            return self._dimensions[items]
-        except (AttributeError, KeyError, TypeError):
-            checked = _checked_pairs(
-                dimensions,
-                field="dimensions",
-                one="dimension",
-                pairs_max=limits.DIMENSIONS_MAX,
-                characters_max=limits.DIMENSION_CHARACTERS_MAX,
-            )
+    def _dimensions_text(self, dimensions: object) -> str:
+        checked = _checked_pairs(
+            dimensions,
+            field="dimensions",
+            one="dimension",
+            pairs_max=limits.DIMENSIONS_MAX,
+            characters_max=limits.DIMENSION_CHARACTERS_MAX,
+        )
         result = identity.dimensions_text(checked)
         if len(result) <= limits.DIMENSION_CACHE_CHARACTERS_MAX:
             if len(self._dimensions) >= limits.DIMENSION_CACHE_ENTRIES_MAX:

@@ -12,6 +12,11 @@ _BILLION: Final = 10**limits.QUANTITY_SCALE
 # Precision for every quantity below 10^14 with 9 decimals; a digit lost raises Inexact. The
 # context is our own, because the host's context may round or trap as it likes.
 _EXACT: Final = Context(prec=40, Emax=999_999, Emin=-999_999, traps=[Inexact, InvalidOperation])
+_multiply: Final = _EXACT.multiply
+_to_integral: Final = _EXACT.to_integral_exact
+_DECIMAL_ZERO: Final = Decimal(0)
+_DECIMAL_BILLION: Final = Decimal(_BILLION)
+_DECIMAL_END: Final = Decimal(limits.QUANTITY_MAX * _BILLION)
 
 _is_decimal_text: Final = re.compile(
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?"
@@ -34,10 +39,10 @@ def billionths(quantity: object) -> int:
     Raises:
         InvalidEvent: The quantity has another type or cannot be held exactly.
     """
-    if type(quantity) is int:
-        result = _of_int(quantity)
-    elif isinstance(quantity, Decimal):
+    if isinstance(quantity, Decimal):
         result = _of_decimal(quantity)
+    elif type(quantity) is int:
+        result = _of_int(quantity)
     else:
         result = _of_other(quantity)
     if result > limits.WIRE_INTEGER_MAX and not batch.is_encodable((result,)):
@@ -54,20 +59,24 @@ def _of_int(quantity: int) -> int:
 
 
 def _of_decimal(quantity: Decimal) -> int:
-    if not quantity.is_finite():
-        raise errors.InvalidEvent("quantity", "quantity_not_finite")
-    if quantity < 0:
-        raise errors.InvalidEvent("quantity", "quantity_negative")
-    if quantity >= limits.QUANTITY_MAX:
-        raise errors.InvalidEvent("quantity", "quantity_too_large")
     try:
-        scaled = _EXACT.scaleb(quantity, limits.QUANTITY_SCALE)
+        scaled = _multiply(quantity, _DECIMAL_BILLION)
+        # Compared before it becomes an int: 1E+99999 would have as many digits.
+        if _DECIMAL_ZERO <= scaled < _DECIMAL_END:
+            return int(_to_integral(scaled))
     except (Inexact, InvalidOperation):
-        raise errors.InvalidEvent("quantity", "quantity_too_precise") from None
-    result = int(scaled)
-    if result != scaled:
-        raise errors.InvalidEvent("quantity", "quantity_too_precise")
-    return result
+        pass
+    raise errors.InvalidEvent("quantity", _fault_in(quantity))
+
+
+def _fault_in(quantity: Decimal) -> str:
+    if not quantity.is_finite():
+        return "quantity_not_finite"
+    if quantity < 0:
+        return "quantity_negative"
+    if quantity >= limits.QUANTITY_MAX:
+        return "quantity_too_large"
+    return "quantity_too_precise"
 
 
 def _of_other(quantity: object) -> int:
