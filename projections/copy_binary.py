@@ -15,7 +15,7 @@ import numpy as np
 from domain.quantity import NANOS_PER_UNIT, SCALE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from domain.usage.seen import Int32s, Int64s, UInt64s
 
@@ -50,6 +50,7 @@ class Kind(Enum):
     """What a column holds."""
 
     INTEGER = "integer"
+    TEXT = "text, of one length in all rows"
     BIGINT = "bigint"
     UUID = "uuid"
     TIMESTAMP = "timestamptz"
@@ -73,16 +74,19 @@ class RowFormat:
 
     Args:
         kinds: Kind of each column, in the order of the COPY statement.
+        text_bytes: Length of every TEXT in bytes; rows of another length need another format, and
+            may stand in the same payload.
     """
 
-    def __init__(self, kinds: Mapping[str, Kind]) -> None:
+    def __init__(self, kinds: Mapping[str, Kind], *, text_bytes: int = 0) -> None:
+        forms = _FORMS | {Kind.TEXT: np.dtype(f"V{text_bytes}")}
         fields: list[tuple[str, np.dtype]] = [("fields", np.dtype(">i2"))]
         for name, kind in kinds.items():
-            fields += [(f"{name}.length", np.dtype(">i4")), (name, _FORMS[kind])]
+            fields += [(f"{name}.length", np.dtype(">i4")), (name, forms[kind])]
         self._template = np.zeros(1, dtype=np.dtype(fields))
         self._template["fields"] = len(kinds)
         for name, kind in kinds.items():
-            self._template[f"{name}.length"] = _FORMS[kind].itemsize
+            self._template[f"{name}.length"] = forms[kind].itemsize
             if kind is Kind.QUANTITY:
                 constants = (_UNIT_DIGITS + _NANO_DIGITS, _UNIT_DIGITS - 1, SCALE)
             elif kind is Kind.DIGEST:
@@ -97,14 +101,22 @@ class RowFormat:
         return np.repeat(self._template, count)
 
 
-def payload(rows: np.ndarray) -> tuple[bytes, memoryview, bytes]:
-    """This function will return what COPY … FROM STDIN (FORMAT BINARY) reads, rows uncopied."""
-    return _HEADER, rows.view(np.uint8).data, _TRAILER
+def payload(*parts: np.ndarray) -> Iterator[bytes | memoryview]:
+    """This function will yield what COPY … FROM STDIN (FORMAT BINARY) reads, rows uncopied."""
+    yield _HEADER
+    for rows in parts:
+        yield rows.view(np.uint8).data
+    yield _TRAILER
 
 
 def timestamps_of_hours(hour: Int32s) -> Int64s:
     """This function will turn hours since 1970 UTC into PostgreSQL's microseconds since 2000."""
     return hour.astype(np.int64) * _HOUR_US - _UNIX_TO_POSTGRES_US
+
+
+def put_texts(column: np.ndarray, texts: Sequence[bytes], place: Int32s) -> None:
+    """This function will write texts[place[row]] into each row of a TEXT column."""
+    column[:] = np.array(texts, dtype=column.dtype)[place]
 
 
 def put_quantities(column: np.ndarray, units: Int64s, nanos: Int32s) -> None:

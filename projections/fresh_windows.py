@@ -1,9 +1,9 @@
 """Telling windows that cannot be in the table yet from those that may be.
 
-A plain INSERT costs the database half of an INSERT … ON CONFLICT: 3.9 against 8.2 µs a row,
-measured. A partition's windows are written by whoever holds its position row, and by nobody else,
-so its writer may know: a window is new when its hour lies above the newest hour the table had when
-the writer took over, and the writer itself has not written it since.
+A COPY right into the table costs the database a third of an INSERT … ON CONFLICT: 2.8 against
+8.2 µs a row, measured. A partition's windows are written by whoever holds its position row, and by
+nobody else, so its writer may know: a window is new when its hour lies above the newest hour the
+table had when the writer took over, and the writer itself has not written it since.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from domain.usage.seen import Int32s, UInt64s
 
-_SLOT_BITS = 23
-"""Written windows are marked in 2^23 slots of a byte, 8 MiB; sharing a slot costs only speed."""
+_SLOT_BITS = 25
+"""Written windows are marked in 2^25 slots of a byte, 32 MiB; sharing a slot costs only speed."""
 _MARKS_MAX = 2**_SLOT_BITS // 8
 """More marks than this and too many new windows meet a used slot: start over."""
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)

@@ -44,9 +44,11 @@ _KINDS: dict[str, Kind] = {
 """Columns of the staging table, in order. Its tenant is an index into the flush's tenants: with
 it every row has the same length, and the payload is made by columns."""
 _FORMAT = RowFormat(_KINDS)
+_NAMES = ", ".join(_KINDS)
 
-_CREATE_STAGE = """
-    CREATE TEMPORARY TABLE {stage} (
+_STAGE = "usage_window_delta"
+_CREATE_STAGE = f"""
+    CREATE TEMPORARY TABLE {_STAGE} (
         tenant integer, series uuid, hour timestamptz, events bigint, late bigint,
         sum numeric, min numeric, max numeric, latest numeric,
         latest_occurred_ms bigint, latest_offset bigint, first_offset bigint, last_offset bigint,
@@ -55,18 +57,15 @@ _CREATE_STAGE = """
 """
 UNITS_PER_PART_MAX = 2**62
 """Largest sum, in units, that merging may reach: int64 holds twice as much."""
-_NAMES = ", ".join(_KINDS)
 _VALUES = ", ".join(f"d.{name}" for name in _KINDS if name != "tenant")
-_INSERT = f"""
-    INSERT INTO usage_window AS w ({_NAMES})
-    SELECT t.tenant, {_VALUES} FROM {{stage}} d
-    JOIN unnest(%s::text[]) WITH ORDINALITY AS t (tenant, number) ON t.number = d.tenant
-"""  # noqa: S608 -- fixed texts only
 _IS_LATER = (
     "(excluded.latest_occurred_ms, excluded.latest_offset) "
     ">= (w.latest_occurred_ms, w.latest_offset)"
 )
-_UPSERT = f"""{_INSERT}
+_UPSERT = f"""
+    INSERT INTO usage_window AS w ({_NAMES})
+    SELECT t.tenant, {_VALUES} FROM {_STAGE} d
+    JOIN unnest(%s::text[]) WITH ORDINALITY AS t (tenant, number) ON t.number = d.tenant
     ON CONFLICT (tenant, series, hour) DO UPDATE SET
         events = w.events + excluded.events,
         late = w.late + excluded.late,
@@ -81,13 +80,12 @@ _UPSERT = f"""{_INSERT}
         last_offset = greatest(w.last_offset, excluded.last_offset),
         key_digest = w.key_digest + excluded.key_digest
             - CASE WHEN w.key_digest + excluded.key_digest < {2**128} THEN 0 ELSE {2**128} END
-"""
-_STATEMENTS: dict[str, str] = {
-    "usage_window_new": _INSERT.format(stage="usage_window_new"),
-    "usage_window_delta": _UPSERT.format(stage="usage_window_delta"),
-}
-"""Staging table → what adds its rows: windows that are certainly new, and all others."""
-_EMPTY_STAGES = f"TRUNCATE {', '.join([SERIES_STAGE, *_STATEMENTS])}".encode()
+"""  # noqa: S608 -- fixed texts only
+_COPY = f"COPY {_STAGE} FROM STDIN (FORMAT BINARY)"
+_COPY_NEW = f"COPY usage_window ({_NAMES}) FROM STDIN (FORMAT BINARY)"
+_MAY_COPY = "SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user"
+"""COPY into a table with row level security is refused to roles that are subject to it."""
+_EMPTY_STAGES = f"TRUNCATE {SERIES_STAGE}, {_STAGE}".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +112,13 @@ class UsageWindows:
         self._series = SeriesCatalogue()
         self._fresh = FreshWindows()
         self._knows_new = True
+        self._may_copy = False
 
-    @staticmethod
-    def prepare(connection: psycopg.Connection) -> None:
-        """Make the staging tables of a new connection."""
+    def prepare(self, connection: psycopg.Connection) -> None:
+        """Make the staging tables of a new connection, and learn what its role may do."""
         SeriesCatalogue.prepare(connection)
-        for stage in _STATEMENTS:
-            connection.execute(_CREATE_STAGE.format(stage=stage).encode())
+        connection.execute(_CREATE_STAGE.encode())
+        self._may_copy = connection.execute(_MAY_COPY).fetchall() == [(True,)]
 
     def forget(self, positions: Mapping[int, Position]) -> None:
         """Drop what was remembered; these partitions go on from here."""
@@ -152,10 +150,10 @@ class UsageWindows:
                 id_low=low_half(rows.ids),
                 hours_high=hours_high,
             )
-            if not self._knows_new:
+            if not (self._knows_new and self._may_copy):
                 is_new[:] = False
-            self._add(connection, rows.chosen(is_new), stage="usage_window_new")
-            self._add(connection, rows.chosen(~is_new), stage="usage_window_delta")
+            self._copy_new(connection, rows.chosen(is_new))
+            self._merge(connection, rows.chosen(~is_new))
         return written
 
     def _rows(self, part: Sequence[tuple[int, UsageFacts]]) -> _Rows:
@@ -184,16 +182,22 @@ class UsageWindows:
         place = order[deltas.series]
         return _Rows(deltas, ids[place], tenant[place], partition_of[place])
 
-    def _add(self, connection: psycopg.Connection, rows: _Rows, *, stage: str) -> None:
-        """Copy rows to their staging table, which the commit empties, and add them from there."""
+    def _copy_new(self, connection: psycopg.Connection, rows: _Rows) -> None:
+        """Copy windows that are certainly new right into the table."""
         if not rows.tenant.size:
             return
-        cursor = connection.cursor()
-        with cursor.copy(f"COPY {stage} FROM STDIN (FORMAT BINARY)".encode()) as copy:
-            for block in copy_binary.payload(_rows_of(rows)):
-                copy.write(block)
+        tenants = [tenant.encode() for tenant in self._series.tenants]
+        lengths = np.array([len(tenant) for tenant in tenants], dtype=np.int32)[rows.tenant]
+        parts = []
+        for length in np.unique(lengths).tolist():
+            some = rows.chosen(lengths == length)
+            part = _filled(some, RowFormat(_KINDS | {"tenant": Kind.TEXT}, text_bytes=length))
+            numbers, place = np.unique(some.tenant, return_inverse=True)
+            names = [tenants[number] for number in numbers.tolist()]
+            copy_binary.put_texts(part["tenant"], names, place.astype(np.int32))
+            parts.append(part)
         try:
-            cursor.execute(_STATEMENTS[stage].encode(), [self._series.tenants])
+            _copy(connection, _COPY_NEW, parts)
         except psycopg.errors.UniqueViolation as error:
             self._knows_new = False
             raise Retryable(
@@ -203,6 +207,21 @@ class UsageWindows:
                 next_step="Nothing was written; from now on every window is looked up. "
                 "Keep the logs and report this as a defect",
             ) from error
+
+    def _merge(self, connection: psycopg.Connection, rows: _Rows) -> None:
+        """Copy deltas to their staging table, which the commit empties; add them from there."""
+        if not rows.tenant.size:
+            return
+        part = _filled(rows, _FORMAT)
+        part["tenant"] = rows.tenant + 1  # ORDINALITY counts from 1
+        _copy(connection, _COPY, [part])
+        connection.execute(_UPSERT.encode(), [self._series.tenants])
+
+
+def _copy(connection: psycopg.Connection, statement: str, parts: Sequence[np.ndarray]) -> None:
+    with connection.cursor().copy(statement.encode()) as copy:
+        for block in copy_binary.payload(*parts):
+            copy.write(block)
 
 
 def _parts(
@@ -228,10 +247,10 @@ def _parts(
         yield part
 
 
-def _rows_of(rows: _Rows) -> np.ndarray:
+def _filled(rows: _Rows, form: RowFormat) -> np.ndarray:
+    """Return rows in wire form, with everything but the tenant in place."""
     deltas = rows.deltas
-    out = _FORMAT.rows(len(deltas))
-    out["tenant"] = rows.tenant + 1  # ORDINALITY counts from 1
+    out = form.rows(len(deltas))
     out["series"] = rows.ids
     out["hour"] = copy_binary.timestamps_of_hours(deltas.hour)
     for name in (

@@ -28,13 +28,21 @@ def log() -> UsageLog:
 
 
 def _project(
-    settings: Settings, log: UsageLog, *, per_flush: int, repeats: int = 1, knows_new: bool = True
+    settings: Settings,
+    log: UsageLog,
+    *,
+    per_flush: int,
+    repeats: int = 1,
+    knows_new: bool = True,
+    may_copy: bool = True,
 ) -> None:
     """Project a log, so many records of each partition in one flush."""
     binding = UsageBinding()
     binding._windows._knows_new = knows_new
     database = Database(settings, binding)
     positions = database.place(tuple(log.facts))
+    assert binding._windows._may_copy  # the role of the tests may do everything
+    binding._windows._may_copy = may_copy
     intakes = {
         number: Intake(binding, partition=number, position=at) for number, at in positions.items()
     }
@@ -78,6 +86,7 @@ class TestWindows:
                 {"per_flush": 4, "repeats": 3},
                 {"per_flush": 100},
                 {"per_flush": 2, "knows_new": False},
+                {"per_flush": 3, "may_copy": False},
             )
         ):
             own = settings.model_copy(update={"database_schema": f"variant_{number}"})

@@ -1,6 +1,7 @@
 """The binary rows say exactly what a reader of PostgreSQL's format would take from them."""
 
 import struct
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -27,7 +28,7 @@ def _numeric(data: bytes) -> Fraction:
     return -value if sign == 0x4000 else value
 
 
-def _rows(blocks: tuple[bytes | memoryview, ...]) -> list[list[bytes]]:
+def _rows(blocks: Iterable[bytes | memoryview]) -> list[list[bytes]]:
     """Cut a payload into rows of fields."""
     data = b"".join(bytes(block) for block in blocks)
     assert data.startswith(b"PGCOPY\n\xff\r\n\x00" + bytes(8))
@@ -87,3 +88,17 @@ class TestRows:
     def test_number_as_many_as_asked_for(self, count: int) -> None:
         rows = RowFormat({"value": Kind.QUANTITY}).rows(count)
         assert [_numeric(row[0]) for row in _rows(copy_binary.payload(rows))] == [0] * count
+
+
+class TestTexts:
+    def test_of_several_lengths_share_a_payload(self) -> None:
+        parts = []
+        for texts, places in (([b"ab", b"\xc3\xa9"], [1, 0, 1]), ([b"acme"], [0])):
+            form = RowFormat({"name": Kind.TEXT, "n": Kind.INTEGER}, text_bytes=len(texts[0]))
+            part = form.rows(len(places))
+            copy_binary.put_texts(part["name"], texts, np.array(places, dtype=np.int32))
+            part["n"] = 7
+            parts.append(part)
+        found = _rows(copy_binary.payload(*parts))
+        assert [row[0].decode() for row in found] == ["é", "ab", "é", "acme"]
+        assert all(row[1] == struct.pack(">i", 7) for row in found)
