@@ -148,6 +148,9 @@ def _java(libraries: Path) -> list[str]:
     logging = Path(__file__).with_name("broker") / "log4j2.properties"
     return [
         *("java", "-Xmx1g", "-XX:+ExitOnOutOfMemoryError"),
+        # This broker lives for minutes: the optimizing compiler would cost more than it saves
+        # (CPU of the first 1,200,000 events in batches: 5.9 µs each with it, 3.2 µs without).
+        "-XX:TieredStopAtLevel=1",
         f"-Dlog4j2.configurationFile={logging}",
         *("-cp", f"{libraries}/*"),
     ]
