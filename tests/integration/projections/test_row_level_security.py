@@ -57,6 +57,14 @@ class TestCatalog:
         assert len(found) == 11
         assert [table for table, is_forced in found.items() if not is_forced] == []
 
+    def test_leaves_the_apps_role_no_way_around(self, owner: psycopg.Connection) -> None:
+        found = owner.execute(
+            "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcanlogin, "
+            "(SELECT count(*) FROM pg_class WHERE relowner = r.oid) "
+            "FROM pg_roles r WHERE rolname = 'tidegauge_app'"
+        ).fetchall()
+        assert found == [(False, False, False, False, 0)]
+
     def test_puts_the_tenant_first_in_every_unique_key(self, owner: psycopg.Connection) -> None:
         wrong = [row for row in owner.execute(UNIQUE_KEYS).fetchall() if row[1] != "tenant"]
         assert wrong == []
