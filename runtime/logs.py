@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from runtime import clock
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.settings import Settings
+
+REPEAT_AFTER_MS = 10_000
+"""A library that says the same again is heard again after so long, milliseconds."""
+TEMPLATES_MAX = 500
+"""Different texts remembered; when full, all are forgotten and heard again."""
+TEMPLATE_CHARACTERS_MAX = 200
+"""Characters of a text that tell it from others."""
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -44,7 +55,45 @@ def configure(settings: Settings, *, process: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(process=process)
-    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, force=True)
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[LibraryLogs()], force=True)
+
+
+class LibraryLogs(logging.Handler):
+    """Takes what libraries log into our form, and what they say again and again only now and then.
+
+    A Kafka client whose broker is away says so hundreds of times a second.
+
+    Args:
+        now_ms: A clock that never goes back, ms.
+    """
+
+    def __init__(self, *, now_ms: Callable[[], int] = clock.monotonic_ms) -> None:
+        super().__init__()
+        self._now_ms = now_ms
+        self._said: dict[tuple[str, int, str], tuple[int, int]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:  # type: ignore[explicit-override]
+        """Log a library's record, unless it said the same less than REPEAT_AFTER_MS ago."""
+        try:
+            text = record.getMessage()
+            # The text as written, before its arguments: those often count the tries.
+            said = (record.name, record.levelno, str(record.msg)[:TEMPLATE_CHARACTERS_MAX])
+            quiet_until_ms, left_out = self._said.get(said, (0, 0))
+            now_ms = self._now_ms()
+            if now_ms < quiet_until_ms:
+                self._said[said] = (quiet_until_ms, left_out + 1)
+                return
+            if len(self._said) >= TEMPLATES_MAX:
+                self._said.clear()
+            self._said[said] = (now_ms + REPEAT_AFTER_MS, 0)
+            fields: dict[str, object] = {"library": record.name, "text": text}
+            if left_out:
+                fields["left_out"] = left_out
+            if record.exc_info:
+                fields["exc_info"] = record.exc_info
+            logger().log(record.levelno, "library.says", **fields)
+        except Exception:  # noqa: BLE001 -- a log line must never end what it tells of
+            self.handleError(record)
 
 
 def logger() -> structlog.typing.FilteringBoundLogger:
