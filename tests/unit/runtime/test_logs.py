@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from runtime import logs
 from runtime.logs import REPEAT_AFTER_MS, LibraryLogs
@@ -18,6 +19,8 @@ def library() -> Iterator[logging.Logger]:
     before = root.handlers[:], root.level
     yield logging.getLogger("some.library")
     root.handlers[:], root.level = before[0], before[1]
+    structlog.reset_defaults()  # it would go on writing to a stream that is closed by then
+    structlog.contextvars.clear_contextvars()
 
 
 def _configure() -> None:
