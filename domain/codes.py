@@ -57,6 +57,7 @@ class Code(StrEnum):
     TOPIC_MISSING = "topic_missing"
     TOPIC_MISMATCH = "topic_mismatch"
     STATE_CORRUPT = "state_corrupt"
+    STORE_LOST = "store_lost"
     BROKER_AWAY = "broker_away"
     DATABASE_AWAY = "database_away"
     SETTING_INVALID = "setting_invalid"
@@ -109,6 +110,7 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.TOPIC_MISSING: "A topic of the catalogue does not exist.",
     Code.TOPIC_MISMATCH: "A topic differs from the topic catalogue.",
     Code.STATE_CORRUPT: "State breaks an invariant.",
+    Code.STORE_LOST: "A fold's local store cannot be read or written; the facts fill it again.",
     Code.BROKER_AWAY: "Kafka does not answer.",
     Code.DATABASE_AWAY: "PostgreSQL does not answer.",
     Code.SETTING_INVALID: "A setting is missing or malformed.",

@@ -26,7 +26,14 @@ FOLD_IGNORED = Counter(
     "Facts records the acceptance rule ignored: replays, late retries and zombies",
     ["topic"],
 )
-FOLD_KEYS = Gauge("tidegauge_seen_keys", "Keys the seen index holds", ["partition"])
+SEEN_KEYS = Gauge("tidegauge_seen_keys", "Keys the seen index holds in memory", ["partition"])
+SEEN_RUN_KEYS = Gauge(
+    "tidegauge_seen_run_keys", "Keys the seen index holds in runs on disk", ["partition"]
+)
+SEEN_RUNS = Gauge("tidegauge_seen_runs", "Runs of the seen index", ["partition"])
+SEEN_FILTER_BYTES = Gauge(
+    "tidegauge_seen_filter_bytes", "Memory of the filters in front of the runs", ["partition"]
+)
 FOLD_APPEND_SECONDS = Histogram(
     "tidegauge_fold_append_seconds", "From a micro-batch's fold to its acknowledgement", ["topic"]
 )

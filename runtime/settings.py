@@ -73,6 +73,13 @@ class Settings(BaseSettings):
         ge=0,
         description="Time between two checkpoints of a fold, ms; 0 keeps none",
     )
+    seen_memory_keys: int = Field(
+        default=1_000_000,
+        ge=2,
+        le=8_000_000,
+        description="Keys a usage fold keeps in memory per partition, 64 bytes each; older ones "
+        "go to the disk",
+    )
     projector_rows_max: int = Field(default=40_000, ge=1, description="Window rows of one flush")
     projector_flush_ms: int = Field(
         default=200, ge=0, description="Longest wait before a flush, ms"

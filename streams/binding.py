@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from confluent_kafka import Message
 
     from domain.codes import Code
     from schemas.topics import Topic
+    from streams.checkpoint import Checkpoint
 
 Facts = TypeVar("Facts")
 Record = TypeVar("Record")
@@ -43,10 +44,16 @@ class PartitionFold(Protocol[Record, Facts]):
         """
 
     def step(self, records: Sequence[Record], *, from_offset: int, to_offset: int) -> Facts:
-        """Fold the records of [from_offset, to_offset) and move the state."""
+        """Fold the records of [from_offset, to_offset) and move the state (StoreLost)."""
+
+    def load(self) -> Iterator[None]:
+        """Take on what the checkpoint holds beside its records, in steps of about 10 ms.
+
+        It comes before any other call, and what it raises means that the checkpoint is torn.
+        """
 
     def restore(self, facts: Facts) -> None:
-        """Apply a facts record that the acceptance rule let through."""
+        """Apply a facts record that the acceptance rule let through (StoreLost)."""
 
     def dead_letters(self, facts: Facts) -> Sequence[DeadLetter]:
         """Return what the step refused."""
@@ -66,8 +73,10 @@ class Binding(Protocol[Record, Facts]):
     def state_version(self) -> int:
         """Rises when a checkpoint of before would be misread."""
 
-    def new_fold(self, partition: int) -> PartitionFold[Record, Facts]:
-        """Return an empty state for a partition."""
+    def new_fold(
+        self, partition: int, checkpoint: Checkpoint | None
+    ) -> PartitionFold[Record, Facts]:
+        """Return an empty state for a partition, which may keep a part of it by the checkpoint."""
 
     def to_wire(self, facts: Facts) -> bytes:
         """Write a facts record."""

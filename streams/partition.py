@@ -17,6 +17,7 @@ from runtime.logs import logger
 from schemas.topics import topic_of
 from streams.binding import Binding, Facts, PartitionFold, Record
 from streams.restore import Restoration
+from streams.store import StoreLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -80,6 +81,7 @@ class PartitionWorker(Generic[Record, Facts]):
         self._producer = producer
         self._seek = seek
         self._checkpoint = checkpoint
+        self._has_lost_store = False
         self._topic = binding.topic
         self._facts_bytes_max = topic_of(self._topic.facts).message_bytes_max
         self._records_max = NO_LIMIT
@@ -153,10 +155,16 @@ class PartitionWorker(Generic[Record, Facts]):
 
     def advance(self) -> None:
         """Do the next piece of work, if there is one."""
-        if self._fold is None:
-            self._restore_slice()
-        elif self._in_flight is None and self._buffer and self._is_batch_due():
-            self._append_next()
+        lost = ""
+        try:
+            if self._fold is None:
+                self._restore_slice()
+            elif self._in_flight is None and self._buffer and self._is_batch_due():
+                self._append_next()
+        except StoreLost as error:
+            lost = str(error)  # what the error holds may keep the store open
+        if lost:
+            self._lose_store(lost)
 
     def _restore_slice(self) -> None:
         """Step 1: read the own facts; wait and try again while the broker is away."""
@@ -170,6 +178,8 @@ class PartitionWorker(Generic[Record, Facts]):
             if not self._restoration.advance():
                 return
             self._seek(self.partition, self._restoration.position)
+        except StoreLost:
+            raise
         except Retryable as error:
             logger().warning("fold.waits", partition=self.partition, error=str(error))
             self._retry_at_ms = clock.monotonic_ms() + error.retry_after_ms
@@ -322,24 +332,52 @@ class PartitionWorker(Generic[Record, Facts]):
             self._written_at_ms = clock.monotonic_ms()
 
     def _write_checkpoint(self) -> None:
-        """Write the checkpoint, or go on without it: the facts topic has everything."""
-        if self._checkpoint is None:
+        lost = ""
+        try:
+            if self._checkpoint is not None:
+                self._checkpoint.write()
+        except StoreLost as error:
+            lost = str(error)
+        if lost:
+            self._lose_store(lost)
+
+    def _lose_store(self, reason: str) -> None:
+        """Empty a store that failed and begin again from the facts, which have everything.
+
+        Going on without it would forget the keys that are in it only. When it fails once more, or
+        cannot be emptied, the partition does without until it is assigned again: then all keys
+        stay in memory.
+        """
+        logger().error("checkpoint.lost", partition=self.partition, error=reason[:300])
+        self._forget_state()
+        if self._restoration is not None:
+            self._restoration.close()
+            self._restoration = None
+        checkpoint, self._checkpoint = self._checkpoint, None
+        if checkpoint is None:
             return
         try:
-            self._checkpoint.write()
-        except Exception as error:  # noqa: BLE001 -- rocksdict raises bare Exception
-            logger().error("checkpoint.lost", partition=self.partition, error=str(error)[:200])
-            self._checkpoint = None
+            checkpoint.clear()
+            if self._has_lost_store:
+                checkpoint.close()
+            else:
+                self._checkpoint = checkpoint
+        except StoreLost as again:
+            logger().error("checkpoint.gone", partition=self.partition, error=str(again)[:300])
+        self._has_lost_store = True
 
     def drop_state(self, reason: str) -> None:
         """Forget the state and read it back from the facts: somebody else wrote, or may have."""
         logger().warning("fold.dropped_state", partition=self.partition, reason=reason)
+        self._forget_state()
+        self._write_checkpoint()
+
+    def _forget_state(self) -> None:
         metrics.FOLD_RESTORES.labels(self._topic.name, "append").inc()
         self._fold = None
         self._in_flight = None
         self._buffer.clear()
         self._buffered_bytes = 0
-        self._write_checkpoint()
 
     def close(self) -> None:
         """Let go of the partition: nothing to flush, nothing to commit."""
@@ -348,9 +386,11 @@ class PartitionWorker(Generic[Record, Facts]):
         self._buffer.clear()
         if self._restoration is not None:
             self._restoration.close()
-        self._write_checkpoint()
         if self._checkpoint is not None:
-            self._checkpoint.close()
+            try:
+                self._checkpoint.close()
+            except StoreLost as error:  # what is written stays, and the facts have the rest
+                logger().error("checkpoint.lost", partition=self.partition, error=str(error)[:300])
 
 
 def copy_of(

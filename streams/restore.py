@@ -9,18 +9,20 @@ from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 from domain.acceptance import accepts
 from domain.codes import Code
 from domain.errors import Fatal, Rejected, invariant
-from runtime import metrics
+from runtime import clock, metrics
 from runtime.kafka import OFFSET_LOST, new_consumer, offset_of, partition_ends
 from runtime.logs import logger
 from streams.binding import Binding, Facts, PartitionFold, Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from confluent_kafka import Message
 
     from runtime.settings import Settings
     from streams.checkpoint import Checkpoint
 
-SLICE_SECONDS = 0.02
+SLICE_MS = 20
 SLICE_RECORDS = 50
 """Work of one slice: about as long as a micro-batch takes."""
 
@@ -34,6 +36,9 @@ class Restoration(Generic[Record, Facts]):
         partition: Partition number.
         checkpoint: Local copy of the chain's beginning, or None. What is read beyond its end is
             noted in it: a copy with a hole would forget keys.
+
+    Raises:
+        StoreLost: The checkpoint cannot even be emptied.
     """
 
     def __init__(
@@ -46,47 +51,66 @@ class Restoration(Generic[Record, Facts]):
         self._binding = binding
         self._partition = partition
         self._topic = binding.topic.facts
-        self.fold: PartitionFold[Record, Facts] = binding.new_fold(partition)
         self.position = 0
         self.facts_end = 0
         self._checkpoint = checkpoint
+        self._loading: Iterator[None] | None = None
         self._consumer = new_consumer(settings, group="tidegauge.restore")
         try:
-            low, self._target = partition_ends(self._consumer, self._topic, partition)
-            if checkpoint is not None:
-                self._load(checkpoint)
-            self._require_kept(low)
-            start = self.facts_end or OFFSET_BEGINNING
-            self._consumer.assign([TopicPartition(self._topic, partition, start)])
+            self._low, self._target = partition_ends(self._consumer, self._topic, partition)
+            if checkpoint is not None and checkpoint.facts_end > self._target:
+                # Ahead of the log: the log was replaced.
+                logger().warning("checkpoint.ahead_of_log", partition=partition)
+                checkpoint.clear()
+            self.fold: PartitionFold[Record, Facts] = binding.new_fold(partition, checkpoint)
+            if checkpoint is None:
+                self._begin_reading()
+            else:
+                self._loading = self._load_steps(checkpoint)
         except BaseException:
             self._consumer.close()
             raise
 
-    def _load(self, checkpoint: Checkpoint) -> None:
-        """Apply the checkpoint first, unless it ends beyond the log: then the log was replaced."""
-        if checkpoint.facts_end > self._target:
-            logger().warning("checkpoint.ahead_of_log", partition=self._partition)
-            checkpoint.clear()
-        try:
-            self._apply_copy(checkpoint)
-        except Exception as error:  # noqa: BLE001 -- rocksdict raises bare Exception
-            # A torn copy: the log has everything.
-            logger().warning("checkpoint.torn", partition=self._partition, error=str(error)[:200])
-            checkpoint.clear()
-            self.fold = self._binding.new_fold(self._partition)
-        self.position, self.facts_end = checkpoint.position, checkpoint.facts_end
-
-    def _apply_copy(self, checkpoint: Checkpoint) -> None:
-        position = 0
+    def _load_steps(self, checkpoint: Checkpoint) -> Iterator[None]:
+        """Apply the checkpoint in small steps: what the fold keeps there, then the records."""
+        yield from self.fold.load()
+        position = checkpoint.start
         for value in checkpoint.records():
             facts = self._binding.from_wire(value)
             from_offset, to_offset = self._binding.span(facts)
             invariant(from_offset == position, Code.STATE_CORRUPT, "the checkpoint has a hole")
             self.fold.restore(facts)
             position = to_offset
+            yield
         invariant(
             position == checkpoint.position, Code.STATE_CORRUPT, "the checkpoint ends elsewhere"
         )
+        self.position, self.facts_end = checkpoint.position, checkpoint.facts_end
+
+    def _load_slice(self, checkpoint: Checkpoint, steps: Iterator[None]) -> None:
+        """Load for one slice; when all is there, or the copy is torn, go on with the facts."""
+        give_way_ms = clock.monotonic_ms() + SLICE_MS
+        is_torn = False
+        try:
+            for _ in steps:
+                if clock.monotonic_ms() >= give_way_ms:
+                    return
+        except Exception as error:  # noqa: BLE001 -- however it is torn, the log has everything
+            logger().warning("checkpoint.torn", partition=self._partition, error=str(error)[:200])
+            is_torn = True  # cleared below: what the error holds may keep the store open
+        if is_torn:
+            checkpoint.clear()
+            self.fold = self._binding.new_fold(self._partition, checkpoint)
+            for _ in self.fold.load():
+                pass  # an empty store holds nothing that could take long
+        self._loading = None
+        self._begin_reading()
+
+    def _begin_reading(self) -> None:
+        """Read the facts from where the checkpoint ends."""
+        self._require_kept(self._low)
+        start = self.facts_end or OFFSET_BEGINNING
+        self._consumer.assign([TopicPartition(self._topic, self._partition, start)])
 
     def _require_kept(self, low: int) -> None:
         """Refuse a facts partition whose beginning is gone and is in no checkpoint (Fatal)."""
@@ -104,9 +128,13 @@ class Restoration(Generic[Record, Facts]):
 
         Raises:
             Fatal: facts_gap or state_corrupt.
+            StoreLost: The checkpoint failed; neither it nor this fold is of any more use.
         """
+        if self._loading is not None and self._checkpoint is not None:
+            self._load_slice(self._checkpoint, self._loading)
+            return False
         if self.facts_end < self._target:
-            for message in self._consumer.consume(SLICE_RECORDS, timeout=SLICE_SECONDS):
+            for message in self._consumer.consume(SLICE_RECORDS, timeout=SLICE_MS / 1000):
                 error = message.error()
                 if error is None:
                     self._apply(message)
@@ -150,5 +178,6 @@ class Restoration(Generic[Record, Facts]):
             self._checkpoint.write()
 
     def close(self) -> None:
-        """Let go of the reader."""
+        """Let go of the reader, and of the checkpoint in the middle of its loading."""
+        self._loading = None
         self._consumer.close()

@@ -16,22 +16,31 @@ from runtime.kafka import offset_of, received_at_ms
 from schemas.topics import USAGE_EVENTS, Topic
 from schemas.usage_wire import from_wire_usage_facts, from_wire_usage_source, to_wire_usage_facts
 from streams.binding import DeadLetter
+from streams.seen_runs import SeenRuns
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from confluent_kafka import Message
 
     from runtime.settings import Settings
+    from streams.checkpoint import Checkpoint
 
 
 class UsagePartition:
-    """The usage fold of one partition, as the engine wants it."""
+    """The usage fold of one partition, as the engine wants it.
 
-    def __init__(self, fold: UsageFold, partition: int) -> None:
+    Args:
+        fold: The fold.
+        partition: Partition number.
+        runs: The fold's cold tier, where it has one.
+    """
+
+    def __init__(self, fold: UsageFold, partition: int, runs: SeenRuns | None = None) -> None:
         self._fold = fold
         self._partition = str(partition)
+        self._runs = runs
 
     def decode(
         self, messages: deque[Message], *, events_max: int, bytes_max: int
@@ -62,6 +71,13 @@ class UsagePartition:
         """Fold a micro-batch."""
         return self._fold.step(records, from_offset=from_offset, to_offset=to_offset)
 
+    def load(self) -> Iterator[None]:
+        """Open the cold tier and take on the state that it kept."""
+        if self._runs is not None:
+            for part in self._runs.load():
+                self._fold.resume(part)
+                yield
+
     def restore(self, facts: UsageFacts) -> None:
         """Apply accepted facts."""
         self._fold.restore(facts)
@@ -82,7 +98,11 @@ class UsagePartition:
                 metrics.FOLD_EVENTS.labels(self._partition, fate).inc(total)
         for reject in facts.rejects:
             metrics.FOLD_REJECTS.labels(USAGE_EVENTS.name, reject.code.value).inc(reject.events)
-        metrics.FOLD_KEYS.labels(self._partition).set(self._fold.keys_held)
+        metrics.SEEN_KEYS.labels(self._partition).set(self._fold.keys_held)
+        if self._runs is not None:
+            metrics.SEEN_RUN_KEYS.labels(self._partition).set(self._runs.keys)
+            metrics.SEEN_RUNS.labels(self._partition).set(self._runs.runs)
+            metrics.SEEN_FILTER_BYTES.labels(self._partition).set(self._runs.filter_bytes)
 
 
 class UsageBinding:
@@ -93,12 +113,20 @@ class UsageBinding:
 
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.partitions
+        self._memory_keys = settings.seen_memory_keys
         self._writer = ids.new_id("wri")
 
-    def new_fold(self, partition: int) -> UsagePartition:
-        """Return an empty usage fold."""
-        fold = UsageFold(partition=partition, partitions=self._partitions, salt=ids.random_salt())
-        return UsagePartition(fold, partition)
+    def new_fold(self, partition: int, checkpoint: Checkpoint | None) -> UsagePartition:
+        """Return an empty usage fold; without a checkpoint it keeps all keys in memory."""
+        runs = None if checkpoint is None else SeenRuns(checkpoint)
+        fold = UsageFold(
+            partition=partition,
+            partitions=self._partitions,
+            salt=ids.random_salt(),
+            cold=runs,
+            memory_keys=self._memory_keys,
+        )
+        return UsagePartition(fold, partition, runs)
 
     def to_wire(self, facts: UsageFacts) -> bytes:
         """Write a record of usage.facts."""

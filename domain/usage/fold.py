@@ -15,6 +15,7 @@ from domain.errors import Rejected
 from domain.period import HOUR_MS
 from domain.quantity import SCALE
 from domain.routing import partition_of
+from domain.usage.cold_tier import FoldBase
 from domain.usage.facts import CatalogueApplied, UsageFacts
 from domain.usage.microbatch import MicroBatch, TypePlan
 from domain.usage.records import (
@@ -26,12 +27,15 @@ from domain.usage.records import (
     Unreadable,
 )
 from domain.usage.rows import batch_of_rows, row_group
-from domain.usage.seen import SeenIndex
+from domain.usage.seen import rows_of
+from domain.usage.seen_index import MEMORY_KEYS, SeenIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-STATE_VERSION = 1
+    from domain.usage.cold_tier import ColdTier
+
+STATE_VERSION = 2
 """Rises when old state would be misread; a checkpoint of another version is thrown away."""
 MISROUTED = -1
 
@@ -43,12 +47,23 @@ class UsageFold:
         partition: Partition this fold reads.
         partitions: Partition count of usage.events.
         salt: Passed to the seen index.
+        cold: Keeps the keys that leave memory; without it all keys stay there.
+        memory_keys: Passed to the seen index.
     """
 
-    def __init__(self, *, partition: int, partitions: int, salt: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self,
+        *,
+        partition: int,
+        partitions: int,
+        salt: tuple[int, int] = (0, 0),
+        cold: ColdTier | None = None,
+        memory_keys: int = MEMORY_KEYS,
+    ) -> None:
         self._partition = partition
         self._partitions = partitions
-        self._seen = SeenIndex(salt=salt)
+        self._cold = cold
+        self._seen = SeenIndex(salt=salt, cold=cold, memory_keys=memory_keys)
         self._owners: list[tuple[str, str]] = []
         self._owner_numbers: dict[str, dict[str, int]] = {}
         self._catalogues: dict[str, Catalogue] = {}
@@ -57,21 +72,21 @@ class UsageFold:
 
     @property
     def keys_held(self) -> int:
-        """Return how many keys the seen index holds."""
+        """Return how many keys are in memory."""
         return len(self._seen)
+
+    @property
+    def catalogues(self) -> tuple[CatalogueApplied, ...]:
+        """Return the catalogues in force."""
+        return tuple(
+            CatalogueApplied(tenant, catalogue.version, catalogue.content, 0)
+            for tenant, catalogue in sorted(self._catalogues.items())
+        )
 
     @property
     def meters_per_event_max(self) -> int:
         """Return how many windows one event may touch at most, to bound a micro-batch."""
         return max((item.meters_per_type_max for item in self._catalogues.values()), default=1)
-
-    @property
-    def catalogues(self) -> tuple[CatalogueApplied, ...]:
-        """Return the catalogues in force, for a checkpoint."""
-        return tuple(
-            CatalogueApplied(tenant, catalogue.version, catalogue.content, 0)
-            for tenant, catalogue in sorted(self._catalogues.items())
-        )
 
     def step(
         self, records: Sequence[SourceRecord], *, from_offset: int, to_offset: int
@@ -85,7 +100,11 @@ class UsageFold:
 
         Returns:
             The facts to append; when the append fails the fold is to be dropped.
+
+        Raises:
+            Retryable: store_lost, from the cold tier; the fold is to be dropped.
         """
+        self._make_room(from_offset)
         work = MicroBatch()
         applied: list[CatalogueApplied] = []
         rows: list[SourceRecord] = []
@@ -118,22 +137,50 @@ class UsageFold:
         )
 
     def restore(self, facts: UsageFacts) -> None:
-        """This function will apply a facts record that was accepted before."""
-        self._received_high_ms = max(self._received_high_ms, facts.received_high_ms)
-        for catalogue in facts.catalogues:
-            self._put_catalogue(catalogue.tenant, parse_catalogue(catalogue.content))
+        """This function will apply a facts record that was accepted before.
+
+        Raises:
+            Retryable: store_lost, from the cold tier; the fold is to be dropped.
+        """
+        self._make_room(facts.from_offset)
+        self.resume(FoldBase(facts.received_high_ms, (), facts.catalogues))
         numbers = np.array(
             [self._owner_number(*owner) for owner in facts.series.owners], dtype=np.int32
         )
         accepted = facts.accepted
         if accepted.owner.size:
-            self._seen.add(
-                owner=numbers[accepted.owner],
-                high=accepted.high,
-                low=accepted.low,
-                fingerprint=accepted.fingerprint,
-                hour=accepted.hour,
+            self._seen.put(
+                rows_of(
+                    owner=numbers[accepted.owner],
+                    high=accepted.high,
+                    low=accepted.low,
+                    fingerprint=accepted.fingerprint,
+                    hour=accepted.hour,
+                )
             )
+
+    def resume(self, base: FoldBase) -> None:
+        """This function will take on state that a cold tier kept, or a part of it.
+
+        Catalogues may be newer than those of the facts restored next: these end at a state that
+        is at least as new. Owners come in the order of their numbers, before any facts.
+        """
+        self._received_high_ms = max(self._received_high_ms, base.received_high_ms)
+        for catalogue in base.catalogues:
+            self._put_catalogue(catalogue.tenant, parse_catalogue(catalogue.content))
+        for tenant, customer in base.owners:
+            self._owner_numbers.setdefault(tenant, {})[customer] = len(self._owners)
+            self._owners.append((tenant, customer))
+
+    def _make_room(self, position: int) -> None:
+        """Let a generation of keys leave memory when it is full, with the state at this position.
+
+        Here and nowhere later: what the micro-batch adds is not acknowledged yet.
+        """
+        leaving = self._seen.make_room(high_ms=self._received_high_ms, position=position)
+        if leaving is not None and self._cold is not None:
+            base = FoldBase(self._received_high_ms, self._owners, self.catalogues)
+            self._cold.take(leaving, base=base, position=position)
 
     def _take_rows(self, work: MicroBatch, records: list[SourceRecord]) -> None:
         """Take single events that came one after another, and empty the list."""

@@ -22,7 +22,7 @@ from domain.usage.facts import (
     SeriesColumns,
     UsageFacts,
 )
-from domain.usage.seen import HORIZON_HOURS, Int32s, Int64s, SeenIndex, Verdict
+from domain.usage.seen import HORIZON_HOURS, Int32s, Int64s, Verdict, rows_of
 from domain.usage.windows import WindowDeltas, deltas_of_events, no_deltas
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from domain.catalogue import Meter
     from domain.usage.records import EventBatch, SourceRecord
+    from domain.usage.seen_index import SeenIndex
 
 HORIZON_MS = HORIZON_HOURS * HOUR_MS
 """How long after it occurred an event is still taken."""
@@ -351,11 +352,13 @@ class _Table:
         candidates = np.flatnonzero(fate == COUNTED)
         if candidates.size:
             verdicts = seen.add(
-                owner=owner[candidates],
-                high=columns["key_high"][candidates],
-                low=columns["key_low"][candidates],
-                fingerprint=columns["fingerprint"][candidates],
-                hour=columns["arrival_hour"][candidates].astype(np.int32),
+                rows_of(
+                    owner=owner[candidates],
+                    high=columns["key_high"][candidates],
+                    low=columns["key_low"][candidates],
+                    fingerprint=columns["fingerprint"][candidates],
+                    hour=columns["arrival_hour"][candidates].astype(np.int32),
+                )
             )
             fate[candidates[verdicts == Verdict.DUPLICATE]] = DUPLICATE
             fate[candidates[verdicts == Verdict.CONFLICT]] = CODE_NUMBERS[Code.CONFLICT]

@@ -105,7 +105,10 @@ def _armed(name: str) -> str:
 def crashes(own_services: Services) -> Iterator[Crashes]:
     """A running pipeline with customers, subscriptions and frequent checkpoints."""
     stage = Stage.set_up(
-        own_services, kafka_session_timeout_ms="1500", checkpoint_interval_ms="100"
+        own_services,
+        kafka_session_timeout_ms="1500",
+        checkpoint_interval_ms="100",
+        seen_memory_keys="60",  # so that keys leave memory in every round
     )
     stage.publish_catalogue()
     pipeline.start(stage, "usage", "books", "project")

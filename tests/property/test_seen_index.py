@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.usage import seen
-from domain.usage.seen import REMEMBERED_HOURS, SeenIndex, Verdict
-
-NEW, DUPLICATE, CONFLICT = Verdict.NEW, Verdict.DUPLICATE, Verdict.CONFLICT
-
-
-@dataclass(frozen=True)
-class Add:
-    """One event as the index sees it."""
-
-    key: int
-    fingerprint: int
-    owner: int
-    hour: int
-
-
-def plain_verdicts(adds: list[Add]) -> list[int]:
-    """What a dict says."""
-    known: dict[tuple[int, int], tuple[int, int]] = {}
-    verdicts = []
-    for add in adds:
-        fingerprint, hour = known.get((add.owner, add.key), (0, -(10**9)))
-        if add.hour - hour > REMEMBERED_HOURS:
-            known[add.owner, add.key] = (add.fingerprint, add.hour)
-            verdicts.append(NEW)
-        else:
-            verdicts.append(DUPLICATE if fingerprint == add.fingerprint else CONFLICT)
-    return [int(verdict) for verdict in verdicts]
+from domain.usage.seen import REMEMBERED_HOURS, SeenTable
+from domain.usage.seen_index import SeenIndex
+from tests.support.seen_keys import Add, plain_verdicts, rows_of_adds
 
 
 def judged(index: SeenIndex, adds: list[Add]) -> list[int]:
-    verdicts: list[int] = index.add(
-        owner=np.array([add.owner for add in adds], dtype=np.int32),
-        high=np.array([add.key >> 64 for add in adds], dtype=np.uint64),
-        low=np.array([add.key % 2**64 for add in adds], dtype=np.uint64),
-        fingerprint=np.array([add.fingerprint for add in adds], dtype=np.uint64),
-        hour=np.array([add.hour for add in adds], dtype=np.int32),
-    ).tolist()
+    verdicts: list[int] = index.add(rows_of_adds(adds)).tolist()
     return verdicts
 
 
@@ -94,11 +62,11 @@ class TestSeenIndex:
         index = SeenIndex()
         half = len(adds) // 2
         verdicts = in_parts(index, adds[:half], sizes) if half else []
-        held = index.bytes_held
-        strangers = (held // 32 * 3 // 5 + 1) * 2 ** (growths - 1)
+        slots = index._young.slots
+        strangers = (slots * 3 // 5 + 1) * 2 ** (growths - 1)
         hour = adds[half].hour
         judged(index, [Add((9 << 64) + number, 1, 7, hour) for number in range(strangers)])
-        assert held * 2**growths == index.bytes_held
+        assert slots * 2**growths == index._young.slots
         verdicts += in_parts(index, adds[half:], sizes)
         assert plain_verdicts(adds) == verdicts
 
@@ -109,13 +77,15 @@ class TestSeenIndex:
     ) -> None:
         """A hash that sends everything to one slot, even to the last, only makes it slower."""
 
-        class Crowded(SeenIndex):
+        class Crowded(SeenTable):
             def _slots_of(  # type: ignore[explicit-override]
-                self, rows: seen.Rows
+                self, hashes: seen.UInt64s
             ) -> seen.Int64s:
-                return np.full(len(rows), slots, dtype=np.int64)
+                return np.full(len(hashes), slots, dtype=np.int64)
 
-        assert plain_verdicts(adds) == in_parts(Crowded(), adds, sizes)
+        index = SeenIndex()
+        index._young = Crowded(salt=(0, 0))
+        assert plain_verdicts(adds) == in_parts(index, adds, sizes)
 
     def test_counts_each_key_once(self) -> None:
         """Its length is the number of different keys."""
@@ -131,7 +101,7 @@ class TestSeenIndex:
         judged(index, [Add(number, 1, 0, 0) for number in range(full)])
         later = REMEMBERED_HOURS + 1
         judged(index, [Add((1 << 64) + number, 1, 0, later) for number in range(full)])
-        assert (full, seen.SLOTS_MIN * 32) == (len(index), index.bytes_held)
+        assert (full, seen.SLOTS_MIN) == (len(index), index._young.slots)
 
     def test_takes_no_event_at_all(self) -> None:
         """Nothing in, nothing out."""
@@ -149,7 +119,7 @@ class TestSeenIndex:
 
 def _probe_rounds(index: SeenIndex, adds: list[Add]) -> int:
     """The longest run of taken slots: nobody looks further."""
-    taken = np.flatnonzero(index._table[:, 3])
+    taken = np.flatnonzero(index._young._table[:, 3])
     gaps = np.flatnonzero(np.diff(taken) > 1)
     runs = np.diff(np.concatenate([[-1], gaps, [taken.size - 1]]))
     assert taken.size == len(adds)

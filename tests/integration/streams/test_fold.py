@@ -78,6 +78,30 @@ class TestRestarting:
             world.fold(settings=settings)
         world.assert_true()
 
+    def test_counts_nothing_twice_when_most_keys_are_on_the_disk(self, world: FoldWorld) -> None:
+        """Generations of fifteen keys, restarts, and a store that is lost in between."""
+        world.settings = world.settings.model_copy(update={"seen_memory_keys": 30})
+        state = Path(world.settings.state_dir)
+        for is_lost in (False, False, False, True, False):
+            if is_lost:
+                shutil.rmtree(state)
+            world.send(150, repeats=100)
+            world.fold()
+        world.conflict()
+        world.fold()
+        world.assert_true()
+        for number in (0, 1):
+            checkpoint = Checkpoint.opened(
+                state / "usage.events" / str(number), identity=self.identity(world)
+            )
+            assert checkpoint is not None
+            assert checkpoint.start > 0, "no generation left memory"
+            checkpoint.close()
+
+    def identity(self, world: FoldWorld) -> str:
+        engine = world.engine(Shutdown())
+        return f"{engine._facts_topic_id()}/{UsageBinding(world.settings).state_version}"
+
     def test_uses_a_checkpoint_and_no_longer_the_head_of_the_facts(self, world: FoldWorld) -> None:
         """What it holds is not read from the topic again."""
         world.send(50)

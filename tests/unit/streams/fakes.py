@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,9 @@ class ListFold:
         self.values += records
         return Span(from_offset, to_offset, tuple(records))
 
+    def load(self) -> Iterator[None]:
+        return iter(())
+
     def restore(self, facts: Span) -> None:
         self.values += facts.values
 
@@ -72,9 +75,11 @@ class ListBinding:
 
     def __init__(self) -> None:
         self.folds: list[ListFold] = []
+        self.checkpoints: list[Checkpoint | None] = []
 
-    def new_fold(self, partition: int) -> ListFold:
+    def new_fold(self, partition: int, checkpoint: Checkpoint | None) -> ListFold:
         del partition
+        self.checkpoints.append(checkpoint)
         self.folds.append(ListFold())
         return self.folds[-1]
 
@@ -185,8 +190,8 @@ class FakeRestoration:
         self, settings: Settings, binding: ListBinding, partition: int,
         checkpoint: Checkpoint | None,
     ) -> None:  # fmt: skip
-        del settings, checkpoint
-        self.fold = binding.new_fold(partition)
+        del settings
+        self.fold = binding.new_fold(partition, checkpoint)
         for span in self.log.spans:
             self.fold.restore(span)
         self.position = self.log.spans[-1].end if self.log.spans else 0

@@ -46,7 +46,7 @@ class TestAnyBinding:
         self, binding: Binding[Any, Any], value: bytes | None
     ) -> None:
         """Nothing raises, nothing blocks the partition; the facts come back from their bytes."""
-        fold = binding.new_fold(0)
+        fold = binding.new_fold(0, None)
         records = fold.decode(queue(value), events_max=10, bytes_max=1000)
         assert isinstance(records[0].body, Unreadable)
         facts = fold.step(records, from_offset=0, to_offset=1)
@@ -57,20 +57,22 @@ class TestAnyBinding:
     def test_reads_at_least_one_record_and_takes_none(self, binding: Binding[Any, Any]) -> None:
         """However small the limits are; the worker takes them off the queue."""
         messages = queue(b"one", b"two")
-        assert 1 == len(binding.new_fold(0).decode(messages, events_max=1, bytes_max=1))
+        assert 1 == len(binding.new_fold(0, None).decode(messages, events_max=1, bytes_max=1))
         assert 2 == len(messages)
 
     def test_stops_at_the_byte_limit(self, binding: Binding[Any, Any]) -> None:
         """A facts record must fit its topic."""
         messages = queue(*[b"x" * 100] * 10)
-        assert 3 == len(binding.new_fold(0).decode(messages, events_max=10_000, bytes_max=250))
+        assert 3 == len(
+            binding.new_fold(0, None).decode(messages, events_max=10_000, bytes_max=250)
+        )
 
 
 class TestUsage:
     def test_bounds_a_batch_by_its_events(self) -> None:
         """A UsageBatch weighs what it holds."""
         five = batch_record([Event(key) for key in range(5)])
-        fold = BINDINGS[0].new_fold(0)
+        fold = BINDINGS[0].new_fold(0, None)
         assert 3 == len(fold.decode(queue(*[five] * 9), events_max=11, bytes_max=10**9))
 
 
@@ -79,7 +81,7 @@ class TestBooksMetrics:
         """Whoever sends commands must not be able to make time series."""
         from domain.books.records import Command, CommandRecord
 
-        fold: Any = BINDINGS[1].new_fold(0)
+        fold: Any = BINDINGS[1].new_fold(0, None)
         command = Command(tenant="t", command_id="c", kind="MadeUp", body="{}")
         facts = fold.step([CommandRecord(0, 0, command)], from_offset=0, to_offset=1)
         fold.observe(facts)

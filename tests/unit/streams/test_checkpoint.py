@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
-from streams.checkpoint import PENDING_MAX, Checkpoint
+from streams.checkpoint import PENDING_BYTES_MAX, PENDING_MAX, Checkpoint
 from tests.unit.streams.fakes import World, make_world
 
 
@@ -157,3 +157,23 @@ class TestWorkerAndCheckpoint:
         assert (1, 1, 1) == (
             len(list(checkpoint.records())), checkpoint.position, checkpoint.facts_end,
         )  # fmt: skip
+
+
+class TestWithoutADisk:
+    def test_there_is_no_checkpoint(self, tmp_path: Path) -> None:
+        """Where none can be made, the worker does without and keeps all state in memory."""
+        (tmp_path / "file").write_text("in the way")
+        assert Checkpoint.opened(tmp_path / "file" / "0", identity="x") is None
+
+    def test_pending_bytes_have_a_bound_too(self, path: Path) -> None:
+        """A long restore notes many large records between two writes."""
+        checkpoint = opened(path)
+        due = []
+        checkpoint.note(facts_offset=0, compact=bytes(PENDING_BYTES_MAX - 1), position=1)
+        due.append(checkpoint.is_due)
+        checkpoint.note(facts_offset=1, compact=b"x", position=2)
+        due.append(checkpoint.is_due)
+        checkpoint.write()
+        checkpoint.note(facts_offset=2, compact=b"x", position=3)
+        due.append(checkpoint.is_due)
+        assert due == [False, True, False]

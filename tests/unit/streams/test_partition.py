@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,9 @@ from confluent_kafka import KafkaError
 from domain.codes import Code
 from domain.errors import Fatal
 from streams.binding import DeadLetter
+from streams.checkpoint import Checkpoint
 from streams.partition import copy_of
+from streams.store import StoreLost
 from tests.unit.streams.fakes import TOPIC, FakeMessage, Span, World, make_world
 
 
@@ -238,3 +241,98 @@ def test_an_error_without_a_record_is_no_acknowledgement(world: World) -> None:
     world.worker.advance()
     world.producer.facts[0].answer(KafkaError(KafkaError._PURGE_QUEUE), FakeMessage(2))
     assert not world.worker.is_running
+
+
+class TestLosingTheStore:
+    """A disk that fails must not cost a key: the facts fill the store again, or memory does."""
+
+    @pytest.fixture
+    def checkpoint(self, tmp_path: Path) -> Checkpoint:
+        return Checkpoint(tmp_path / "c", identity="x")
+
+    @pytest.fixture
+    def world(self, monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint) -> World:
+        world = make_world(monkeypatch, checkpoint=checkpoint, checkpoint_interval_ms=0)
+        world.log.spans, world.log.records = [Span(0, 5, ("a", "b"))], 2
+        world.worker.advance()
+        return world
+
+    def fail(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the fold find its store broken in the middle of a step."""
+
+        def step(*args: object, **more: object) -> Span:
+            raise StoreLost("the disk is full")
+
+        world.offer(world.worker.next_source)
+        monkeypatch.setattr(world.fold, "step", step)
+        world.worker.advance()
+
+    def test_drops_the_state_and_begins_with_an_empty_store(
+        self, world: World, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Never with a part of the keys."""
+        checkpoint.note(facts_offset=1, compact=b"x", position=5)
+        checkpoint.write()
+        self.fail(world, monkeypatch)
+        assert (False, 0, []) == (
+            world.worker.is_running, checkpoint.position, list(checkpoint.records()),
+        )  # fmt: skip
+        world.worker.advance()
+        assert (5, ["a", "b"]) == (world.worker.position, world.fold.values)
+        assert checkpoint is world.binding.checkpoints[-1]
+
+    def test_does_without_after_a_second_failure(
+        self, world: World, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A disk that stays broken must not make it begin again for ever."""
+        for _ in range(2):
+            self.fail(world, monkeypatch)
+            world.worker.advance()
+        assert [checkpoint, checkpoint, None] == world.binding.checkpoints
+        world.offer(5)
+        world.worker.advance()
+        world.accept()
+        assert 6 == world.worker.position
+        world.worker.close()
+
+    def test_does_without_a_store_that_cannot_be_emptied(
+        self, world: World, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is in it belongs to nothing any more."""
+
+        def clear() -> None:
+            raise StoreLost("read-only file system")
+
+        monkeypatch.setattr(checkpoint, "clear", clear)
+        self.fail(world, monkeypatch)
+        world.worker.advance()
+        assert None is world.binding.checkpoints[-1]
+        assert world.worker.is_running
+
+    def test_drops_the_state_when_an_acknowledged_record_cannot_be_written(
+        self, world: World, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Later generations could not be written either."""
+
+        def write() -> None:
+            raise StoreLost("input/output error")
+
+        monkeypatch.setattr(checkpoint, "write", write)
+        world.offer(5)
+        world.worker.advance()
+        world.accept()
+        assert not world.worker.is_running
+        monkeypatch.undo()
+        assert ([], 0) == (list(checkpoint.records()), checkpoint.facts_end)
+
+    def test_lets_go_of_the_partition_even_then(
+        self, world: World, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A revoked partition waits for no disk."""
+
+        def write() -> None:
+            raise StoreLost("input/output error")
+
+        monkeypatch.setattr(checkpoint, "write", write)
+        world.worker.close()
+        assert not world.worker.is_running
