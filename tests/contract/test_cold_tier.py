@@ -127,6 +127,12 @@ class TestColdTier:
         later = [Add(1, 7, 0, HOUR + REMEMBERED_HOURS + more) for more in (0, 1)]
         assert [7, 0] == kept.find(*later)
 
+    def test_forgets_one_key_of_a_generation_and_not_the_other(self, kept: Kept) -> None:
+        """They left memory together and arrived an hour apart."""
+        kept.take(Add(1, 7, 0, HOUR), Add(2, 8, 0, HOUR + 1))
+        hour = HOUR + REMEMBERED_HOURS + 1
+        assert [0, 8] == kept.find(Add(1, 7, 0, hour), Add(2, 8, 0, hour))
+
     def test_prefers_the_remembered_one_of_two(self, kept: Kept) -> None:
         """A key that was forgotten and came again lies in two generations."""
         kept.take(Add(1, 7, 0, HOUR))
