@@ -78,7 +78,12 @@ def _add(windows: Windows, facts: UsageFacts, numbers: dict[str, int]) -> None:
         windows[key] = (before[0] + events, before[1] + hundredths)
 
 
-def count_wrong(windows: Windows, workload: Workload) -> int:
-    """Return how many windows differ from the truth, in either direction."""
-    truth = workload.truth()
+def count_wrong(windows: Windows, *workloads: Workload) -> int:
+    """Return how many windows differ from the truth, in either direction.
+
+    Args:
+        windows: What was found.
+        workloads: What was sent; no two share a window.
+    """
+    truth = {key: value for workload in workloads for key, value in workload.truth().items()}
     return sum(1 for key in truth.keys() | windows.keys() if truth.get(key) != windows.get(key))
