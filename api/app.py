@@ -11,10 +11,8 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api import openapi, problems
 from api.backend import Backend, new_backend
-from api.envelope import Envelope
-from api.problems import ProblemError
+from api.openapi import DESCRIPTION
 from api.routes import (
     customers,
     documents,
@@ -25,7 +23,11 @@ from api.routes import (
     usage,
 )
 from domain.errors import TidegaugeError
+from runtime.metrics import API_REQUESTS, API_SECONDS
 from runtime.settings import Settings
+from runtime.web import openapi, problems
+from runtime.web.envelope import Envelope, Watch
+from runtime.web.problems import ProblemError
 
 ROUTERS = (
     usage.router,
@@ -38,6 +40,9 @@ ROUTERS = (
 )
 HANDLED = (ProblemError, TidegaugeError, RequestValidationError, HTTPException)
 """Errors that a handler answers; Envelope answers the rest as defects."""
+
+
+WATCH = Watch("api", API_REQUESTS, API_SECONDS, is_quiet=False)
 
 
 def create_app(
@@ -61,6 +66,7 @@ def create_app(
     app = FastAPI(
         title="Tidegauge",
         version=version("tidegauge"),
+        description=DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -72,7 +78,7 @@ def create_app(
         app.include_router(router)
     for kind in HANDLED:
         app.add_exception_handler(kind, problems.answer)
-    app.add_middleware(Envelope)
+    app.add_middleware(Envelope, watch=WATCH)
     document: list[dict[str, Any]] = []
 
     def cached_openapi() -> dict[str, Any]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from fastapi.concurrency import run_in_threadpool
 
-from api import keys
-from api.problems import Problem, ProblemError
 from domain.codes import Code
 from projections.queries.api_keys import ApiKey
 from runtime import clock
+from runtime.web import keys
+from runtime.web.problems import Problem, ProblemError
 
 CACHE_MS = 30_000
 """How long a key found in the database is believed, ms; so long a revoked one may still work."""

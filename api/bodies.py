@@ -7,11 +7,11 @@ from email.message import Message
 
 from fastapi import Request
 
-from api.problems import ProblemError, invalid
 from domain.canonical import from_json
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.fields import Fields
+from runtime.web.problems import ProblemError, invalid
 
 BODY_BYTES_MAX = 1024 * 1024
 """Largest body, bytes: a command is at most as large as a record of account.commands."""

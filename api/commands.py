@@ -16,7 +16,6 @@ from typing import Protocol
 
 from fastapi.concurrency import run_in_threadpool
 
-from api.problems import Problem, ProblemError, refusal
 from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import Retryable
@@ -24,6 +23,7 @@ from projections.queries.outcomes import CommandOutcome
 from runtime import clock
 from runtime.kafka import broker_away
 from runtime.logs import logger
+from runtime.web.problems import Problem, ProblemError, refusal
 
 SENDERS_MAX = 8
 """Commands on their way to the broker at once. An absent broker holds each for up to 35 s, so more

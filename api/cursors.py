@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from api.problems import ProblemError, invalid
 from domain.canonical import from_json, to_canonical_json
 from domain.errors import Rejected
 from domain.fields import is_clean_text
 from domain.period import parse_time
+from runtime.web.problems import ProblemError, invalid
 
 CURSOR_LENGTH_MAX = 2_000
 """Characters of a cursor; the longest key holds one text of 200 characters of up to 4 bytes."""

@@ -11,8 +11,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.authentication import Caller, unauthenticated
 from api.backend import Backend
-from api.problems import Problem, ProblemError, invalid
 from domain.codes import Code
+from runtime.web.problems import Problem, ProblemError, invalid
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 200
 """Characters of an Idempotency-Key."""

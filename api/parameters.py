@@ -12,13 +12,13 @@ from fastapi import Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.cursors import CURSOR_LENGTH_MAX
-from api.problems import invalid, not_found
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 from domain.period import Period, parse_time
 from projections.queries.paging import PAGE_ROWS_MAX
 from projections.queries.usage import Granularity
+from runtime.web.problems import invalid, not_found
 
 PAGE_ROWS_DEFAULT = 50
 DIMENSIONS_MAX = 5

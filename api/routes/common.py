@@ -9,20 +9,11 @@ from fastapi import APIRouter, Depends
 
 from api.dependencies import get_caller
 from api.parameters import refuse_repeats
-from api.problems import MEDIA_TYPE
+from runtime.web.openapi import problem_response
 
 BASE_PATH = "/api/v1/billing"
-PROBLEM_REFERENCE = "#/components/schemas/Problem"
 
 Responses = dict[int | str, dict[str, Any]]
-
-
-def problem_response(description: str) -> dict[str, Any]:
-    """This function will describe an answer that is a problem, for the OpenAPI document."""
-    return {
-        "description": description,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM_REFERENCE}}},
-    }
 
 
 READ_RESPONSES: Responses = {

@@ -14,7 +14,6 @@ from api.commands import Command
 from api.cursors import from_cursor, only_text, to_cursor
 from api.dependencies import BackendDep, CallerDep, IdempotencyKeyDep
 from api.parameters import PageParameters, refuse_query
-from api.problems import not_found
 from api.representations import (
     CustomerRepresentation,
     ListRepresentation,
@@ -24,6 +23,7 @@ from api.routes.common import COMMAND_RESPONSES, READ_RESPONSES, body_schema, ne
 from projections.queries import customers
 from projections.queries.connection import tenant_connection
 from runtime.ids import derived_id
+from runtime.web.problems import not_found
 
 router = new_router("customers")
 _KIND = "customers"

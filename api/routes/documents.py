@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse
 
-from api import docs_page
+from runtime.web import docs_page
 
 router = APIRouter(include_in_schema=False, redirect_slashes=False)
 _CACHE = "public, max-age=300"

@@ -10,7 +10,6 @@ from fastapi import Depends, Query
 from api.cursors import CursorPart, from_cursor, moment, text, to_cursor
 from api.dependencies import BackendDep, CallerDep
 from api.parameters import InvoiceParameters, read_id, refuse_query
-from api.problems import not_found
 from api.representations import (
     InvoiceDocumentRepresentation,
     InvoiceRepresentation,
@@ -23,6 +22,7 @@ from domain.period import time_text
 from projections.queries import invoices
 from projections.queries.connection import tenant_connection
 from projections.queries.invoices import InvoiceKey
+from runtime.web.problems import not_found
 
 router = new_router("invoices")
 _KIND = "invoices"

@@ -11,7 +11,6 @@ from fastapi import Query
 from api.cursors import CursorPart, from_cursor, integer, moment, text, to_cursor
 from api.dependencies import BackendDep, CallerDep
 from api.parameters import IntakeParameters, RejectParameters, read_period
-from api.problems import invalid
 from api.representations import (
     IntakeRepresentation,
     ListRepresentation,
@@ -24,6 +23,7 @@ from domain.period import Period, time_text
 from projections.queries import rejects
 from projections.queries.connection import tenant_connection
 from projections.queries.rejects import RejectKey
+from runtime.web.problems import invalid
 from schemas.topics import USAGE_EVENTS
 
 router = new_router("intake")

@@ -14,7 +14,6 @@ from api.commands import Command
 from api.cursors import from_cursor, only_text, to_cursor
 from api.dependencies import BackendDep, CallerDep, IdempotencyKeyDep
 from api.parameters import SubscriptionParameters, read_id, refuse_query
-from api.problems import not_found
 from api.representations import (
     ListRepresentation,
     SubscriptionRepresentation,
@@ -32,6 +31,7 @@ from domain.period import time_text
 from projections.queries import subscriptions
 from projections.queries.connection import tenant_connection
 from runtime.ids import derived_id
+from runtime.web.problems import not_found
 
 router = new_router("subscriptions")
 _KIND = "subscriptions"

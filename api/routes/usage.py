@@ -8,7 +8,6 @@ from fastapi import Query
 
 from api.dependencies import BackendDep, CallerDep
 from api.parameters import BY_CUSTOMER, UsageParameters, read_period
-from api.problems import invalid
 from api.representations import (
     ListRepresentation,
     UsageRepresentation,
@@ -17,6 +16,7 @@ from api.representations import (
 from api.routes.common import READ_RESPONSES, new_router
 from projections.queries.connection import tenant_connection
 from projections.queries.usage import UsageQuestion, list_usage
+from runtime.web.problems import invalid
 
 router = new_router("usage")
 

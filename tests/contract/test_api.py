@@ -11,8 +11,6 @@ from api.app import ROUTERS, create_app
 from api.authentication import Authenticator
 from api.backend import Backend
 from api.commands import CommandGate
-from api.keys import new_api_key
-from api.openapi import PROBLEM_SCHEMA
 from api.readiness import Readiness
 from domain.canonical import Json
 from domain.codes import DESCRIPTIONS, Code
@@ -20,6 +18,8 @@ from projections.queries.api_keys import ApiKey
 from projections.queries.outcomes import CommandOutcome
 from runtime import postgres
 from runtime.settings import Settings
+from runtime.web.keys import new_api_key
+from runtime.web.openapi import PROBLEM_SCHEMA
 from tests.support.api_world import ReachableLog, bearer
 
 BASE = "/api/v1/billing"

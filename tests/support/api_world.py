@@ -15,7 +15,6 @@ from psycopg.types.json import Jsonb
 
 from api.app import create_app
 from api.backend import backend_on
-from api.keys import NewApiKey, new_api_key
 from domain.books.facts import Outcome
 from domain.books.fold import BooksFold
 from domain.books.records import Command, CommandRecord
@@ -24,6 +23,7 @@ from domain.money import EXACT
 from domain.period import from_ms
 from runtime import postgres
 from runtime.settings import Settings
+from runtime.web.keys import NewApiKey, new_api_key
 
 RECEIVED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 CATALOGUE = to_canonical_json(

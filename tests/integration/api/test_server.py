@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from api.keys import NewApiKey
 from runtime.settings import Settings
+from runtime.web.keys import NewApiKey
 from tests.support.api_world import Rows, bearer
 from tests.support.services import CHECKOUT
 

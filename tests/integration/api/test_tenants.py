@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api.keys import NewApiKey
+from runtime.web.keys import NewApiKey
 from tests.support.api_world import RECEIVED_AT, MemoryBooks, Rows, bearer
 
 BASE = "/api/v1/billing"

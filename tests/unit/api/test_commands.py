@@ -8,11 +8,11 @@ import pytest
 
 from api import commands
 from api.commands import Command, CommandGate
-from api.problems import ProblemError
 from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import Retryable
 from projections.queries.outcomes import CommandOutcome
+from runtime.web.problems import ProblemError
 
 COMMAND = Command(tenant="t", command_id="cmd_1", kind="CreateCustomer", body={"customer": "c"})
 

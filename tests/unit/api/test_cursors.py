@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.cursors import INTEGER_MAX, CursorPart, from_cursor, moment, only_text, to_cursor
-from api.problems import ProblemError
 from domain.fields import is_clean_text
 from domain.period import time_text
+from runtime.web.problems import ProblemError
 
 PARTS = st.lists(
     st.text(max_size=200).filter(lambda text: text == "" or is_clean_text(text))

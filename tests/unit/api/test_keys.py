@@ -4,13 +4,14 @@ import asyncio
 
 import pytest
 
-from api import authentication, keys
+from api import authentication
 from api.authentication import Authenticator, Caller
-from api.problems import ProblemError
 from domain.books.state import read_id
 from domain.codes import Code
 from domain.fields import Fields
 from projections.queries.api_keys import ApiKey
+from runtime.web import keys
+from runtime.web.problems import ProblemError
 
 
 class TestNewApiKey:

@@ -2,10 +2,10 @@
 
 import re
 
-from api import docs_page
 from api.app import create_app
 from domain.codes import Code
 from runtime.settings import Settings
+from runtime.web import docs_page
 
 
 class TestRender:

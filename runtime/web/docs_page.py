@@ -57,14 +57,16 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         f"<tr><td><code>{escape(status)}</code></td><td>{escape(response['description'])}</td></tr>"
         for status, response in operation["responses"].items()
     )
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    content = operation.get("requestBody", {}).get("content", {})
+    media_type = next(iter(content), "")
+    body = content.get(media_type, {})
     return (
         f'<h3><span class="method">{escape(method.upper())}</span>'
         f" <code>{escape(path)}</code></h3>"
         f"<p>{escape(operation.get('description') or operation.get('summary', ''))}</p>"
         + (f"<table>{parameters}</table>" if parameters else "")
         + (f"<p>Body</p><pre>{_json(body['schema'])}</pre>" if body else "")
-        + f"<pre>{escape(_curl(method, path, body))}</pre><table>{responses}</table>"
+        + f"<pre>{escape(_curl(method, path, media_type, body))}</pre><table>{responses}</table>"
     )
 
 
@@ -77,12 +79,12 @@ def _parameter(parameter: dict[str, Any]) -> str:
     )
 
 
-def _curl(method: str, path: str, body: dict[str, Any]) -> str:
+def _curl(method: str, path: str, media_type: str, body: dict[str, Any]) -> str:
     parts = [f'curl -X {method.upper()} "$API{path}"']
     if path.startswith("/api/"):
         parts.append('-H "Authorization: Bearer $KEY"')
     if body:
-        parts.append('-H "Idempotency-Key: $(uuidgen)" -H "Content-Type: application/json"')
+        parts.append(f'-H "Idempotency-Key: $(uuidgen)" -H "Content-Type: {media_type}"')
         parts.append(f"-d '{json.dumps(body['schema'].get('example', {}))}'")
     return " ".join(parts)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import structlog
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
 from runtime import clock, ids
 from runtime.logs import logger
-from runtime.metrics import API_REQUESTS, API_SECONDS
+from runtime.web import problems
 
 REQUEST_ID_HEADER = "X-Request-Id"
+DEFECT_STATUS = 500
 UNMATCHED = "unmatched"
 """Route label of addresses that nobody serves: a label must not grow with what strangers type."""
 
@@ -27,22 +29,42 @@ _SAFE_HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How the answers of one server are counted and logged.
+
+    Args:
+        name: Beginning of its log events, for example "api".
+        requests: Counts answers by method, route and status.
+        seconds: Times them by method and route.
+        is_quiet: Whether only defects are logged; a server that takes thousands of requests a
+            second would spend its time on writing about them.
+    """
+
+    name: str
+    requests: Counter
+    seconds: Histogram
+    is_quiet: bool
+
+
 class Envelope:
     """ASGI middleware around the whole application.
 
     Args:
         app: The application.
+        watch: How its answers are counted and logged.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, watch: Watch) -> None:
         self._app = app
+        self._watch = watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._watch)
         try:
             await self._app(scope, receive, exchange.send)
         except Exception as error:  # noqa: BLE001 -- whatever it is, its trace belongs in the log, not in the answer
@@ -54,11 +76,12 @@ class Envelope:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, watch: Watch) -> None:
         wished = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         self._request_id = wished if _REQUEST_ID.fullmatch(wished) else ids.new_id("req")
         self._scope = scope
         self._send = send
+        self._watch = watch
         self._started_ms = clock.monotonic_ms()
         self._status = 0
         scope.setdefault("state", {})["request_id"] = self._request_id
@@ -87,9 +110,14 @@ class _Exchange:
         method = self._scope["method"]
         label = method if method in _METHODS else "other"
         milliseconds = clock.monotonic_ms() - self._started_ms
-        API_REQUESTS.labels(method=label, route=route, status=str(self._status)).inc()
-        API_SECONDS.labels(method=label, route=route).observe(milliseconds / 1000)
-        logger().info(
-            "api.request", method=label, route=route, status=self._status, ms=milliseconds
-        )
+        self._watch.requests.labels(method=label, route=route, status=str(self._status)).inc()
+        self._watch.seconds.labels(method=label, route=route).observe(milliseconds / 1000)
+        if not self._watch.is_quiet or self._status == DEFECT_STATUS:
+            logger().info(
+                f"{self._watch.name}.request",
+                method=label,
+                route=route,
+                status=self._status,
+                ms=milliseconds,
+            )
         structlog.contextvars.unbind_contextvars("request_id")

@@ -1,5 +1,7 @@
 """What every answer gets: an id, safe headers, a count; and a defect shows nothing of itself."""
 
+import dataclasses
+
 import pytest
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
@@ -9,7 +11,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from api.envelope import Envelope
+from api.app import WATCH
+from runtime.web.envelope import Envelope
 
 
 async def _fine(request: Request) -> PlainTextResponse:
@@ -23,7 +26,7 @@ async def _defect(request: Request) -> PlainTextResponse:
 @pytest.fixture
 def client() -> TestClient:
     routes = [Route("/fine", _fine), Route("/defect", _defect)]
-    return TestClient(Starlette(routes=routes, middleware=[Middleware(Envelope)]))
+    return TestClient(Starlette(routes=routes, middleware=[Middleware(Envelope, watch=WATCH)]))
 
 
 class TestEnvelope:
@@ -68,3 +71,15 @@ class TestEnvelope:
         }
         assert ("other", "unmatched") in labels
         assert not [route for _, route in labels if "strange" in route]
+
+    def test_of_a_quiet_server_logs_defects_only(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """A server of many small requests would else spend its time on writing about them."""
+        routes = [Route("/fine", _fine), Route("/defect", _defect)]
+        watch = dataclasses.replace(WATCH, name="quiet", is_quiet=True)
+        quiet = TestClient(
+            Starlette(routes=routes, middleware=[Middleware(Envelope, watch=watch)])
+        )
+        quiet.get("/fine")
+        quiet.get("/defect")
+        said = capsys.readouterr()
+        assert (said.out + said.err).count("quiet.request") == 1

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from domain.canonical import Json
 from domain.codes import DESCRIPTIONS, Code
 from domain.errors import Rejected, Retryable, TidegaugeError
+from runtime import clock
 from runtime.logs import logger
 
 MEDIA_TYPE = "application/problem+json"
@@ -22,6 +23,11 @@ DETAIL_LENGTH_MAX = 300
 """Characters of a detail: it may repeat a piece of the request, which may be long."""
 PARAM_LENGTH_MAX = 100
 """Characters of param, for the same reason."""
+
+AWAY_LOG_MS = 1_000
+"""Least time between two log lines about the same absent part, ms: an outage under load would
+otherwise fill the disk."""
+_away: dict[Code, tuple[int, int]] = {}
 
 STATUS_BY_CODE: dict[Code, int] = {
     Code.UNAUTHENTICATED: 401,
@@ -41,6 +47,12 @@ STATUS_BY_CODE: dict[Code, int] = {
     Code.INVOICE_EXISTS: 409,
     Code.API_KEY_EXISTS: 409,
     Code.COMMAND_TIMEOUT: 504,
+    Code.MISROUTED: 409,
+    Code.TENANT_MISMATCH: 403,
+    Code.SCOPE_MISSING: 403,
+    Code.RATE_LIMITED: 429,
+    Code.WEBHOOK_UNVERIFIED: 401,
+    Code.WEBHOOK_REPLAYED: 409,
 }
 """HTTP status of a refusal; a code that is not listed is 422: understood, but not possible."""
 STATUS_OF_OTHER_REFUSALS = 422
@@ -60,8 +72,8 @@ _FIELD_OF_REASON = re.compile(r"[A-Za-z]+\.([a-z_]+) ", re.ASCII)
 _DETAIL_WHEN_AWAY = {
     Code.DATABASE_AWAY: "The database does not answer. Try again, a POST with the same "
     "Idempotency-Key: it takes effect once, whether or not this one reached the log",
-    Code.BROKER_AWAY: "The log does not answer. Repeat the request with the same Idempotency-Key: "
-    "it takes effect once, whether or not this one reached the log",
+    Code.BROKER_AWAY: "The log does not answer. Repeat the request with the same Idempotency-Key "
+    "or event ids: it takes effect once, whether or not this one reached the log",
 }
 """What a caller is told; the real reason names hosts and stays in the logs."""
 
@@ -177,7 +189,7 @@ def _of_rejected(error: Rejected) -> Problem:
 
 
 def _of_retryable(error: Retryable) -> Problem:
-    logger().warning("api.part_away", code=error.code.value, reason=error.reason)
+    _log_away(error)
     retry_after_s = max(1, -(-error.retry_after_ms // 1000))
     return Problem(
         503,
@@ -185,6 +197,17 @@ def _of_retryable(error: Retryable) -> Problem:
         _DETAIL_WHEN_AWAY.get(error.code, error.reason),
         headers=(("Retry-After", str(retry_after_s)),),
     )
+
+
+def _log_away(error: Retryable) -> None:
+    """Log at most one such answer of each code in a while, and how many were like it."""
+    now_ms = clock.monotonic_ms()
+    since_ms, count = _away.get(error.code, (-AWAY_LOG_MS, 0))
+    if now_ms - since_ms < AWAY_LOG_MS:
+        _away[error.code] = (since_ms, count + 1)
+        return
+    _away[error.code] = (now_ms, 0)
+    logger().warning("http.part_away", code=error.code.value, reason=error.reason, before=count)
 
 
 def _of_validation(error: RequestValidationError) -> Problem:
@@ -209,4 +232,4 @@ def _of_http(error: HTTPException) -> Problem:
 
 def _log_defect(error: Exception) -> None:
     fields = error.fields if isinstance(error, TidegaugeError) else {}
-    logger().error("api.defect", error=type(error).__name__, exc_info=error, **fields)
+    logger().error("http.defect", error=type(error).__name__, exc_info=error, **fields)

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from starlette.exceptions import HTTPException
 
-from api import problems
-from api.problems import Problem, ProblemError
 from domain.codes import Code
 from domain.errors import Fatal, Rejected, Retryable, TidegaugeError
+from runtime import clock
+from runtime.web import problems
+from runtime.web.problems import Problem, ProblemError
 
 
 def _document(problem: Problem) -> dict[str, Any]:
@@ -91,3 +92,22 @@ def test_every_code_has_a_status_of_a_refusal() -> None:
 def test_a_problem_error_is_its_problem() -> None:
     problem = Problem(418, Code.INTERNAL, "tea")
     assert problems.problem_of(ProblemError(problem)) is problem
+
+
+class TestAway:
+    def test_is_logged_once_in_a_while(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """An outage under load must not fill the disk; the count tells how many were like it."""
+        now_ms = [10_000]
+        monkeypatch.setattr(clock, "monotonic_ms", lambda: now_ms[0])
+        monkeypatch.setattr(problems, "_away", {})
+        error = Retryable(Code.BROKER_AWAY, "no broker", retry_after_ms=1)
+        for _ in range(5):
+            problems.problem_of(error)
+        now_ms[0] += problems.AWAY_LOG_MS
+        problems.problem_of(error)
+        said = capsys.readouterr()
+        lines = [line for line in (said.out + said.err).splitlines() if "part_away" in line]
+        assert len(lines) == 2
+        assert "4" in lines[1].partition("before")[2]
