@@ -8,9 +8,10 @@ from tests.support import checkout
 ENTRY_POINTS = {
     "cli.main": "the `tidegauge` command",
     "tidegauge": "the SDK's front door, imported by customers",
+    "tidegauge.prometheus": "likewise, where prometheus_client is installed",
 }
-STARTED_BY_NAME = ("projections.migrations",)
-"""Alembic finds these by their folder."""
+STARTED_BY_NAME = ("projections.migrations", "producers.sdk.examples")
+"""Alembic and the tests of the SDK find these by their folder."""
 
 
 def _imported(path_tree: ast.Module) -> Iterator[str]:

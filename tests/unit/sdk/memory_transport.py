@@ -25,15 +25,17 @@ def decode(value: bytes) -> dict[str, Any]:
 
 
 class MemoryTransport:
-    """Stands for Kafka; every attribute may be changed while a meter runs."""
+    """Stands for Kafka, for the SDK's own tests; every attribute may change while it runs."""
 
     def __init__(self, *, partitions: int | None = 4, answers: bool = True) -> None:
         self.partitions = partitions
         self.answers = answers
         self.error: str | None = None
+        self.is_final = False
         self.room = 1_000_000
         self.fatal = False
         self.sent: list[tuple[int, bytes, bytes]] = []
+        self.parcels: list[transport.Parcel] = []
         self.lookups = 0
         self.was_closed = False
         self.was_polled = threading.Event()
@@ -45,18 +47,13 @@ class MemoryTransport:
             raise transport.TopicUnavailable("kafka_unknown_topic_or_part")
         return self.partitions
 
-    def send(
-        self,
-        partition: int,
-        key: bytes,
-        value: bytes,
-        done: Callable[[transport.Outcome], None],
-    ) -> bool:
+    def send(self, parcel: transport.Parcel, done: Callable[[transport.Outcome], None]) -> bool:
         if self.fatal:
             raise errors.MeterStopped("producer_fatal", "as the test says")
         if len(self._waiting) >= self.room:
             return False
-        self.sent.append((partition, key, value))
+        self.sent.append((parcel.partition, parcel.key, parcel.value))
+        self.parcels.append(parcel)
         self._waiting.append(done)
         return True
 
@@ -67,7 +64,8 @@ class MemoryTransport:
             return
         waiting, self._waiting = self._waiting, []
         for done in waiting:
-            done(transport.Outcome(7 if self.error is None else None, self.error))
+            offset = 7 if self.error is None else None
+            done(transport.Outcome(offset, self.error, is_final=self.is_final))
 
     def abandon(self, timeout_s: float) -> None:
         waiting, self._waiting = self._waiting, []

@@ -6,19 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from tidegauge import DeliveryFailed, InvalidEvent, TidegaugeError, errors, report
+from tidegauge import DeliveryFailed, InvalidEvent, TidegaugeError, errors, prometheus, report
 
-_SDK = Path(__file__).resolve().parents[3] / "producers" / "sdk"
+_ROOT = Path(__file__).resolve().parents[3]
+_SDK = _ROOT / "producers" / "sdk"
+_GUIDE = _ROOT / "docs" / "sdk.md"
 
 
 class TestCodes:
-    def test_are_all_in_the_readme(self) -> None:
-        """The README's table has every code with exactly the sentence of its message."""
-        readme = (_SDK / "README.md").read_text(encoding="utf-8")
+    def test_are_all_in_the_guide(self) -> None:
+        """The guide's table has every code with exactly the sentence of its message."""
+        table = _GUIDE.read_text(encoding="utf-8").partition("## Troubleshooting by code")[2]
 
-        rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", readme, flags=re.MULTILINE))
+        rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", table, flags=re.MULTILINE))
 
         assert dict(errors.CODES) == rows
+
+    def test_have_counters_and_metrics_beside_them(self) -> None:
+        """Every counter stands in the guide with the metric it becomes."""
+        guide = _GUIDE.read_text(encoding="utf-8")
+        for field, (metric, _) in {**prometheus.COUNTERS, **prometheus.GAUGES}.items():
+            name = f"{metric}_total" if field in prometheus.COUNTERS else metric
+            assert f"| `{field}` | `{name}` |" in guide
 
     def test_are_all_declared(self) -> None:
         """No module raises a code that the table does not have."""
@@ -27,7 +36,9 @@ class TestCodes:
             text = path.read_text(encoding="utf-8")
             used |= set(re.findall(r'InvalidEvent\([^()]*?"([a-z_]+)"\)', text))
             used |= set(re.findall(r'return "((?:text|closed)_[a-z_]+)"', text))
-            used |= set(re.findall(r'(?:MeterStopped|MeterClosed|Error|Option)\("(\w+)"', text))
+            used |= set(
+                re.findall(r'(?:MeterStopped|MeterClosed|Error|Option|Failed|Full)\("(\w+)"', text)
+            )
 
         assert len(used) > 15
         assert used <= set(errors.CODES)

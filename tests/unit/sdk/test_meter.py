@@ -1,7 +1,6 @@
 """What a meter promises, on a transport that does as the test says."""
 
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -40,7 +39,7 @@ def a_meter(way_out: MemoryTransport, **options: Any) -> Iterator[Meter]:
         "source": "checkout",
         "clock": lambda: NOW,
     } | options
-    meter = Meter("nowhere:1", way_out=way_out, **settings)
+    meter = Meter("nowhere:1", way_out=lambda: way_out, **settings)
     try:
         yield meter
     finally:
@@ -347,7 +346,7 @@ class TestClose:
     def test_flushes(self) -> None:
         """Leaving the with block sends everything, and lets go of the transport."""
         way_out = MemoryTransport()
-        with Meter("nowhere:1", tenant="acme", way_out=way_out) as meter:
+        with Meter("nowhere:1", tenant="acme", way_out=lambda: way_out) as meter:
             for number in range(10):
                 record(meter, number)
 
@@ -415,7 +414,7 @@ class TestClose:
             "class Loud(MemoryTransport):\n"
             "    def close(self):\n"
             "        print(len(self.sent), flush=True)\n"
-            "meter = Meter('nowhere:1', tenant='acme', way_out=Loud())\n"
+            "meter = Meter('nowhere:1', tenant='acme', way_out=Loud)\n"
             "meter.record(customer='c', type='t', quantity=1)\n"
         )
 
@@ -429,31 +428,3 @@ class TestClose:
         )
 
         assert ended.stdout == "1\n"
-
-
-class TestFork:
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-    @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12: threads
-    def test_leaves_the_childs_copy_unusable(self) -> None:
-        """In a forked child, record and flush refuse with a hint, and close does nothing."""
-        with a_meter(MemoryTransport()) as meter:
-            record(meter)
-            reading, writing = os.pipe()
-            child = os.fork()
-            if child == 0:
-                codes = []
-                for attempt in (lambda: record(meter), lambda: meter.flush(0)):
-                    try:
-                        attempt()
-                    except TidegaugeError as error:
-                        codes.append(error.code)
-                codes.append(str(meter.close()))
-                os.write(writing, " ".join(codes).encode())
-                os._exit(0)
-            os.close(writing)
-            with os.fdopen(reading) as pipe:
-                told = pipe.read()
-            os.waitpid(child, 0)
-
-            assert told == "meter_forked meter_forked 0"
-            assert meter.flush(WAIT_S) == 0

@@ -32,7 +32,7 @@ class TestOptions:
     )
     def test_that_are_wrong_are_refused_by_name(self, options: dict[str, Any]) -> None:
         """A wrong option raises before anything is started, and the message names it."""
-        settings: dict[str, Any] = {"tenant": "acme", "way_out": MemoryTransport()}
+        settings: dict[str, Any] = {"tenant": "acme", "way_out": MemoryTransport}
 
         with pytest.raises(InvalidOption) as caught:
             Meter("nowhere:1", **(settings | options))

@@ -40,17 +40,28 @@ CODES: Final = MappingProxyType(
         # What is wrong with the moment.
         "buffer_full": "The buffer is full; slow down, set block_ms, or see whether Kafka is up.",
         "meter_closed": "The meter is closed; record before close, or make a new Meter.",
-        "meter_forked": "The meter was made before a fork; make a new Meter in the child.",
         "close_in_callback": "close was called by on_delivery; call it from another thread.",
+        # What is wrong with the spool.
+        "spool_full": "The spool is full; see why nothing leaves it, or raise its bytes_max.",
+        "spool_in_use": "Another meter has this spool; give each its own folder, or use {slot}.",
+        "spool_foreign": "The spool holds events of another tenant or source; use another folder,"
+        " or drain it with the old ones first.",
+        "spool_unusable": "The folder cannot be used; see its path, owner and file system.",
+        "spool_write_failed": "The disk refused the event, which was not recorded; free space or"
+        " replace the disk.",
+        "spool_sync_failed": "The event is recorded and will be sent, but a power cut may lose it;"
+        " check the disk, and do not record it again.",
         # What stopped the meter.
         "partition_count_changed": "The topic's partition count changed and it must not, for it"
         " decides where a customer's events go; restore the topic, then restart the process.",
         "producer_fatal": "librdkafka stopped for good; see the log, then restart the process.",
         "flush_thread_died": "The flush thread died; see the log, restart, and report it.",
-        # What became of a batch; kafka_<name> stands for librdkafka's error of that name.
+        # What became of a batch; kafka_<name> stands for librdkafka's error of that name, any
+        # other code for the one of the gateway's problem, http_<status> for an answer without.
         "closed_before_sent": "Time ran out before the batch was handed over; it was not sent.",
-        "closed_outcome_unknown": "Time ran out before Kafka answered; resend with the same ids.",
+        "closed_outcome_unknown": "Time ran out before the answer; resend with the same ids.",
         "kafka_msg_timed_out": "No answer within delivery_timeout_ms; resend with the same ids.",
+        "http_timed_out": "No answer within delivery_timeout_ms; resend with the same ids.",
     }
 )
 """Every code that an error or a `Delivery` of the SDK carries: what it means and what to do."""
@@ -72,7 +83,7 @@ class TidegaugeError(Exception):
         """
         self.code = code
         self.detail = detail
-        advice = CODES.get(code, "Kafka refused the batch; look the code up in librdkafka.")
+        advice = CODES.get(code, "The batch was refused; look the code up in the SDK's guide.")
         super().__init__(f"{code}: {detail}: {advice}" if detail else f"{code}: {advice}")
 
     # typing.override came with Python 3.12, and the SDK runs on 3.11.
@@ -115,8 +126,16 @@ class BufferFull(TidegaugeError):
     """There was no room for an event within `block_ms`; it was not recorded."""
 
 
+class SpoolFull(BufferFull):
+    """The spool has no room and its policy is to raise; the event was not recorded."""
+
+
+class SpoolFailed(TidegaugeError):
+    """The disk refused; the code says whether the event was recorded."""
+
+
 class MeterClosed(TidegaugeError):
-    """The meter takes no events, because it was closed or belongs to the parent process."""
+    """The meter takes no events, because it was closed."""
 
 
 class MeterStopped(TidegaugeError):

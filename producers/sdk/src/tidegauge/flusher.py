@@ -4,7 +4,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -48,18 +48,39 @@ class FlushSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    """A batch that was handed over and has no outcome yet; ids only if somebody wants them."""
+    """A batch that was handed over and has no outcome yet.
 
+    Its ids are there only if somebody wants them, its rows only if it may be sent again.
+    """
+
+    segment: int
     partition: int
     events: int
     ids: tuple[str, ...]
+    rows: Sequence[EventRow]
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    """A batch that failed and is still in the spool; it goes out again when it is due."""
+
+    due_s: float
+    segment: int
+    partition: int
+    rows: Sequence[EventRow]
+    tries: int
 
 
 class Flusher:
     """Owns the rows once they are taken; everything but `close_by` runs in the flush thread."""
 
     def __init__(
-        self, settings: FlushSettings, events: buffer.Buffer, way_out: transport.Transport
+        self,
+        settings: FlushSettings,
+        events: buffer.Buffer,
+        way_out: transport.Transport,
+        traces: MutableMapping[bytes, str],
     ) -> None:
         """This function will prepare the thread's state.
 
@@ -67,6 +88,7 @@ class Flusher:
             settings: What `Meter` was told.
             events: Where rows come from and outcomes are counted.
             way_out: Where batches go.
+            traces: Traceparents by the key of the event; used up as events leave.
         """
         self.transport = way_out
         self._settings = settings
@@ -75,9 +97,14 @@ class Flusher:
         self._closing = threading.Event()
         self._close_by_s = 0.0
         self._stop_code: str | None = None
-        self._held: list[EventRow] = []
+        self._traces = traces
+        self._held: list[buffer.Chunk] = []
         self._oldest_s: float | None = None
         self._lots: list[list[EventRow]] = []
+        self._segment = 0
+        """Where all rows in the lots lie: a segment can be deleted when its batches are settled,
+        so no batch has rows of two."""
+        self._retries: list[_Retry] = []
         self._partitions: dict[str, int] = {}
         self._checked_at_s: float | None = None
         self._has_warned = False
@@ -111,6 +138,8 @@ class Flusher:
     def _is_over(self) -> bool:
         if not self._closing.is_set():
             return False
+        if self._stop_code is not None and self._buffer.keeps_events and not self._flights:
+            return True  # what is left stays in the spool; nothing more will become of it here
         is_late = time.monotonic() >= self._close_by_s
         return is_late or self._buffer.counters().pending == 0
 
@@ -121,12 +150,13 @@ class Flusher:
         2. Learn or check the partition count; without it, rows are held.
         3. Spread the rows over lots by partition; full lots go out.
         4. When the oldest row has waited long enough, all lots go out.
-        5. Serve delivery reports, or wait for rows.
+        5. Batches that failed and are due go out again.
+        6. Serve delivery reports, or wait for rows.
         """
         # Step 1.
-        rows, first_s = self._buffer.take()
-        if rows:
-            self._held.extend(rows)
+        chunks, first_s = self._buffer.take()
+        if chunks:
+            self._held.extend(chunks)
             if self._oldest_s is None:
                 self._oldest_s = first_s
         # Step 2.
@@ -139,6 +169,9 @@ class Flusher:
         if self._lots and self._is_due():
             self._send_lots()
         # Step 5.
+        if self._retries:
+            self._send_again()
+        # Step 6.
         self._wait()
 
     def _is_due(self) -> bool:
@@ -157,8 +190,12 @@ class Flusher:
             self._buffer.await_rows(max(0.0, due_s - time.monotonic()))
         elif self._stop_code is not None:
             self._closing.wait()
+        elif self._retries:
+            # While flush is called or the meter closes, await_rows would not wait at all.
+            due_s = min(retry.due_s for retry in self._retries)
+            self.transport.poll(max(0.0, min(due_s - time.monotonic(), limits.TURN_S)))
         else:
-            self._buffer.await_rows(None)
+            self._buffer.await_rows(self._buffer.tidy(), is_idle=True)
 
     # --- partitions ---
 
@@ -202,7 +239,17 @@ class Flusher:
         return False
 
     def _spread(self) -> None:
-        rows, self._held = self._held, []
+        chunks, self._held = self._held, []
+        for segment, rows in chunks:
+            if segment != self._segment:
+                self._send_lots()
+                self._segment = segment
+            self._spread_rows(rows)
+            if self._oldest_s is None:
+                # Sending the lots of the segment before forgot since when these rows wait.
+                self._oldest_s = time.monotonic()
+
+    def _spread_rows(self, rows: Sequence[EventRow]) -> None:
         lots = self._lots
         events_max = self._settings.batch_events_max
         for row in rows:
@@ -235,11 +282,21 @@ class Flusher:
                 self._lots[place] = []
                 self._send(place, lot)
 
+    def _send_again(self) -> None:
+        now_s = time.monotonic()
+        retries, self._retries = self._retries, []
+        for retry in retries:
+            if retry.due_s > now_s or self._stop_code is not None:
+                self._retries.append(retry)
+            else:
+                self._buffer.count_resent()
+                self._send_run(retry.partition, retry.rows, retry.segment, retry.tries)
+
     def _send(self, place: int, rows: Sequence[EventRow]) -> None:
         for run in batch.cut_by_scale(rows):
-            self._send_run(place, run)
+            self._send_run(place, run, self._segment, 0)
 
-    def _send_run(self, place: int, rows: Sequence[EventRow]) -> None:
+    def _send_run(self, place: int, rows: Sequence[EventRow], segment: int, tries: int) -> None:
         header = batch.BatchHeader(
             tenant=self._settings.tenant,
             source=self._settings.source,
@@ -251,22 +308,37 @@ class Flusher:
         value = batch.encode(header, rows)
         if len(value) > self._settings.batch_bytes_max and len(rows) > 1:
             middle = len(rows) // 2
-            self._send_run(place, rows[:middle])
-            self._send_run(place, rows[middle:])
+            self._send_run(place, rows[:middle], segment, tries)
+            self._send_run(place, rows[middle:], segment, tries)
             return
         self._sequence += 1
-        self._hand_over(place, value, rows, header.sequence)
+        parcel = transport.Parcel(
+            partition=place,
+            key=self._key,
+            value=value,
+            events=len(rows),
+            producer_id=self._settings.producer_id,
+            sequence=header.sequence,
+            traceparents=self._traces_of(rows) if self._traces else (),
+        )
+        kept = rows if self._buffer.keeps_events else ()
+        self._flights[header.sequence] = _Flight(
+            segment, place, len(rows), self._ids(rows), kept, tries
+        )
+        self._hand_over(parcel)
 
-    def _hand_over(
-        self, place: int, value: bytes, rows: Sequence[EventRow], sequence: int
-    ) -> None:
-        self._flights[sequence] = _Flight(place, len(rows), self._ids(rows))
-        done = functools.partial(self._settle, sequence)
+    def _traces_of(self, rows: Sequence[EventRow]) -> tuple[str, ...]:
+        found = (self._traces.pop(row[batch.ROW_KEY], None) for row in rows)
+        distinct = dict.fromkeys(trace for trace in found if trace is not None)
+        return tuple(distinct)[: limits.TRACES_PER_BATCH_MAX]
+
+    def _hand_over(self, parcel: transport.Parcel) -> None:
+        done = functools.partial(self._settle, parcel.sequence)
         code = self._stop_code
         while code is None:
             try:
-                if self.transport.send(place, self._key, value, done):
-                    self._buffer.count_batch(encoded_bytes=len(value))
+                if self.transport.send(parcel, done):
+                    self._buffer.count_batch(encoded_bytes=len(parcel.value))
                     return
             except errors.MeterStopped as error:
                 self._stop(error)
@@ -276,7 +348,7 @@ class Flusher:
                 code = "closed_before_sent"
                 break
             self.transport.poll(limits.TURN_S)
-        self._settle(sequence, transport.Outcome(None, code))
+        self._settle(parcel.sequence, transport.Outcome(None, code))
 
     # --- outcomes ---
 
@@ -284,11 +356,14 @@ class Flusher:
         flight = self._flights.pop(sequence, None)
         if flight is None:
             return
+        if outcome.error is not None and flight.rows and not outcome.is_final:
+            self._keep(flight, sequence, outcome.error)
+            return
         self._tell(
             report.Delivery(flight.ids, flight.partition, outcome.offset, outcome.error, sequence)
         )
         if outcome.error is None:
-            self._buffer.settle(acknowledged=flight.events)
+            self._buffer.settle(segment=flight.segment, acknowledged=flight.events)
             return
         _log.error(
             "tidegauge.batch_failed code=%s events=%d partition=%d sequence=%d",
@@ -297,7 +372,24 @@ class Flusher:
             flight.partition,
             sequence,
         )
-        self._buffer.settle(failed=flight.events)
+        self._buffer.settle(segment=flight.segment, failed=flight.events)
+
+    def _keep(self, flight: _Flight, sequence: int, code: str) -> None:
+        """This function will plan the next try of a batch that is still in the spool."""
+        pause_s = min(limits.RETRY_FIRST_S * 2**flight.tries, limits.RETRY_LAST_S)
+        if self._closing.is_set():
+            pause_s = limits.RETRY_CLOSING_S
+        _log.warning(
+            "tidegauge.batch_kept code=%s events=%d partition=%d sequence=%d next_try_s=%.2f",
+            code,
+            flight.events,
+            flight.partition,
+            sequence,
+            pause_s,
+        )
+        tries = min(flight.tries + 1, limits.RETRY_TRIES_COUNTED_MAX)
+        due_s = time.monotonic() + pause_s
+        self._retries.append(_Retry(due_s, flight.segment, flight.partition, flight.rows, tries))
 
     def _tell(self, delivery: report.Delivery) -> None:
         if self._settings.on_delivery is None:
@@ -328,21 +420,24 @@ class Flusher:
         self._fail_what_is_left("closed_before_sent", "closed_outcome_unknown")
 
     def _fail_what_is_left(self, code_unsent: str, code_in_flight: str) -> None:
-        rows, _ = self._buffer.take()
-        self._held.extend(rows)
+        chunks, _ = self._buffer.take()
+        self._held.extend(chunks)
         self._fail_unsent(code_unsent)
         for sequence in tuple(self._flights):
             self._settle(sequence, transport.Outcome(None, code_in_flight))
 
     def _fail_unsent(self, code: str) -> None:
-        rows = self._held
-        for lot in self._lots:
-            rows = rows + lot
+        chunks = [*self._held, *((self._segment, lot) for lot in self._lots if lot)]
         self._held = []
         self._lots = [[] for _ in self._lots]
         self._oldest_s = None
+        rows = [row for _, rows in chunks for row in rows]
         if not rows:
+            return
+        if self._buffer.keeps_events:
+            _log.warning("tidegauge.events_left_in_spool code=%s events=%d", code, len(rows))
             return
         _log.error("tidegauge.events_not_sent code=%s events=%d", code, len(rows))
         self._tell(report.Delivery(self._ids(rows), _NOT_SENT, None, code, _NOT_SENT))
-        self._buffer.settle(failed=len(rows))
+        for segment, lot in chunks:
+            self._buffer.settle(segment=segment, failed=len(lot))

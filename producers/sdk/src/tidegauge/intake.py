@@ -67,6 +67,28 @@ class Intake:
         properties: Mapping[str, str] | None,
         event_id: str | None,
     ) -> EventRow:
+        """This function will check one event and make its row; see `row_and_payload`.
+
+        Returns:
+            The row.
+
+        Raises:
+            InvalidEvent: Something is wrong; its field and code say what.
+        """
+        return self.row_and_payload(
+            customer, event_type, amount, occurred_at, dimensions, properties, event_id
+        )[0]
+
+    def row_and_payload(
+        self,
+        customer: str,
+        event_type: str,
+        amount: object,
+        occurred_at: datetime | None,
+        dimensions: Mapping[str, str] | None,
+        properties: Mapping[str, str] | None,
+        event_id: str | None,
+    ) -> tuple[EventRow, bytes]:
         """This function will check one event and make its row.
 
         Args:
@@ -79,7 +101,7 @@ class Intake:
             event_id: The event's id, or None for a new UUIDv7.
 
         Returns:
-            The row.
+            The row, and the canonical payload it was made from, which a spool keeps.
 
         Raises:
             InvalidEvent: Something is wrong; its field and code say what.
@@ -109,7 +131,7 @@ class Intake:
             event_id, key = self._new_id()
         else:
             event_id, key, is_foreign = self._identity(event_id)
-        return (
+        row = (
             event_id,
             key,
             identity.fingerprint(payload),
@@ -121,6 +143,7 @@ class Intake:
             is_foreign,
             properties_text,
         )
+        return row, payload
 
     def _checked(self, value: object, field: str, cache: dict[str, str]) -> str:
         checked = text.required(value, field=field, characters_max=limits.NAME_CHARACTERS_MAX)

@@ -103,3 +103,86 @@ ABANDON_S: Final = 1.0
 
 CLOSE_S: Final = 10.0
 """Default time that close has, in seconds; also at interpreter exit."""
+
+# --- traces ---
+
+TRACES_PER_BATCH_MAX: Final = 32
+"""Distinct traceparents that one batch carries; 55 bytes each, so at most 2 KB of headers."""
+
+TRACES_WAITING_MAX: Final = 100_000
+"""Events that wait with a traceparent; as many as a buffer usually has, about 20 MB."""
+
+# --- the spool ---
+
+SEGMENT_BYTES: Final = 4 * 1_024 * 1_024
+"""Default size of a segment; what is resent after a crash is about one of them, 35,000 events."""
+
+SEGMENT_BYTES_MIN: Final = 64 * 1_024
+"""Smallest segment, in bytes; three of the largest events fit."""
+
+SEGMENT_BYTES_MAX: Final = 64 * 1_024 * 1_024
+"""Largest segment, in bytes; beyond it a crash would resend more than a minute's work."""
+
+SPOOL_BYTES_MAX: Final = 1_024 * 1_024 * 1_024
+"""Default size of a spool, in bytes; about 9 million small events, an hour at 2,500 a second."""
+
+SPOOL_BYTES_CEILING: Final = 64 * SPOOL_BYTES_MAX
+"""Largest spool that can be asked for, in bytes; counting it at start takes about 2 s per GiB."""
+
+SPOOL_SEGMENTS_MIN: Final = 4
+"""Segments that a spool has room at least: one written, one read, one to let go of, a spare."""
+
+SPOOL_SLOTS_MAX: Final = 64
+"""Folders that `{slot}` stands for; more processes of one machine need names of their own."""
+
+SYNC_INTERVAL_MS: Final = 200
+"""Default pause between two syncs of `fsync="interval"`, in ms; what a power cut may cost."""
+
+SYNC_INTERVAL_MS_MAX: Final = 60_000
+"""Longest such pause, in ms; beyond it the kernel writes by itself, usually after 30 s."""
+
+READ_BYTES: Final = 256 * 1_024
+"""Bytes read from the spool at once; bounds the memory of a recovery."""
+
+RETRY_FIRST_S: Final = 0.5
+"""Pause before a batch that failed is sent again from the spool, in seconds; it doubles."""
+
+RETRY_LAST_S: Final = 30.0
+"""Longest such pause, in seconds; how late a healed broker may be noticed."""
+
+RETRY_TRIES_COUNTED_MAX: Final = 16
+"""Tries of a batch that are counted for its pause; more would only make a large number larger."""
+
+RETRY_CLOSING_S: Final = 0.25
+"""The same while the meter closes, in seconds; a close has 10 s by default."""
+
+TIDY_S: Final = 1.0
+"""How long an idle meter keeps acknowledged events on disk, in seconds."""
+
+# --- HTTP ---
+
+HTTP_REQUEST_TIMEOUT_S: Final = 10.0
+"""Longest wait for one step of a request (connect, send, answer), in seconds."""
+
+HTTP_QUEUE_PARCELS_MAX: Final = 64
+"""Batches that wait for the connection; 16 MB at most, beyond it events wait in the buffer."""
+
+HTTP_PAUSE_FIRST_S: Final = 0.1
+"""Pause before the first repetition of a request, in seconds; it doubles, and varies by half."""
+
+HTTP_PAUSE_LAST_S: Final = 5.0
+"""Longest pause of our own between two tries, in seconds; Retry-After may ask for more."""
+
+HTTP_RETRY_AFTER_S_MAX: Final = 60.0
+"""Longest Retry-After that is obeyed, in seconds; beyond it the header is taken for a mistake."""
+
+HTTP_ANSWER_BYTES_MAX: Final = 64 * 1_024
+"""Bytes read of an answer; an acknowledgement has 40, a problem some hundred."""
+
+# --- the host ---
+
+SAFE_LOG_S: Final = 60.0
+"""How often the same code is logged in safe mode, in seconds; a broken host logs once a minute."""
+
+CODE_CACHE_MAX: Final = 64
+"""Codes that safe mode remembers the last log line of; there are fewer of ours."""

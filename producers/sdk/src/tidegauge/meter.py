@@ -1,16 +1,31 @@
 """The `Meter`: record what was used, and know that it arrived."""
 
 import atexit
+import functools
 import os
+import ssl
+import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
-from tidegauge import buffer, errors, flusher, intake, limits, options, report, transport
+from tidegauge import (
+    engine,
+    errors,
+    http_transport,
+    kafka_transport,
+    limits,
+    options,
+    rare_log,
+    report,
+    transport,
+)
+from tidegauge.arguments import EventArguments, MeterOptions
+from tidegauge.spool.options import Spool
+from tidegauge.wire.batch import ROW_ID, ROW_KEY, EventRow
 
 _MS: Final = 1_000
 _open_meters: Final[set["Meter"]] = set()
@@ -23,13 +38,16 @@ def _utc_now() -> datetime:
 class Meter:
     """Reports usage events of one tenant to Kafka; safe to share between threads.
 
-    `record` puts an event into memory and returns; one daemon thread makes batches and hands
-    them to an idempotent producer. An event is safe when it is acknowledged, that is when all
-    in-sync replicas have it; a crash of the process before that loses it. An event of a failed
-    batch may or may not have arrived: record it again with the same id, it is counted once.
+    `record` puts an event into memory, with `spool` onto the disk first, and returns; one daemon
+    thread makes batches and hands them to an idempotent producer. An event is safe when it is
+    acknowledged, that is when all in-sync replicas have it. Without a spool, a crash of the
+    process before that loses it, and an event of a failed batch may or may not have arrived:
+    record it again with the same id, it is counted once. With a spool, it is sent until it is
+    acknowledged, by this process or the next.
 
-    Making a meter does not wait for Kafka. It belongs to the process that made it: after a
-    fork, the child makes its own.
+    Making a meter does not wait for Kafka. In a forked child (gunicorn, celery), the first
+    `record` makes the meter anew with the same options: own connection, own thread, own ids. What
+    the parent recorded stays the parent's.
 
     Args:
         bootstrap: `host:port` of some brokers, separated by commas.
@@ -40,15 +58,22 @@ class Meter:
         linger_ms: How long an event waits for company, 0 to 50 ms.
         batch_events_max: Events of one batch, 1 to 500.
         batch_bytes_max: Bytes of one encoded batch, 32 KiB to 256 KiB.
-        buffer_events_max: Events recorded and not settled, 1 to 10,000,000.
-        block_ms: How long `record` may wait for room in a full buffer, 0 ms to one day.
+        buffer_events_max: Unsettled events in memory, 1 to 10,000,000.
+        block_ms: How long `record` may wait for room in a full buffer or, with the policy
+            "block", a full spool; 0 ms to one day.
         delivery_timeout_ms: From hand-over of a batch to its outcome, 1 s to one day.
         on_delivery: Called with the outcome of every batch, in the flush thread: be quick, and
             do not wait there for this meter. What it raises is logged and counted.
+        on_drop: Called when a spool lets go of events, in whatever thread found out.
         backfill: Asks for the right to report events older than the horizon.
+        spool: A folder of its own, or a `Spool` with options; None keeps events in memory only.
+        safe: `record` and `flush` never raise: they log (each code once a minute), count, and
+            return `""`, and what is pending. Making a meter still raises.
+        traceparent: Says the current W3C traceparent, or None, for events that come without one.
         kafka_config: More librdkafka settings, for example for security.
         clock: Says the time of events that come without one; it must be aware.
-        way_out: Another transport than Kafka, for tests; then bootstrap is not used.
+        way_out: Makes another transport than Kafka; then bootstrap, topic, delivery_timeout_ms
+            and kafka_config are not used.
 
     Raises:
         InvalidOption: An option cannot be used; its message names it.
@@ -68,10 +93,14 @@ class Meter:
         block_ms: int = 0,
         delivery_timeout_ms: int = limits.DELIVERY_TIMEOUT_MS,
         on_delivery: Callable[[report.Delivery], None] | None = None,
+        on_drop: Callable[[report.Drop], None] | None = None,
         backfill: bool = False,
+        spool: Spool | str | os.PathLike[str] | None = None,
+        safe: bool = False,
+        traceparent: Callable[[], str | None] | None = None,
         kafka_config: Mapping[str, Any] | None = None,
         clock: Callable[[], datetime] = _utc_now,
-        way_out: transport.Transport | None = None,
+        way_out: Callable[[], transport.Transport] | None = None,
     ) -> None:
         options.check_texts(tenant=tenant, source=source, topic=topic)
         options.check_clock(clock)
@@ -83,40 +112,83 @@ class Meter:
             block_ms=block_ms,
             delivery_timeout_ms=delivery_timeout_ms,
         )
-        settings = flusher.FlushSettings(
+        self.plan = engine.Plan(
             tenant=tenant,
             source=source,
-            producer_id=os.urandom(16),
             backfill=backfill,
             linger_s=linger_ms / _MS,
             batch_events_max=batch_events_max,
             batch_bytes_max=batch_bytes_max,
+            buffer_events_max=buffer_events_max,
+            block_s=block_ms / _MS,
             on_delivery=on_delivery,
+            on_drop=on_drop,
             clock=clock,
-        )
-        if way_out is None:
-            way_out = transport.KafkaTransport(
+            spool=spool if spool is None or isinstance(spool, Spool) else Spool(spool),
+            traceparent=traceparent,
+            connect=way_out
+            or functools.partial(
+                kafka_transport.KafkaTransport,
                 bootstrap=bootstrap,
                 topic=topic,
                 batch_bytes_max=batch_bytes_max,
                 buffer_events_max=buffer_events_max,
                 delivery_timeout_ms=delivery_timeout_ms,
                 settings=kafka_config or {},
-            )
-        self._intake = intake.Intake(source=source, clock=clock)
-        wake_at = min(batch_events_max, buffer_events_max)
-        self._buffer = buffer.Buffer(
-            events_max=buffer_events_max, wake_at=wake_at, block_s=block_ms / _MS
+            ),
         )
-        self._flusher = flusher.Flusher(settings, self._buffer, way_out)
-        self._is_forked = False
-        self._close_lock = threading.RLock()
+        self._is_safe = safe
+        self._refusals = rare_log.RareLog()
         self._close_result: int | None = None
-        self._thread = threading.Thread(
-            target=self._flusher.run, name="tidegauge-flush", daemon=True
-        )
-        self._thread.start()
-        _open_meters.add(self)
+        self._open()
+
+    @classmethod
+    def over_http(
+        cls,
+        url: str,
+        *,
+        api_key: str,
+        tenant: str,
+        gzip: bool = False,
+        ssl_context: ssl.SSLContext | None = None,
+        **settings: Unpack[MeterOptions],
+    ) -> Self:
+        """This function will make a meter that posts its batches to a gateway.
+
+        The bytes are the same as on Kafka, and so are the promises: an event is acknowledged when
+        the gateway answered 202, which it does when all in-sync replicas have it. One connection
+        is kept open; a batch that meets a gateway that is away, busy (503) or too busy for us
+        (429) is sent again with the same bytes until `delivery_timeout_ms` is over.
+
+        Args:
+            url: Of the gateway, for example `https://usage.example.com`; a path goes in front.
+            api_key: Speaks for the tenant.
+            tenant: The tenant of that key; batches of another one are refused.
+            gzip: Whether batches are compressed: about a third of the bytes for 3 µs per event.
+            ssl_context: How to check the gateway's certificate; None as the system does.
+            settings: The other options of `Meter`.
+
+        Returns:
+            The meter.
+
+        Raises:
+            InvalidOption: An option cannot be used; its message names it.
+        """
+        timeout_ms = settings.get("delivery_timeout_ms", limits.DELIVERY_TIMEOUT_MS)
+        options.check_numbers(delivery_timeout_ms=timeout_ms)
+        address = http_transport.address_of(url)
+        options.check_texts(api_key=api_key)
+
+        def connect() -> transport.Transport:
+            return http_transport.HttpTransport(
+                address=address,
+                api_key=api_key,
+                delivery_timeout_s=timeout_ms / _MS,
+                gzip=gzip,
+                ssl_context=ssl_context,
+            )
+
+        return cls(url, tenant=tenant, way_out=connect, **settings)
 
     def record(
         self,
@@ -128,12 +200,13 @@ class Meter:
         dimensions: Mapping[str, str] | None = None,
         properties: Mapping[str, str] | None = None,
         id: str | None = None,  # noqa: A002 - the public name of the field, as on the wire
+        traceparent: str | None = None,
     ) -> str:
-        """This function will record one event; it blocks only while the buffer is full.
+        """This function will record one event; it blocks at most `block_ms`, for want of room.
 
-        Returning means the event is in memory, not that it is stored: see `flush` and
-        `on_delivery` for that. Recording an event again with the same id, customer and payload
-        is safe; the same id with another payload is a conflict that the fold reports.
+        Returning means the event is in memory, or with a spool on disk, not that it arrived: see
+        `flush` and `on_delivery` for that. Recording an event again with the same id, customer
+        and payload is safe; the same id with another payload is a conflict that the fold reports.
 
         Args:
             customer: Who used it, 1 to 200 characters.
@@ -143,25 +216,85 @@ class Meter:
             dimensions: What may be grouped by: at most 32, values up to 256 characters.
             properties: What people may want to see: at most 32, values up to 1,024 characters.
             id: Names the event for ever, 1 to 200 characters; None for a new UUIDv7.
+            traceparent: Of the W3C, to travel with the batch; None asks the meter's provider.
 
         Returns:
-            The id.
+            The id; `""` when the event was not recorded, in safe mode or by a spool's policy.
 
         Raises:
             InvalidEvent: Something is wrong with the event; nothing was recorded.
             BufferFull: No room within `block_ms`; nothing was recorded.
-            MeterClosed: The meter was closed, or this process is a fork.
+            SpoolFailed: The disk refused; the code says whether the event was recorded.
+            MeterClosed: The meter was closed.
             MeterStopped: The meter cannot go on; restart the process as the message says.
         """
         try:
-            row = self._intake.row(
+            row, payload = self._row_and_payload(
                 customer, type, quantity, occurred_at, dimensions, properties, id
             )
-        except errors.InvalidEvent:
-            self._buffer.refuse()
-            raise
-        self._buffer.put(row)
-        return row[0]
+            if traceparent is None and self._is_untraced:
+                return row[0] if self._put(row, payload) else ""
+            return self._put_traced(row, payload, traceparent)
+        except Exception as error:  # noqa: BLE001 - in safe mode nothing goes through
+            if self._is_forked:
+                return self._record_in_child(
+                    error,
+                    customer=customer,
+                    type=type,
+                    quantity=quantity,
+                    occurred_at=occurred_at,
+                    dimensions=dimensions,
+                    properties=properties,
+                    id=id,
+                    traceparent=traceparent,
+                )
+            return self.refuse(error)
+
+    def record_without_waiting(self, **event: Unpack[EventArguments]) -> str:
+        """This function will record one event or raise at once, also in safe mode.
+
+        It is for whoever waits in another way than by blocking a thread, as `AsyncMeter` does.
+        What it raises is not counted; `refuse` does that.
+
+        Args:
+            event: All arguments of `record`.
+
+        Returns:
+            As `record`.
+
+        Raises:
+            TidegaugeError: As `record`; BufferFull when there is no room now.
+        """
+        if self._is_forked:
+            self._open_in_child()
+        row, payload = self._row_and_payload(
+            event["customer"],
+            event["type"],
+            event["quantity"],
+            event["occurred_at"],
+            event["dimensions"],
+            event["properties"],
+            event["id"],
+        )
+        return self._put_traced(row, payload, event["traceparent"], may_wait=False)
+
+    def refuse(self, error: Exception) -> str:
+        """This function will count an event that was not recorded, and raise or log the reason.
+
+        Args:
+            error: The reason.
+
+        Returns:
+            `""`, in safe mode.
+
+        Raises:
+            Exception: The error itself, unless in safe mode.
+        """
+        self._engine.buffer.refuse()
+        if not self._is_safe:
+            raise error
+        self._refusals.error(error)
+        return ""
 
     def flush(self, timeout: float = limits.CLOSE_S) -> int:
         """This function will send everything now and wait for the outcomes.
@@ -174,30 +307,32 @@ class Meter:
             that everything recorded before the call was acknowledged, or failed before it.
 
         Raises:
-            MeterClosed: This process is a fork.
             MeterStopped: The meter cannot go on.
         """
         if self._is_forked:
-            raise errors.MeterClosed("meter_forked")
-        if threading.current_thread() is self._thread:
-            return self._buffer.counters().pending
-        left = self._buffer.flush(timeout)
-        refusal = self._buffer.refusal()
-        error = None if refusal is None else refusal()
-        if isinstance(error, errors.MeterStopped):
+            return 0
+        if threading.current_thread() is self._engine.thread:
+            return self.counters.pending
+        left = self._engine.buffer.flush(timeout)
+        refusal = self._engine.buffer.refusal()
+        error = refusal() if refusal is not None else None
+        if isinstance(error, errors.MeterStopped) and not self._is_safe:
             raise error
         return left
 
     @property
     def counters(self) -> report.Counters:
-        """This function will return the totals as of now."""
-        return self._buffer.counters()
+        """Totals since the meter was made in this process, all as of one moment."""
+        if self._is_forked:
+            return report.Counters(0, 0, 0, 0, 0, 0, 0, 0)
+        return self._engine.buffer.counters()
 
     def close(self, timeout: float = limits.CLOSE_S) -> int:
         """This function will flush, give up what is left when the time is over, and end.
 
-        What is given up is failed, told to `on_delivery` and counted. Calling it again does
-        nothing. At interpreter exit, meters that are open are closed.
+        What is given up is failed, told to `on_delivery` and counted; with a spool it stays on
+        disk for the next meter and is still pending. Calling it again does nothing. At
+        interpreter exit, meters that are open are closed.
 
         Args:
             timeout: How long to wait for outcomes, in seconds; ending takes up to 2 s more.
@@ -211,17 +346,13 @@ class Meter:
         """
         if self._is_forked:
             return 0
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() is self._engine.thread:
             raise errors.TidegaugeError("close_in_callback")
         with self._close_lock:
             if self._close_result is None:
-                failed_before = self.counters.failed
                 # First no more rows, then the end: the thread ends when nothing is pending.
-                self._buffer.refuse_from_now(lambda: errors.MeterClosed("meter_closed"))
-                self._flusher.close_by(time.monotonic() + timeout)
-                self._thread.join(timeout + limits.TOPIC_LOOKUP_S + limits.ABANDON_S)
-                after = self.counters
-                self._close_result = after.failed - failed_before + after.pending
+                self._engine.buffer.refuse_from_now(lambda: errors.MeterClosed("meter_closed"))
+                self._close_result = self._engine.end(timeout)
                 _open_meters.discard(self)
             return self._close_result
 
@@ -238,11 +369,74 @@ class Meter:
         """This function will close the meter, also when the block raised."""
         self.close()
 
+    # --- what record leans on ---
+
+    def _open(self) -> None:
+        self._engine = engine.Engine(self.plan)
+        # Looked up once here instead of with every event.
+        self._row_and_payload = self._engine.intake.row_and_payload
+        self._put = self._engine.buffer.put
+        self._is_untraced = self.plan.traceparent is None
+        self._is_forked = False
+        self._close_lock = threading.RLock()
+        self._close_result = None
+        _open_meters.add(self)
+
+    def _put_traced(
+        self, row: EventRow, payload: bytes, traceparent: str | None, *, may_wait: bool = True
+    ) -> str:
+        key = row[ROW_KEY]
+        self._engine.traces.note(key, traceparent)
+        is_put = False
+        try:
+            is_put = self._put(row, payload, may_wait=may_wait)
+        finally:
+            if not is_put:
+                self._engine.traces.forget(key)
+        return row[ROW_ID] if is_put else ""
+
+    # --- forks ---
+
     def _cut_off(self) -> None:
-        """This function will make a forked child's copy refuse, and touch nothing else."""
+        """This function will make a forked child's copy inert, and touch nothing else."""
+        # Locks may have been held at the fork by threads that the child does not have; of the
+        # parent's engine, only what needs none is used from here on.
         self._is_forked = True
-        self._buffer.cut_off_after_fork(lambda: errors.MeterClosed("meter_forked"))
-        self._flusher.transport.leak()
+        self._fork_lock = threading.Lock()
+        self._put = _refuse_in_child
+        self._engine.let_go_after_fork()
+
+    def _open_in_child(self) -> None:
+        with self._fork_lock:
+            if self._is_forked:
+                self._open()
+                _close_at_worker_exit(self)
+
+    def _record_in_child(self, error: Exception, **event: Unpack[EventArguments]) -> str:
+        """This function will make the meter anew and record what the parent's could not."""
+        try:
+            self._open_in_child()
+        except errors.TidegaugeError as cannot_open:
+            if not self._is_safe:
+                raise cannot_open from error
+            self._refusals.error(cannot_open)
+            return ""
+        return self.record(**event)
+
+
+def _refuse_in_child(row: object, payload: bytes, *, may_wait: bool = True) -> bool:
+    del row, payload, may_wait
+    raise errors.MeterClosed("meter_closed")
+
+
+def _close_at_worker_exit(meter: Meter) -> None:
+    """This function will close the meter when a worker of `multiprocessing` ends.
+
+    Such a worker leaves with os._exit, so that atexit never runs in it.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, meter.close, exitpriority=0)
 
 
 def _close_all() -> None:

@@ -18,6 +18,12 @@ RANGES: Final = MappingProxyType(
         "buffer_events_max": (1, limits.BUFFER_EVENTS_CEILING),
         "block_ms": (0, limits.WAIT_MS_MAX),
         "delivery_timeout_ms": (DELIVERY_TIMEOUT_MS_MIN, limits.WAIT_MS_MAX),
+        "fsync_interval_ms": (1, limits.SYNC_INTERVAL_MS_MAX),
+        "segment_bytes": (limits.SEGMENT_BYTES_MIN, limits.SEGMENT_BYTES_MAX),
+        "bytes_max": (
+            limits.SPOOL_SEGMENTS_MIN * limits.SEGMENT_BYTES_MIN,
+            limits.SPOOL_BYTES_CEILING,
+        ),
     }
 )
 """Smallest and largest value of every option that is a number."""

@@ -5,11 +5,14 @@ import time
 from typing import Final
 
 _BLOCK: Final = 256
-"""Random tails made at once, in ids; one system call for all of them, 25 KB in memory."""
+"""Random tails made at once, in ids; one system call for all of them, 11 KB in memory."""
 
 _TAIL_BYTES: Final = 10
-_VERSION: Final = 0x70
-_VARIANT: Final = 0x80
+# Where version and variant stand in a tail, and what they make of a random byte.
+_VERSION_AT: Final = 0
+_VARIANT_AT: Final = 2
+_WITH_VERSION: Final = bytes(0x70 | (byte & 0x0F) for byte in range(256))
+_WITH_VARIANT: Final = bytes(0x80 | (byte & 0x3F) for byte in range(256))
 
 
 class Uuid7Generator:
@@ -20,7 +23,7 @@ class Uuid7Generator:
 
     def __init__(self) -> None:
         """This function will start without tails; the first id makes some."""
-        self._tails: list[tuple[str, bytes]] = []
+        self._tails: list[bytes] = []
 
     def next(self) -> tuple[str, bytes]:
         """This function will make one id.
@@ -29,23 +32,25 @@ class Uuid7Generator:
             Its canonical text of 36 characters in lower case, and its 16 bytes.
         """
         try:
-            text, tail = self._tails.pop()
+            tail = self._tails.pop()
         except IndexError:
             tails = _random_tails()
-            text, tail = tails.pop()
+            tail = tails.pop()
             self._tails = tails
-        head = (time.time_ns() // 1_000_000).to_bytes(6, "big")
-        digits = head.hex()
-        return f"{digits[:8]}-{digits[8:]}-{text}", head + tail
+        key = (time.time_ns() // 1_000_000).to_bytes(6, "big") + tail
+        digits = key.hex()
+        return (
+            f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}",
+            key,
+        )
 
 
-def _random_tails() -> list[tuple[str, bytes]]:
+def _random_tails() -> list[bytes]:
+    # As few steps as possible for all of them at once: this delays one `record` in 256.
     block = bytearray(os.urandom(_BLOCK * _TAIL_BYTES))
-    tails = []
-    for start in range(0, len(block), _TAIL_BYTES):
-        block[start] = _VERSION | (block[start] & 0x0F)
-        block[start + 2] = _VARIANT | (block[start + 2] & 0x3F)
-        tail = bytes(block[start : start + _TAIL_BYTES])
-        digits = tail.hex()
-        tails.append((f"{digits[:4]}-{digits[4:8]}-{digits[8:]}", tail))
-    return tails
+    versions = slice(_VERSION_AT, None, _TAIL_BYTES)
+    variants = slice(_VARIANT_AT, None, _TAIL_BYTES)
+    block[versions] = block[versions].translate(_WITH_VERSION)
+    block[variants] = block[variants].translate(_WITH_VARIANT)
+    whole = bytes(block)
+    return [whole[start : start + _TAIL_BYTES] for start in range(0, len(whole), _TAIL_BYTES)]

@@ -33,8 +33,10 @@ foreign, that is not a UUID · properties in canonical form.
 """
 
 ROW_ID: Final = 0
+ROW_KEY: Final = 1
 ROW_CUSTOMER: Final = 3
 ROW_BILLIONTHS: Final = 7
+ROW_IS_FOREIGN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Examples of ten lines each; the tests run them."""
