@@ -51,6 +51,50 @@ class Code(StrEnum):
     NOT_READY = "not_ready"
     COMMAND_TIMEOUT = "command_timeout"
     INTERNAL = "internal"
+    # HTTP intake
+    EVENT_INVALID = "event_invalid"
+    TENANT_MISMATCH = "tenant_mismatch"
+    SCOPE_MISSING = "scope_missing"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    DELIVERY_UNKNOWN = "delivery_unknown"
+    WEBHOOK_UNVERIFIED = "webhook_unverified"
+    WEBHOOK_REPLAYED = "webhook_replayed"
+    # Import
+    IMPORT_MAPPING_INVALID = "import_mapping_invalid"
+    IMPORT_MAPPING_CHANGED = "import_mapping_changed"
+    IMPORT_FILE_UNREADABLE = "import_file_unreadable"
+    IMPORT_COLUMNS_MISSING = "import_columns_missing"
+    IMPORT_FLOAT_COLUMN = "import_float_column"
+    IMPORT_STATE_INVALID = "import_state_invalid"
+    IMPORT_BUSY = "import_busy"
+    IMPORT_TOO_OLD = "import_too_old"
+    IMPORT_STOPPED = "import_stopped"
+    SCRAPE_FAILED = "scrape_failed"
+    SCRAPE_MALFORMED = "scrape_malformed"
+    SCRAPE_TOO_LARGE = "scrape_too_large"
+    METRIC_NOT_COUNTER = "metric_not_counter"
+    # Rows of an import
+    ROW_NOT_UTF8 = "row_not_utf8"
+    ROW_TOO_LONG = "row_too_long"
+    ROW_COLUMNS_DIFFER = "row_columns_differ"
+    CSV_MALFORMED = "csv_malformed"
+    CSV_QUOTE_OPEN = "csv_quote_open"
+    JSON_MALFORMED = "json_malformed"
+    JSON_NOT_OBJECT = "json_not_object"
+    JSON_NAME_TWICE = "json_name_twice"
+    VALUE_MISSING = "value_missing"
+    VALUE_NOT_SCALAR = "value_not_scalar"
+    TIME_MALFORMED = "time_malformed"
+    TIME_ZONE_MISSING = "time_zone_missing"
+    TIME_AMBIGUOUS = "time_ambiguous"
+    TIME_NONEXISTENT = "time_nonexistent"
+    # Dead letters
+    LETTER_UNKNOWN = "letter_unknown"
+    LETTER_CUT = "letter_cut"
+    LETTER_CONTROL = "letter_control"
+    LETTER_SPLIT = "letter_split"
+    LETTER_UNDELIVERED = "letter_undelivered"
     # Operation
     FACTS_GAP = "facts_gap"
     SOURCE_GAP = "source_gap"
@@ -105,6 +149,46 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.NOT_READY: "The service cannot answer yet or a part it needs is away.",
     Code.COMMAND_TIMEOUT: "The command is in the log, its outcome is not visible yet.",
     Code.INTERNAL: "A defect; the request id finds it in the logs.",
+    Code.IMPORT_MAPPING_INVALID: "The mapping file breaks a rule; the reason names the place.",
+    Code.IMPORT_MAPPING_CHANGED: "The import began with another mapping under this name.",
+    Code.IMPORT_FILE_UNREADABLE: "The file is missing, damaged, or in another format.",
+    Code.IMPORT_COLUMNS_MISSING: "The file lacks columns that the mapping names.",
+    Code.IMPORT_FLOAT_COLUMN: "The quantity column is binary floating point.",
+    Code.IMPORT_STATE_INVALID: "The progress file of an import cannot be read or written.",
+    Code.IMPORT_BUSY: "Another process works on the same import.",
+    Code.IMPORT_TOO_OLD: "The import began so long ago that repeats would be counted again.",
+    Code.IMPORT_STOPPED: "The import ended before its file did; the same command goes on.",
+    Code.SCRAPE_FAILED: "The Prometheus source does not answer, or answers an error.",
+    Code.SCRAPE_MALFORMED: "The answer is no Prometheus exposition and no API result.",
+    Code.SCRAPE_TOO_LARGE: "The answer has more bytes or series than are taken.",
+    Code.METRIC_NOT_COUNTER: "The metric is declared as something that may fall.",
+    Code.ROW_NOT_UTF8: "The row's bytes are no UTF-8.",
+    Code.ROW_TOO_LONG: "The row, or one field of it, is longer than is taken.",
+    Code.ROW_COLUMNS_DIFFER: "The row has more or fewer fields than the header.",
+    Code.CSV_MALFORMED: "The row is no CSV.",
+    Code.CSV_QUOTE_OPEN: "A quote opens in this row and nothing closes it.",
+    Code.JSON_MALFORMED: "The row is no JSON.",
+    Code.JSON_NOT_OBJECT: "The row is JSON and no object.",
+    Code.JSON_NAME_TWICE: "The object has one name twice.",
+    Code.VALUE_MISSING: "A column that an event needs is absent or empty.",
+    Code.VALUE_NOT_SCALAR: "A value is a list or an object where text or a number is needed.",
+    Code.TIME_MALFORMED: "The time does not have the mapping's format.",
+    Code.TIME_ZONE_MISSING: "The time says no zone and the mapping gives none.",
+    Code.TIME_AMBIGUOUS: "The clock showed this local time twice; write it with its offset.",
+    Code.TIME_NONEXISTENT: "The clock skipped this local time; write it with its offset.",
+    Code.LETTER_UNKNOWN: "There is no such dead letter, or no longer.",
+    Code.LETTER_CUT: "Only the head of the value was kept; it cannot be sent again.",
+    Code.LETTER_CONTROL: "A published catalogue is not sent again; publish it anew.",
+    Code.LETTER_SPLIT: "Its customers belong to several partitions; it fits into none.",
+    Code.LETTER_UNDELIVERED: "The broker did not take it; replay it again.",
+    Code.EVENT_INVALID: "An event was refused; param names the field, results say why.",
+    Code.TENANT_MISMATCH: "The batch names another tenant than the API key.",
+    Code.SCOPE_MISSING: "The API key does not have the scope that this address needs.",
+    Code.RATE_LIMITED: "This API key sends more than it may; Retry-After says when to go on.",
+    Code.OVERLOADED: "The gateway holds as much as it may; nothing was taken, send it again.",
+    Code.DELIVERY_UNKNOWN: "Kafka did not acknowledge in time; send again with the same ids.",
+    Code.WEBHOOK_UNVERIFIED: "The webhook's signature or its time is missing or wrong.",
+    Code.WEBHOOK_REPLAYED: "This webhook delivery was taken before.",
     Code.FACTS_GAP: "A facts record starts after the position reached: facts are missing.",
     Code.SOURCE_GAP: "Source offsets are not contiguous: records are missing.",
     Code.TOPIC_MISSING: "A topic of the catalogue does not exist.",

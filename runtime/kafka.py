@@ -242,8 +242,12 @@ def _config_of(topic: Topic) -> dict[str, str]:
     }
 
 
-def check_topics(settings: Settings) -> None:
+def check_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> None:
     """This function will compare the broker's topics with the topic catalogue.
+
+    Args:
+        settings: Where the broker is, and how many partitions each topic has.
+        topics: Those to compare; a process needs not all of them.
 
     Raises:
         Fatal: topic_missing or topic_mismatch, with what differs.
@@ -254,7 +258,7 @@ def check_topics(settings: Settings) -> None:
     admin = AdminClient(client_config(settings))
     try:
         present = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-        for topic in TOPICS:
+        for topic in topics:
             if topic.name not in present:
                 raise Fatal(
                     Code.TOPIC_MISSING,
@@ -267,7 +271,7 @@ def check_topics(settings: Settings) -> None:
                 str(settings.partitions),
                 str(len(present[topic.name].partitions)),
             )
-        resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in TOPICS]
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in topics]
         for resource, future in admin.describe_configs(resources).items():
             entries = future.result(timeout=ADMIN_TIMEOUT_S)
             for what, wanted in _config_of(topic_of(resource.name)).items():

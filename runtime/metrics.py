@@ -50,6 +50,26 @@ API_REQUESTS = Counter(
     "tidegauge_api_requests_total", "HTTP requests answered", ["method", "route", "status"]
 )
 API_SECONDS = Histogram("tidegauge_api_seconds", "Time to answer a request", ["method", "route"])
+GATEWAY_REQUESTS = Counter(
+    "tidegauge_gateway_requests_total",
+    "HTTP requests the gateway answered",
+    ["method", "route", "status"],
+)
+GATEWAY_SECONDS = Histogram(
+    "tidegauge_gateway_seconds", "Time to answer a request, broker included", ["method", "route"]
+)
+GATEWAY_EVENTS = Counter(
+    "tidegauge_gateway_events_total",
+    "Events the gateway answered for, by what it said of them",
+    ["status"],
+)
+GATEWAY_BYTES = Gauge(
+    "tidegauge_gateway_bytes", "Bytes of requests that are being read or wait for the broker"
+)
+GATEWAY_UNACKNOWLEDGED = Gauge(
+    "tidegauge_gateway_unacknowledged_requests",
+    "Requests whose records were sent and are not all acknowledged yet",
+)
 POLICY_RECORDS = Counter(
     "tidegauge_policy_records_total", "Facts records a policy looked at", ["policy"]
 )

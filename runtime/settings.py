@@ -95,6 +95,19 @@ class Settings(BaseSettings):
     command_timeout_ms: int = Field(
         default=10_000, ge=100, description="How long a POST waits for its outcome, ms"
     )
+    gateway_host: str = Field(default="127.0.0.1", description="Address the gateway listens on")
+    gateway_port: int = Field(default=8006, description="Port the gateway listens on")
+    gateway_requests_per_minute: int = Field(
+        default=60_000, ge=1, description="Requests that one API key may send to a gateway"
+    )
+    gateway_events_per_minute: int = Field(
+        default=6_000_000, ge=5_000, description="Events that one API key may send to a gateway"
+    )
+    webhook_secrets: SecretStr = Field(
+        default=SecretStr("{}"),
+        description="Secrets of webhook senders as a JSON object: tenant to a list of secrets "
+        "of 16 characters and more; empty refuses all webhooks",
+    )
     log_format: Literal["json", "console"] = Field(
         default="json", description="Form of the log lines"
     )

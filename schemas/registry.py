@@ -44,6 +44,8 @@ CATALOG_PUBLISHED = Schema("catalog_published", 3, 1)
 COMMAND = Schema("command", 4, 1)
 USAGE_FACTS = Schema("usage_facts", 5, 1)
 BOOKS_FACTS = Schema("books_facts", 6, 1)
+NODE_UPDATED = Schema("node_updated", 7, 1)
+PULSE_RECEIVED = Schema("pulse_received", 8, 1)
 
 SCHEMAS: tuple[Schema, ...] = (
     USAGE_BATCH,
@@ -52,4 +54,6 @@ SCHEMAS: tuple[Schema, ...] = (
     COMMAND,
     USAGE_FACTS,
     BOOKS_FACTS,
+    NODE_UPDATED,
+    PULSE_RECEIVED,
 )

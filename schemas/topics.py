@@ -8,6 +8,8 @@ from schemas.registry import (
     BOOKS_FACTS,
     CATALOG_PUBLISHED,
     COMMAND,
+    NODE_UPDATED,
+    PULSE_RECEIVED,
     USAGE_BATCH,
     USAGE_EVENT,
     USAGE_FACTS,
@@ -96,6 +98,14 @@ ACCOUNT_DEAD = Topic(
     retention_ms=35 * DAY_MS,
     message_bytes_max=6 * MIB,
 )
+NODE_EVENTS = Topic(
+    name="node.events",
+    record_key="tenant",
+    partition_by="tenant, project",
+    schemas=(NODE_UPDATED, PULSE_RECEIVED),
+    retention_ms=FOREVER_MS,  # emergence is judged on them, and judged again on a rebuild
+    message_bytes_max=1 * MIB,  # four times the largest webhook body that the gateway takes
+)
 TOPICS: tuple[Topic, ...] = (
     USAGE_EVENTS,
     USAGE_FACTS_TOPIC,
@@ -103,6 +113,7 @@ TOPICS: tuple[Topic, ...] = (
     ACCOUNT_COMMANDS,
     ACCOUNT_FACTS,
     ACCOUNT_DEAD,
+    NODE_EVENTS,
 )
 
 

@@ -21,6 +21,8 @@ RELEASED = {
     "books_facts.v1": "0c3e687b04f7ca4b5613385cfe6c0d65ea9907c4f62f695ef81366232e00f139",
     "catalog_published.v1": "6a79f1fc87abbddc0d19b907c66cd03eb7c9aaf26121a505d922c68b27b1734f",
     "command.v1": "22051240697a32313393e2e6c5397b432a9f343692cde12f22d72e1870bea5e5",
+    "node_updated.v1": "eb930e02e5778bf442f4a476083380a413213273d3c14484cbe9ca7de403612a",
+    "pulse_received.v1": "69a5448463c69611748278f8d246ff2c4b027b9dc569d9114af038e6788e5c74",
     "usage_batch.v1": "42d1493a8dcfd2ae7fdd514ee06191343d31eb3dcb7eab86b375bd4f5b9e3f2c",
     "usage_event.v1": "5a083eb0df1a225daf00cf95b9a93e893d31f0fffd0d16d52826b28fb7185a25",
     "usage_facts.v1": "54eb584adc250b4865faf6f8f6ee2fb50361469605c8e30cb2cac0d0aad74b82",

@@ -1,0 +1,134 @@
+"""Whom a request speaks for: the tenant of its API key, and of nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from domain.codes import Code
+from domain.errors import Retryable
+from producers.gateway.key_store import StoredKey
+from runtime import clock
+from runtime.web import keys
+from runtime.web.problems import Problem, ProblemError
+
+CACHE_MS = 60_000
+"""How long a key found in the database is believed, ms; so long a revoked one may still work, and
+so long intake goes on without a database."""
+CACHE_KEYS_MAX = 10_000
+"""Keys remembered; about 4 MB."""
+LOOKUPS_MAX = 64
+"""Look-ups that run or wait at once; who guesses keys must not fill the queue of the pool."""
+
+WRITE_SCOPE = "usage:write"
+BACKFILL_SCOPE = "usage:backfill"
+
+_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="tidegauge"'),)
+_SCHEME = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a request speaks for.
+
+    Args:
+        tenant: Tenant of the key; the only source of a tenant in the gateway.
+        key_id: Public part of the key, for logs and limits.
+        scopes: What it may do; empty for everything, as keys were made before there were scopes.
+    """
+
+    tenant: str
+    key_id: str
+    scopes: frozenset[str]
+
+    def require(self, scope: str) -> None:
+        """Refuse what the key may not do (ProblemError scope_missing)."""
+        if self.scopes and scope not in self.scopes:
+            raise ProblemError(
+                Problem(403, Code.SCOPE_MISSING, f"The API key needs the scope {scope}")
+            )
+
+
+class Authenticator:
+    """Finds the caller of a key; remembers the keys it found for at most CACHE_MS.
+
+    Args:
+        find: Looks a hash up; blocks, so it runs in a thread.
+        now_ms: A clock that never goes back, ms.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[str], StoredKey | None],
+        *,
+        now_ms: Callable[[], int] = clock.monotonic_ms,
+    ) -> None:
+        self._find = find
+        self._now_ms = now_ms
+        self._known: OrderedDict[str, tuple[int, Caller]] = OrderedDict()
+        self._looking: dict[str, asyncio.Task[Caller]] = {}
+
+    async def caller(self, request: Request) -> Caller:
+        """Return whom a request speaks for.
+
+        Raises:
+            ProblemError: unauthenticated, when there is no such key in force.
+            Retryable: database_away, when the key is not remembered and nobody can be asked.
+        """
+        header = request.headers.get("authorization", "")
+        key = header[len(_SCHEME) :].strip()
+        if header[: len(_SCHEME)].lower() != _SCHEME or not keys.is_key_text(key):
+            raise unauthenticated()
+        digest = keys.secret_sha256(key)
+        known = self._known.get(digest)
+        if known is None or known[0] <= self._now_ms():
+            caller = await self._looked_up(digest)
+        else:
+            caller = known[1]
+        structlog.contextvars.bind_contextvars(key_id=caller.key_id)
+        return caller
+
+    async def _looked_up(self, digest: str) -> Caller:
+        """Ask once for all requests that wait for the same key."""
+        task = self._looking.get(digest)
+        if task is None:
+            if len(self._looking) >= LOOKUPS_MAX:
+                raise Retryable(
+                    Code.OVERLOADED, "too many unknown keys at once", retry_after_ms=1_000
+                )
+            task = asyncio.ensure_future(self._ask(digest))
+            self._looking[digest] = task
+            task.add_done_callback(lambda _: self._looking.pop(digest, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, digest: str) -> Caller:
+        self._known.pop(digest, None)
+        # The bound counts from before the question: a key revoked during it is old enough then.
+        asked_ms = self._now_ms()
+        found = await run_in_threadpool(self._find, digest)
+        if found is None:
+            raise unauthenticated()
+        caller = Caller(tenant=found.tenant, key_id=found.key_id, scopes=found.scopes)
+        self._known[digest] = (asked_ms + CACHE_MS, caller)
+        if len(self._known) > CACHE_KEYS_MAX:
+            self._known.popitem(last=False)
+        return caller
+
+
+def unauthenticated() -> ProblemError:
+    """This function will return the one answer to a missing, malformed, unknown or revoked key."""
+    return ProblemError(
+        Problem(
+            401,
+            Code.UNAUTHENTICATED,
+            "Send a valid API key as Authorization: Bearer tg_live_…",
+            param="Authorization",
+            headers=_CHALLENGE,
+        )
+    )

@@ -1,0 +1,58 @@
+"""What the gateway stands on: the log, the keys, and what it holds itself; made at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from producers.gateway.admission import Budget, Limits
+from producers.gateway.authentication import Authenticator
+from producers.gateway.balances import Balances, UnknownBalances
+from producers.gateway.judging import Encoder
+from producers.gateway.key_store import KeyStore
+from producers.gateway.log import KafkaLog, Log
+from producers.gateway.repeats import Repeats
+from producers.gateway.webhooks import Deliveries, Verifier, read_secrets
+from runtime import postgres
+from runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Everything that requests need.
+
+    Args:
+        log: Appends records.
+        authenticator: Finds whom a key speaks for.
+        limits: How much a key may send.
+        verifier: Finds whose secret signed a webhook.
+        balances: Says what an event left of a customer's credits.
+        budget: Bytes held at once.
+        repeats: Answers by Idempotency-Key.
+        deliveries: Webhooks that were taken.
+        encoder: Numbers and writes batches.
+    """
+
+    log: Log
+    authenticator: Authenticator
+    limits: Limits
+    verifier: Verifier
+    balances: Balances = field(default_factory=UnknownBalances)
+    budget: Budget = field(default_factory=Budget)
+    repeats: Repeats = field(default_factory=Repeats)
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    encoder: Encoder = field(default_factory=Encoder)
+
+    def close(self) -> None:
+        """Wait a little for what is on its way to the log."""
+        self.log.close()
+
+
+def new_backend(settings: Settings) -> Backend:
+    """This function will make the backend of a real process, inside its event loop."""
+    keys = KeyStore(postgres.new_engine(settings, role="app"))
+    return Backend(
+        log=KafkaLog(settings),
+        authenticator=Authenticator(keys.find),
+        limits=Limits(settings),
+        verifier=Verifier(read_secrets(settings)),
+    )

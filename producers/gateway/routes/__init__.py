@@ -1,0 +1,1 @@
+"""The gateway's addresses, one file per subject."""

@@ -1,0 +1,126 @@
+"""POST /api/v1/events: CloudEvents in three forms, and framed batches of the SDK."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from domain.canonical import Json
+from domain.codes import Code
+from domain.errors import Retryable
+from producers.gateway import bodies, cloudevents, frames, openapi
+from producers.gateway.candidates import RefusedEvent
+from producers.gateway.exact_json import Exact
+from producers.gateway.exchange import (
+    Arrival,
+    accepted,
+    answer_post,
+    backend_of,
+    refuse_query,
+    refused_event,
+)
+from producers.gateway.judging import ACCEPTED, DUPLICATE, REJECTED, Judge, Judgement, Place
+from producers.gateway.log import OK, RETRY_AFTER_MS
+from producers.gateway.repeats import Answer
+from runtime import clock
+from runtime.metrics import GATEWAY_EVENTS
+from runtime.web.problems import invalid
+from schemas.topics import USAGE_EVENTS
+
+ATOMIC_HEADER = "Tidegauge-Atomic"
+
+router = APIRouter(prefix="/api/v1/events", tags=["events"], redirect_slashes=False)
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Report usage events",
+    responses=openapi.POST_RESPONSES,
+    openapi_extra=openapi.EVENTS_POST,
+)
+async def post_events(request: Request) -> Response:
+    """Takes 1 to 1,000 CloudEvents, or one framed batch; answers when the log has them."""
+    if bodies.media_type(request).name == frames.MEDIA_TYPE:
+        return await answer_post(
+            request, _take_frame, operation="frame", bytes_max=USAGE_EVENTS.message_bytes_max
+        )
+    return await answer_post(request, _take_cloudevents, operation="events")
+
+
+@router.get(
+    "/partitions",
+    summary="How many partitions customers are spread over",
+    responses=openapi.GET_RESPONSES,
+    openapi_extra=openapi.KEYED,
+)
+async def get_partitions(request: Request) -> Response:
+    """For producers that make framed batches: a batch holds customers of one partition."""
+    backend = backend_of(request)
+    await backend.authenticator.caller(request)
+    refuse_query(request)
+    if backend.log.state() != OK:
+        raise Retryable(Code.NOT_READY, "The log is not ready", retry_after_ms=RETRY_AFTER_MS)
+    return JSONResponse({"topic": USAGE_EVENTS.name, "partitions": backend.log.partitions})
+
+
+async def _take_frame(arrival: Arrival) -> Answer:
+    backend, caller = arrival.backend, arrival.caller
+    frame = frames.read_frame(arrival.body, caller=caller, partitions=backend.log.partitions)
+    backend.limits.take_events(caller.key_id, frame.events)
+    (offset,) = await backend.log.append([frame.record])
+    GATEWAY_EVENTS.labels(status=ACCEPTED).inc(frame.events)
+    return accepted({"partition": frame.record.partition, "offset": offset})
+
+
+async def _take_cloudevents(arrival: Arrival) -> Answer:
+    is_atomic = _is_atomic(arrival.request)
+    events, _ = cloudevents.read_events(arrival.request, arrival.body)
+    judgement = _judge(arrival, events)
+    accepted_count = judgement.count(ACCEPTED)
+    if judgement.refused is not None and (is_atomic or not accepted_count):
+        raise _nothing_taken(judgement)
+    await _append(arrival, judgement, accepted_count)
+    document: dict[str, Json] = {
+        "accepted": accepted_count,
+        "duplicates_in_request": judgement.count(DUPLICATE),
+        "rejected": judgement.count(REJECTED),
+        "results": judgement.results,
+    }
+    return accepted(document)
+
+
+def _judge(arrival: Arrival, events: list[Exact]) -> Judgement:
+    place = Place(
+        tenant=arrival.caller.tenant,
+        partitions=arrival.backend.log.partitions,
+        now=clock.now(),
+    )
+    judge = Judge(place)
+    for event in events:
+        try:
+            judge.judge(cloudevents.to_candidate(event))
+        except RefusedEvent as error:
+            judge.refuse(error, event.get("id") if isinstance(event, dict) else None)  # type: ignore[arg-type]  # refuse shows text only
+    return judge.judgement
+
+
+async def _append(arrival: Arrival, judgement: Judgement, accepted_count: int) -> None:
+    arrival.backend.limits.take_events(arrival.caller.key_id, accepted_count)
+    records = arrival.backend.encoder.records(arrival.caller.tenant, judgement)
+    if records:
+        await arrival.backend.log.append(records)
+    judgement.report()
+
+
+def _nothing_taken(judgement: Judgement) -> Exception:
+    refused = tuple(result for result in judgement.results if result["status"] == REJECTED)
+    GATEWAY_EVENTS.labels(status=REJECTED).inc(len(refused))
+    return refused_event(judgement.refused or RefusedEvent("events", "none"), refused)
+
+
+def _is_atomic(request: Request) -> bool:
+    value = request.headers.get(ATOMIC_HEADER, "false").lower()
+    if value not in {"true", "false"}:
+        raise invalid(ATOMIC_HEADER, "must be true or false")
+    return value == "true"

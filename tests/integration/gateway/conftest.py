@@ -1,0 +1,47 @@
+"""One migrated database, empty topics and one gateway process for all tests of a module."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from projections.migrate import migrate
+from runtime.settings import Settings
+from tests.support import services
+from tests.support.api_world import Rows
+from tests.support.gateway_process import Gateway, start_gateway
+from tests.support.gateway_world import TENANT
+from tests.support.topics import fresh_topics
+
+
+@pytest.fixture(scope="module")
+def settings(database_admin_url: str, kafka_bootstrap: str) -> Iterator[Settings]:
+    name = f"test_gateway_{uuid.uuid4().hex}"
+    settings = Settings.model_validate(
+        {
+            "kafka": kafka_bootstrap,
+            "database_url": services.create_database(database_admin_url, name),
+        }
+    )
+    fresh_topics(settings)
+    migrate(settings)
+    yield settings
+    services.drop_database(database_admin_url, name)
+
+
+@pytest.fixture(scope="module")
+def rows(settings: Settings) -> Iterator[Rows]:
+    rows = Rows(settings)
+    yield rows
+    rows.connection.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    settings: Settings, rows: Rows, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("gateway")
+    gateway = start_gateway(settings, rows.api_key(TENANT), folder)
+    gateway.await_status("/readyz", 200)
+    yield gateway
+    gateway.end()
