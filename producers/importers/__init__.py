@@ -1,0 +1,1 @@
+"""Importers: files and Prometheus counters become usage events, each row counted once."""

@@ -1,0 +1,1 @@
+"""Prometheus counters: what they rose by becomes usage events."""
