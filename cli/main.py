@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from cli import billing, books, demonstrate, operate, updown, workers
+from cli import (
+    billing,
+    books,
+    catalogues,
+    dead,
+    demonstrate,
+    gateway,
+    importing,
+    operate,
+    updown,
+    workers,
+)
 from domain.errors import TidegaugeError
 
 app = typer.Typer(
@@ -17,10 +28,14 @@ app = typer.Typer(
 )
 operate.add_to(app)
 workers.add_to(app)
+gateway.add_to(app)
 books.add_to(app)
+catalogues.add_to(app)
 billing.add_to(app)
 demonstrate.add_to(app)
 updown.add_to(app)
+importing.add_to(app)
+dead.add_to(app)
 
 
 def main() -> None:

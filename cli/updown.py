@@ -282,13 +282,13 @@ def _settings_of_processes(services: Settings, cache: Cache) -> Settings:
 
 def _open(settings: Settings, cache: Cache, pipeline: Pipeline, *, seeds: bool) -> None:
     """Make the tenant's API key, tell everybody where everything is, and say so."""
-    from cli import books
+    from cli import books, catalogue_file, catalogues
     from runtime.commands import CommandSender
 
     sender, tenant = CommandSender(settings, actor="up"), settings.tenant
     if seeds:
-        content = books.read_catalogue_file(checkout.require(checkout.CATALOGUE))
-        books.publish_catalogue(settings, sender, tenant=tenant, content=content)
+        content = catalogue_file.read_catalogue_file(checkout.require(checkout.CATALOGUE))
+        catalogues.publish_catalogue(settings, sender, tenant=tenant, content=content)
     where = {
         "kafka": settings.kafka,
         "database_url": settings.database_url.get_secret_value(),

@@ -7,8 +7,9 @@ from its offset on, so a replay applies the same definitions at the same place.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
 
 from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
 from domain.codes import Code
@@ -18,11 +19,16 @@ from domain.money import minor_unit_places
 from domain.pricing.forms import price_from_fields
 from domain.pricing.price import Price
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
 METERS_MAX = 500
 """Meters of one catalogue; bounds the work of an event type that feeds many."""
 METERS_PER_TYPE_MAX = 8
 """Meters that one event type may feed: 5,000 events times 8 windows of 130 bytes, and 1 MiB of
 dimensions projected 8 times, still fit into one facts record."""
+ALIASES_PER_TYPE_MAX = 16
+"""Other names of one event type: a spelling for each system that ever sent it, and room."""
 PLANS_MAX = 200
 """Plans of one catalogue."""
 PRICES_MAX = 100
@@ -62,6 +68,19 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class EventType:
+    """The other names under which an event type arrives (C-20).
+
+    Args:
+        name: The name that meters use.
+        aliases: Names that count as it; no type and no other alias has them.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a subscription pays for.
 
@@ -87,12 +106,24 @@ class Catalogue:
         meters: All meters.
         plans: All plans.
         content: The canonical JSON it was read from.
+        event_types: Event types that have aliases.
     """
 
     version: int
     meters: tuple[Meter, ...]
     plans: tuple[Plan, ...]
     content: str
+    event_types: tuple[EventType, ...] = ()
+    _fed: Mapping[str, tuple[Meter, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the meters by every name that feeds them: batches ask for unknown names too."""
+        fed: dict[str, tuple[Meter, ...]] = {}
+        for meter in self.meters:
+            fed[meter.event_type] = (*fed.get(meter.event_type, ()), meter)
+        for event_type in self.event_types:
+            fed |= dict.fromkeys(event_type.aliases, fed.get(event_type.name, ()))
+        object.__setattr__(self, "_fed", fed)
 
     @property
     def sha256(self) -> str:
@@ -100,8 +131,13 @@ class Catalogue:
         return sha256_hex(self.content)
 
     def meters_of(self, event_type: str) -> tuple[Meter, ...]:
-        """Return the meters that an event type feeds; empty for an unknown type."""
-        return tuple(meter for meter in self.meters if meter.event_type == event_type)
+        """Return the meters that an event type or an alias feeds; empty for an unknown name."""
+        return self._fed.get(event_type, ())
+
+    @property
+    def event_names(self) -> frozenset[str]:
+        """Return every name under which an event is counted: types and aliases."""
+        return frozenset(self._fed)
 
     @property
     def meters_per_type_max(self) -> int:
@@ -137,25 +173,57 @@ def parse_catalogue(content: str) -> Catalogue:
         document: Json = from_json(content)
     except Rejected as error:
         raise Rejected(Code.CATALOGUE_INVALID, error.reason) from error
-    fields = Fields.of(document, place="catalogue", code=Code.CATALOGUE_INVALID)
-    fields.only(("version", "meters", "plans"))
-    meters = tuple(_meter(item) for item in fields.objects("meters", count_max=METERS_MAX))
-    plans = tuple(
-        _plan(item, meters=meters) for item in fields.objects("plans", count_max=PLANS_MAX)
+    catalogue, problems = read_catalogue(document)
+    if catalogue is None:
+        raise problems[0]
+    return catalogue
+
+
+def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ...]]:
+    """This function will read a catalogue document and say everything that is wrong with it.
+
+    Args:
+        document: What parse_catalogue reads, as JSON values.
+
+    Returns:
+        The catalogue and no problems, or no catalogue and the first problem of each part: each
+        event type, meter, plan and price is a part, and what they mean to each other is one more.
+    """
+    problems = _Problems()
+    fields = problems.attempt(
+        lambda: Fields.of(document, place="catalogue", code=Code.CATALOGUE_INVALID)
     )
-    _refuse_repeats(fields, "meters", [meter.key for meter in meters])
-    if any(
-        count > METERS_PER_TYPE_MAX
-        for count in Counter(meter.event_type for meter in meters).values()
-    ):
-        raise fields.refuse("meters", f"feed more than {METERS_PER_TYPE_MAX} from one event type")
-    _refuse_repeats(fields, "plans", [plan.code for plan in plans])
-    return Catalogue(
-        version=fields.integer("version", minimum=1, maximum=VERSION_MAX),
+    if fields is None:
+        return None, tuple(problems.found)
+    problems.attempt(lambda: fields.only(("version", "event_types", "meters", "plans")))
+    version = problems.attempt(lambda: fields.integer("version", minimum=1, maximum=VERSION_MAX))
+    event_types = problems.each(fields, "event_types", count_max=METERS_MAX, read=_event_type)
+    meters = problems.each(fields, "meters", count_max=METERS_MAX, read=_meter)
+    known = {meter.key for meter in meters} | _texts_below(fields, "meters", "key")
+    plans = problems.each(
+        fields,
+        "plans",
+        count_max=PLANS_MAX,
+        read=lambda item: _plan(item, known=known, problems=problems),
+    )
+    problems.found += _repeats(fields, "meters", [meter.key for meter in meters])
+    problems.found += _repeats(fields, "plans", [plan.code for plan in plans])
+    if _most_common(meter.event_type for meter in meters) > METERS_PER_TYPE_MAX:
+        problems.found.append(
+            fields.refuse("meters", f"feed more than {METERS_PER_TYPE_MAX} from one event type")
+        )
+    types = {meter.event_type for meter in meters} | _texts_below(fields, "meters", "event_type")
+    problems.found += _name_problems(fields, event_types, types=types)
+    if problems.found or version is None:
+        return None, tuple(problems.found)
+    catalogue = Catalogue(
+        version=version,
         meters=meters,
         plans=plans,
         content=to_canonical_json(document),
+        event_types=event_types,
     )
+    return catalogue, ()
 
 
 def is_newer(catalogue: Catalogue, *, current: Catalogue | None, version: int) -> bool:
@@ -184,10 +252,83 @@ def is_newer(catalogue: Catalogue, *, current: Catalogue | None, version: int) -
     return False
 
 
-def _refuse_repeats(fields: Fields, name: str, keys: list[str]) -> None:
-    if len(set(keys)) != len(keys):
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        raise fields.refuse(name, f"holds {repeated!r} twice")
+_T = TypeVar("_T")
+
+
+class _Problems:
+    """Collects refusals, so that a person sees all of them at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Rejected] = []
+
+    def attempt(self, read: Callable[[], _T]) -> _T | None:
+        """Return what was read; None when it was refused, which is kept."""
+        try:
+            return read()
+        except Rejected as error:
+            self.found.append(error)
+            return None
+
+    def each(
+        self, fields: Fields, name: str, *, count_max: int, read: Callable[[Fields], _T]
+    ) -> tuple[_T, ...]:
+        """Return the objects of a list that can be read, and keep why the others cannot."""
+        items = self.attempt(lambda: fields.objects(name, count_max=count_max)) or ()
+        results = []
+        for item in items:
+            before = len(self.found)
+            result = self.attempt(lambda item=item: read(item))  # type: ignore[misc]
+            if len(self.found) == before:
+                results.append(result)
+        return tuple(results)  # type: ignore[arg-type]
+
+
+def _repeats(fields: Fields, name: str, keys: list[str]) -> Iterator[Rejected]:
+    for key, count in Counter(keys).items():
+        if count > 1:
+            yield fields.refuse(name, f"holds {key!r} twice")
+
+
+def _most_common(values: Iterator[str]) -> int:
+    return max(Counter(values).values(), default=0)
+
+
+def _texts_below(fields: Fields, name: str, key: str) -> set[str]:
+    """Return the texts of one field of a list's objects, also of objects that are refused.
+
+    What names such an object is no second mistake.
+    """
+    items = fields.values.get(name)
+    found = (
+        [item.get(key) for item in items if isinstance(item, dict)]
+        if (isinstance(items, list | tuple))
+        else []
+    )
+    return {text for text in found if isinstance(text, str)}
+
+
+def _name_problems(
+    fields: Fields, event_types: tuple[EventType, ...], *, types: set[str]
+) -> Iterator[Rejected]:
+    """Refuse names of event types that no meter counts, and aliases that mean two things."""
+    yield from _repeats(fields, "event_types", [item.name for item in event_types])
+    yield from _repeats(
+        fields, "event_types", [alias for item in event_types for alias in item.aliases]
+    )
+    for item in event_types:
+        if item.name not in types:
+            yield fields.refuse("event_types", f"name {item.name!r}, which no meter counts")
+        for alias in item.aliases:
+            if alias in types or alias == item.name:
+                yield fields.refuse("event_types", f"give the type {alias!r} as an alias")
+
+
+def _event_type(fields: Fields) -> EventType:
+    fields.only(("name", "aliases"))
+    aliases = fields.texts("aliases")
+    if not 1 <= len(aliases) <= ALIASES_PER_TYPE_MAX:
+        raise fields.refuse("aliases", f"must be 1 to {ALIASES_PER_TYPE_MAX} different texts")
+    return EventType(name=fields.text("name"), aliases=aliases)
 
 
 def _meter(fields: Fields) -> Meter:
@@ -206,41 +347,34 @@ def _meter(fields: Fields) -> Meter:
     )
 
 
-def _plan(fields: Fields, *, meters: tuple[Meter, ...]) -> Plan:
-    fields.only(("code", "name", "currency", "prices"))
+def _plan(fields: Fields, *, known: set[str], problems: _Problems) -> Plan:
+    problems.attempt(lambda: fields.only(("code", "name", "currency", "prices")))
+    prices = problems.each(
+        fields,
+        "prices",
+        count_max=PRICES_MAX,
+        read=lambda item: _price(item, known=known),
+    )
+    problems.found += _repeats(fields, "prices", [price.key for price in prices])
+    return Plan(
+        code=fields.text("code"),
+        name=fields.text("name"),
+        currency=_currency(fields),
+        prices=prices,
+    )
+
+
+def _currency(fields: Fields) -> str:
     currency = fields.text("currency")
     try:
         minor_unit_places(currency)
     except Rejected as error:
         raise fields.refuse("currency", "is no ISO 4217 code") from error
-    prices = tuple(
-        price_from_fields(item) for item in fields.objects("prices", count_max=PRICES_MAX)
-    )
-    known = {meter.key for meter in meters}
-    for price in prices:
-        if price.meter and price.meter not in known:
-            raise fields.refuse("prices", f"name the unknown meter {price.meter!r}")
-    _refuse_repeats(fields, "prices", [price.key for price in prices])
-    return Plan(
-        code=fields.text("code"), name=fields.text("name"), currency=currency, prices=prices
-    )
+    return currency
 
 
-def require_same_meters(*, before: Catalogue, after: Catalogue) -> None:
-    """This function will refuse a version that drops or redefines a meter.
-
-    A subscription is rated with the version of its period's start (G-07), while events are counted
-    with the version in force: a meter that changed its meaning in between would bill too little or
-    something else. New meters may come, prices may change; a new meaning is a new key.
-
-    Raises:
-        Rejected: catalogue_invalid, with the meter's key.
-    """
-    kept = {meter.key: meter for meter in after.meters}
-    for meter in before.meters:
-        if kept.get(meter.key) != meter:
-            raise Rejected(
-                Code.CATALOGUE_INVALID,
-                f"catalogue.meters lack or change {meter.key!r} of version {before.version}: "
-                "give a new meaning a new key",
-            )
+def _price(fields: Fields, *, known: set[str]) -> Price:
+    price = price_from_fields(fields)
+    if price.meter and price.meter not in known:
+        raise fields.refuse("meter", f"is {price.meter!r}, which is no meter")
+    return price

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from cli import books, checkout, pipeline
+from cli import catalogue_file, checkout, pipeline
 from cli.demo import report, stages, surroundings, tables
 from cli.demo.answers import BASE_PATH, Api
 from cli.demo.screen import Screen
@@ -59,7 +59,7 @@ def demonstrate(options: Options) -> None:
         today=clock.now().date(),
         rows_max=ROWS_MAX if options.given.kafka else EMBEDDED_ROWS_MAX,
     )
-    content = books.read_catalogue_file(checkout.require(checkout.CATALOGUE))
+    content = catalogue_file.read_catalogue_file(checkout.require(checkout.CATALOGUE))
     screen = Screen()
     _introduce(screen, trace)
     with clearing_away() as stack:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cli import books
+from cli import books, catalogues
 from cli.demo import checks, embedded_broker, figures, sending, setting_up
 from cli.demo.answers import Api, BusyWindow
 from cli.demo.figures import Counts
@@ -111,7 +111,7 @@ def set_books_up(run: Run) -> str:
         stage.expect(len(CUSTOMERS) + 2)
         common = (run.settings, run.sender)
         tenant = run.trace.tenant
-        books.publish_catalogue(*common, tenant=tenant, content=run.catalogue.content)
+        catalogues.publish_catalogue(*common, tenant=tenant, content=run.catalogue.content)
         stage.advance()
         setting_up.create_customers(
             *common, trace=run.trace, catalogue=run.catalogue, on_created=stage.advance

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from domain.books.facts import Fact, fact_of, fields_of_fact
 from domain.books.records import Command, fields_of_command
-from domain.catalogue import is_newer, parse_catalogue, require_same_meters
+from domain.catalogue import is_newer, parse_catalogue
+from domain.catalogue_versions import require_same_meters
 from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         CataloguePublished; nothing when the same version with the same content is in force.
 
     Raises:
-        Rejected: catalogue_invalid, also when a meter of before is changed or missing,
+        Rejected: catalogue_invalid, also when a meter or alias of before is changed or missing,
             catalogue_version_old or catalogue_version_taken.
     """
     fields = fields_of_command(command, names=("content",))

@@ -248,7 +248,7 @@ def _raw_events(
 ) -> Iterator[RawEvent]:
     """Yield the raw events of the line's customer, type and period, in source order."""
     content = original.content
-    event_type = original.catalogue.meter(line.meter).event_type
+    meter = original.catalogue.meter(line.meter)
     first_hour, end_hour = hours_of(content.period)
     for record in records:
         batch = record.body
@@ -257,7 +257,7 @@ def _raw_events(
         for index, occurred_at_ms in enumerate(batch.occurred_at_ms):
             if (
                 batch.strings[batch.customer[index]] == content.customer
-                and batch.strings[batch.type_[index]] == event_type
+                and meter in original.catalogue.meters_of(batch.strings[batch.type_[index]])
                 and first_hour <= occurred_at_ms // HOUR_MS < end_hour
             ):
                 yield _raw_event(record, batch, index, partition)

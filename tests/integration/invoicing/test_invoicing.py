@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from cli.billing import print_trace
-from cli.books import publish_catalogue, send
+from cli.books import send
+from cli.catalogues import publish_catalogue
 from domain.canonical import Json, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected

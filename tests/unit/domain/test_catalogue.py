@@ -36,6 +36,11 @@ def tiers(*values: dict[str, str]) -> Callable[[dict[str, Any]], object]:
     return change
 
 
+def named(name: str, *aliases: str) -> dict[str, Any]:
+    """An entry of event_types."""
+    return {"name": name, "aliases": list(aliases or ("other",))}
+
+
 class TestParse:
     def test_s1_18_reads_plans_and_meters(self) -> None:
         """Every plan of S1 comes from data; a plan more is a row more."""
@@ -67,12 +72,35 @@ class TestParse:
         ("catalogue.version", lambda d: d.update(version=True)),
         ("catalogue.extra", lambda d: d.update(extra=1)),
         (r"'\x00'", lambda d: d.update({"\0": 1})),
+        ("catalogue.event_types", lambda d: d.update(event_types=[named("unheard")])),
+        ("catalogue.event_types", lambda d: d.update(event_types=[named("credits", "assets")])),
+        ("catalogue.event_types", lambda d: d.update(event_types=[named("credits", "credits")])),
+        (
+            "catalogue.event_types",
+            lambda d: d.update(event_types=[named("credits"), named("assets")]),
+        ),
+        (
+            "catalogue.event_types",
+            lambda d: d.update(event_types=[named("credits", "a"), named("credits", "b")]),
+        ),
+        (
+            "catalogue.event_types[0].aliases",
+            lambda d: d.update(event_types=[named("credits", "")]),
+        ),
+        (
+            "catalogue.event_types[0].aliases",
+            lambda d: d.update(event_types=[{"name": "credits", "aliases": []}]),
+        ),
+        (
+            "catalogue.event_types[0].aliases",
+            lambda d: d.update(event_types=[named("credits", *map(str, range(17)))]),
+        ),
         ("catalogue.meters", lambda d: d["meters"].append(d["meters"][0])),
         ("catalogue.plans", lambda d: d["plans"].append(d["plans"][0])),
         ("catalogue.meters[0].aggregation", lambda d: d["meters"][0].update(aggregation="mean")),
         ("catalogue.meters[0].value", lambda d: d["meters"][0].update(value="property:")),
         ("catalogue.plans[0].currency", lambda d: d["plans"][0].update(currency="ABC")),
-        ("catalogue.plans[0].prices", lambda d: price(d).update(meter="unheard")),
+        ("catalogue.plans[0].prices[2].meter", lambda d: price(d).update(meter="unheard")),
         ("catalogue.plans[0].prices", lambda d: price(d).update(key="base")),
         ("catalogue.plans[0].prices[2].form", lambda d: price(d).update(form="volume")),
         ("catalogue.plans[0].prices[2].rate", lambda d: price(d).update(rate="-1")),
@@ -143,6 +171,48 @@ class TestLookup:
         with pytest.raises(Rejected) as caught:
             billing.s1_catalogue().plan("GOLD")
         assert caught.value.code is Code.PLAN_UNKNOWN
+
+
+class TestAliases:
+    def test_c_20_feed_the_meters_of_their_type(self) -> None:
+        """Every meter of the type, and no other."""
+        content = billing.document(
+            1,
+            meters=[
+                billing.meter("tokens", event_type="request"),
+                billing.meter("requests", event_type="request", aggregation="count"),
+                billing.meter("seats"),
+            ],
+            plans=[],
+        )
+        document = json.loads(content)
+        document["event_types"] = [named("request", "requests", "llm.request")]
+        catalogue = parse_catalogue(json.dumps(document))
+        for name in ("request", "requests", "llm.request"):
+            assert ["tokens", "requests"] == [meter.key for meter in catalogue.meters_of(name)]
+        assert ["seats"] == [meter.key for meter in catalogue.meters_of("seats")]
+        assert {"request", "requests", "llm.request", "seats"} == catalogue.event_names
+        assert 2 == catalogue.meters_per_type_max
+
+    def test_do_not_raise_how_many_meters_one_event_feeds(self) -> None:
+        """Eight meters of one type are taken, also with aliases; nine are not."""
+        meters = [billing.meter(f"m{number}", event_type="call") for number in range(9)]
+        names = [named("call", "calls", "API calls")]
+        taken, refused = (
+            json.dumps({"version": 1, "event_types": names, "meters": meters[:count]})
+            for count in (8, 9)
+        )
+        catalogue = parse_catalogue(taken)
+        assert (8, 8) == (catalogue.meters_per_type_max, len(catalogue.meters_of("calls")))
+        with pytest.raises(Rejected, match="feed more than 8 from one event type"):
+            parse_catalogue(refused)
+
+    def test_of_nothing_leave_the_document_as_it_was(self) -> None:
+        """What was published before there were aliases keeps its hash."""
+        assert (
+            "5d36c7d8f70a205bf9e8a10c8931da404cd5ff9f133725ea79d22d00b9beebc9"
+            == billing.s1_catalogue().sha256
+        )
 
 
 class TestIsNewer:

@@ -1,0 +1,156 @@
+"""Everything that is wrong with a catalogue document, for the person who writes it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from domain.catalogue import VERSION_MAX, Catalogue, read_catalogue
+from domain.catalogue_shape import CATALOGUE, Field, Kind, Shape
+from domain.fields import TEXT_LENGTH_MAX, is_clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from domain.canonical import Json
+    from domain.errors import Rejected
+
+HINT_LENGTH_MAX = 60
+"""Characters of a misspelt word that is compared with the known ones: difflib takes quadratic
+time, and nobody misspells a longer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake.
+
+    Args:
+        place: Where, for example "catalogue.plans[0].prices[2].rate".
+        reason: What, with the place; one sentence without a full stop.
+        is_about_name: Whether the field's name is wrong and not its value.
+    """
+
+    place: str
+    reason: str
+    is_about_name: bool = False
+
+
+def check_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Problem, ...]]:
+    """This function will read a catalogue document and list all that is wrong with it.
+
+    Args:
+        document: The document as JSON values; a catalogue is what parse_catalogue would make of
+            it, and there is none exactly when there is a problem.
+    """
+    catalogue, refusals = read_catalogue(document)
+    if catalogue is not None:
+        return catalogue, ()
+    problems = list(_of_object(document, shape=CATALOGUE, place="catalogue"))
+    told = {problem.place for problem in problems}
+    problems += [
+        Problem(place, refusal.reason)
+        for refusal in refusals
+        if (place := _place_of(refusal)) not in told
+    ]
+    return None, tuple(problems)
+
+
+def _place_of(refusal: Rejected) -> str:
+    """Return the place that a refusal names; one of a whole object begins with it."""
+    return str(refusal.fields.get("param") or refusal.reason.partition(" ")[0])
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """This function will return a hint such as ': did you mean "meters"?', or nothing."""
+    close = difflib.get_close_matches(word[:HINT_LENGTH_MAX], list(known), n=1)
+    return f': did you mean "{close[0]}"?' if close else ""
+
+
+def shape_problems(document: Json) -> tuple[Problem, ...]:
+    """This function will return what the JSON Schema would find wrong too."""
+    return tuple(_of_object(document, shape=CATALOGUE, place="catalogue"))
+
+
+def _of_object(value: Json, *, shape: Shape, place: str) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield Problem(place, f"{place} must be an object")
+        return
+    names = [field.name for field in shape.fields]
+    for name in value:
+        if name not in names:
+            shown = name if is_clean_text(name) else ascii(name[:TEXT_LENGTH_MAX])
+            where = f"{place}.{shown}"
+            hint = did_you_mean(name, names)
+            yield Problem(where, f"{where} is no known field{hint}", is_about_name=True)
+    for field in shape.fields:
+        where = f"{place}.{field.name}"
+        if field.name in value:
+            yield from _of_field(value[field.name], field=field, place=where)
+        elif field.is_required:
+            yield Problem(where, f"{where} is missing: it must be {rule_of(field)}")
+
+
+def rule_of(field: Field) -> str:
+    """This function will say what a field's value must be, to follow "must be"."""
+    return f"one of {', '.join(field.choices)}" if field.choices else field.rule
+
+
+def _of_field(value: Json, *, field: Field, place: str) -> Iterator[Problem]:
+    if field.kind is Kind.OBJECTS:
+        yield from _of_objects(value, field=field, place=place)
+        return
+    if not _is_right(value, field):
+        hint = did_you_mean(value, field.choices) if isinstance(value, str) else ""
+        yield Problem(place, f"{place} must be {rule_of(field)}{hint}")
+
+
+def _of_objects(value: Json, *, field: Field, place: str) -> Iterator[Problem]:
+    if not isinstance(value, list | tuple) or not (
+        field.count_min <= len(value) <= field.count_max
+    ):
+        yield Problem(place, f"{place} must be {field.rule}")
+        return
+    for index, item in enumerate(value):
+        where = f"{place}[{index}]"
+        shape = _shape_of(item, field.items)
+        if shape is None:
+            yield _form_problem(item, forms=[each.name for each in field.items], place=where)
+        else:
+            yield from _of_object(item, shape=shape, place=where)
+
+
+def _shape_of(item: Json, shapes: tuple[Shape, ...]) -> Shape | None:
+    if len(shapes) == 1 or not isinstance(item, Mapping):
+        return shapes[0]
+    return next((shape for shape in shapes if shape.name == item.get("form")), None)
+
+
+def _form_problem(item: Json, *, forms: list[str], place: str) -> Problem:
+    """Say that a price has no form, or one that is unknown."""
+    form = item.get("form") if isinstance(item, Mapping) else None
+    where = f"{place}.form"
+    if form is None:
+        return Problem(where, f"{where} is missing: it must be one of {', '.join(forms)}")
+    hint = did_you_mean(form, forms) if isinstance(form, str) else ""
+    return Problem(where, f"{where} must be one of {', '.join(forms)}{hint}")
+
+
+def _is_right(value: Json, field: Field) -> bool:
+    if field.kind is Kind.WHOLE:
+        return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= VERSION_MAX
+    if field.kind is Kind.TEXTS:
+        return (
+            isinstance(value, list | tuple)
+            and all(isinstance(item, str) and is_clean_text(item) for item in value)
+            and len(set(value)) == len(value)
+            and field.count_min <= len(value)
+            and (not field.count_max or len(value) <= field.count_max)
+        )
+    if not isinstance(value, str) or not is_clean_text(value):
+        return False
+    if field.choices:
+        return value in field.choices
+    return not field.pattern or re.fullmatch(field.pattern, value, re.ASCII) is not None

@@ -1,0 +1,265 @@
+"""The shape of a catalogue document, declared once.
+
+The JSON Schema for editors is made from it (domain.catalogue_schema), and `catalogue check` finds
+every misspelt, missing or malformed field with it. domain.catalogue reads what is published and
+has the last word; a property test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.catalogue import (
+    ALIASES_PER_TYPE_MAX,
+    METERS_MAX,
+    PLANS_MAX,
+    PRICES_MAX,
+    VERSION_MAX,
+    Aggregation,
+)
+from domain.pricing.graduated import TIERS_MAX
+
+
+class Kind(StrEnum):
+    """What a field holds."""
+
+    WHOLE = "whole number"
+    TEXT = "text"
+    DECIMAL = "decimal"
+    CHOICE = "choice"
+    TEXTS = "list of texts"
+    OBJECTS = "list of objects"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an object.
+
+    Args:
+        name: Its name.
+        kind: What it holds.
+        meaning: What it says, for editors and for the reference.
+        is_required: Whether it must be there.
+        rule: What the value must be, to follow "must be" in a message.
+        pattern: Regular expression of a text or decimal, without anchors; empty for any text.
+        choices: Texts of a choice.
+        default: What a missing field counts as, for people.
+        count_min, count_max: Bounds of a list; 0 for no own bound.
+        items: Shapes of a list's objects; with several, the field "form" tells which.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    is_required: bool = True
+    rule: str = "text of 1 to 200 printable characters"
+    pattern: str = ""
+    choices: tuple[str, ...] = ()
+    default: str = ""
+    count_min: int = 0
+    count_max: int = 0
+    items: tuple[Shape, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One kind of object.
+
+    Args:
+        name: Its name; of a price, its form.
+        meaning: What it is.
+        fields: Its fields, in the order in which people write them.
+    """
+
+    name: str
+    meaning: str
+    fields: tuple[Field, ...]
+
+
+DECIMAL = r"[0-9]{1,18}(\.[0-9]{1,18})?"
+_DECIMAL_RULE = 'a decimal written as text, for example "0.0020"'
+_POWER = r"(?=[0-9]{1,18}(\.|$))0*10*(\.0{1,18})?"
+VERSION = re.compile(r"[0-9]{1,10}", re.ASCII)
+"""How a version is written; VERSION_MAX has ten digits."""
+
+
+def _decimal(name: str, meaning: str, *, default: str = "") -> Field:
+    return Field(
+        name,
+        Kind.DECIMAL,
+        meaning,
+        is_required=not default,
+        rule=_DECIMAL_RULE,
+        pattern=DECIMAL,
+        default=default,
+    )
+
+
+def _list(name: str, meaning: str, count_max: int, *items: Shape) -> Field:
+    return Field(
+        name,
+        Kind.OBJECTS,
+        meaning,
+        is_required=False,
+        rule=f"a list of at most {count_max} objects",
+        count_max=count_max,
+        items=items,
+    )
+
+
+_KEY = Field("key", Kind.TEXT, "Name of the price within the plan; the invoice line carries it.")
+_METER = Field("meter", Kind.TEXT, "Key of the meter that is priced.")
+_PER = Field(
+    "per",
+    Kind.DECIMAL,
+    "Units that one rate covers; a started one counts in part.",
+    is_required=False,
+    rule='a power of ten, for example "1000"',
+    pattern=_POWER,
+    default="1",
+)
+_INCLUDED = _decimal("included", "Units of a period that cost nothing.", default="0")
+
+
+def _form(name: str) -> Field:
+    return Field("form", Kind.CHOICE, "How the price charges.", choices=(name,))
+
+
+FLAT = Shape(
+    "flat",
+    "A fee per period, whatever is used.",
+    (_KEY, _form("flat"), _decimal("amount", "The fee, in major units of the plan's currency.")),
+)
+PER_UNIT = Shape(
+    "per_unit",
+    "A rate for each unit above an allowance.",
+    (
+        _KEY,
+        _form("per_unit"),
+        _METER,
+        _decimal("rate", "Money for each `per` units."),
+        _PER,
+        _INCLUDED,
+    ),
+)
+TIER = Shape(
+    "tier",
+    "One step of the ladder; the last one is open.",
+    (
+        Field(
+            "up_to",
+            Kind.DECIMAL,
+            "Last unit of the tier, inclusive, counted above `included`; the last tier has none.",
+            is_required=False,
+            rule=_DECIMAL_RULE,
+            pattern=DECIMAL,
+        ),
+        _decimal("rate", "Money for each `per` units that fall into the tier."),
+    ),
+)
+GRADUATED = Shape(
+    "graduated",
+    "A ladder of rates: each tier prices only the units that fall into it.",
+    (
+        _KEY,
+        _form("graduated"),
+        _METER,
+        _PER,
+        _INCLUDED,
+        Field(
+            "tiers",
+            Kind.OBJECTS,
+            "Rising tiers, the last one without up_to.",
+            rule=f"a list of 1 to {TIERS_MAX} objects",
+            count_min=1,
+            count_max=TIERS_MAX,
+            items=(TIER,),
+        ),
+    ),
+)
+EVENT_TYPE = Shape(
+    "event_type",
+    "The other names of an event type.",
+    (
+        Field("name", Kind.TEXT, "Event type, as its meters name it."),
+        Field(
+            "aliases",
+            Kind.TEXTS,
+            "Names that count as this type; no type and no other alias may have them.",
+            rule=f"a list of 1 to {ALIASES_PER_TYPE_MAX} different texts",
+            count_min=1,
+            count_max=ALIASES_PER_TYPE_MAX,
+        ),
+    ),
+)
+METER = Shape(
+    "meter",
+    "What is counted.",
+    (
+        Field("key", Kind.TEXT, "Name of the meter; it keeps its meaning for good."),
+        Field("event_type", Kind.TEXT, "Events that feed it; one type may feed up to 8 meters."),
+        Field(
+            "value",
+            Kind.TEXT,
+            "What is read of an event: its quantity, or a property that holds a decimal text.",
+            is_required=False,
+            rule='"quantity" or "property:NAME"',
+            pattern=r"(quantity|property:[\s\S]+)",
+            default="quantity",
+        ),
+        Field(
+            "aggregation",
+            Kind.CHOICE,
+            "How the hours of a period become one quantity.",
+            choices=tuple(Aggregation),
+        ),
+        Field(
+            "group_by",
+            Kind.TEXTS,
+            "Dimensions that split the meter into series.",
+            is_required=False,
+            rule="a list of different texts",
+        ),
+        Field("unit", Kind.TEXT, "What one unit is, for people; invoice lines show it."),
+    ),
+)
+PLAN = Shape(
+    "plan",
+    "What a subscription pays for.",
+    (
+        Field("code", Kind.TEXT, "Name of the plan; subscriptions are made with it."),
+        Field("name", Kind.TEXT, "Name for people."),
+        Field(
+            "currency",
+            Kind.TEXT,
+            "ISO 4217 code of all its prices.",
+            rule="an ISO 4217 code, for example USD",
+            pattern="[A-Z]{3}",
+        ),
+        _list(
+            "prices",
+            "Prices in the order of the invoice lines.",
+            PRICES_MAX,
+            FLAT,
+            PER_UNIT,
+            GRADUATED,
+        ),
+    ),
+)
+CATALOGUE = Shape(
+    "catalogue",
+    "One immutable version of what is counted and what it costs.",
+    (
+        Field(
+            "version",
+            Kind.WHOLE,
+            "Counts from 1; a higher version replaces a lower one, and none ever changes.",
+            rule=f"a whole number from 1 to {VERSION_MAX}",
+        ),
+        _list("event_types", "Event types that have aliases.", METERS_MAX, EVENT_TYPE),
+        _list("meters", "All meters.", METERS_MAX, METER),
+        _list("plans", "All plans.", PLANS_MAX, PLAN),
+    ),
+)

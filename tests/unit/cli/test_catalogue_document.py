@@ -1,0 +1,72 @@
+"""docs/catalogue.md says what the code says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.catalogue_file import DEPTH_MAX, NODES_MAX, PROBLEMS_MAX, check_text
+from cli.main import app
+from domain.catalogue import (
+    ALIASES_PER_TYPE_MAX,
+    METERS_MAX,
+    METERS_PER_TYPE_MAX,
+    PLANS_MAX,
+    PRICES_MAX,
+    VERSION_MAX,
+    Aggregation,
+)
+from domain.catalogue_shape import CATALOGUE, Shape
+from domain.fields import TEXT_LENGTH_MAX
+from domain.pricing.graduated import TIERS_MAX
+from tests.support import checkout
+
+TEXT = (checkout.ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+
+
+def shapes(shape: Shape) -> list[Shape]:
+    """A shape and all below it."""
+    inner = [item for field in shape.fields for item in field.items]
+    return [shape, *(below for item in inner for below in shapes(item))]
+
+
+class TestReference:
+    @pytest.mark.parametrize("shape", shapes(CATALOGUE), ids=lambda shape: shape.name)
+    def test_names_every_field(self, shape: Shape) -> None:
+        assert [] == [field.name for field in shape.fields if f"`{field.name}`" not in TEXT]
+
+    def test_names_every_choice_and_form(self) -> None:
+        forms = ("flat", "per_unit", "graduated")
+        assert [] == [name for name in (*Aggregation, *forms) if f"`{name}`" not in TEXT]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            f"| `event_types` | at most {METERS_MAX} |",
+            f"| `meters` | at most {METERS_MAX} |",
+            f"| `plans` | at most {PLANS_MAX} |",
+            f"at most {PRICES_MAX} `prices`",
+            f"required, 1 to {ALIASES_PER_TYPE_MAX} ",
+            f"one type may feed {METERS_PER_TYPE_MAX} meters",
+            f"`tiers` are 1 to {TIERS_MAX} objects",
+            f"from 1 to {VERSION_MAX};",
+            f"1 to {TEXT_LENGTH_MAX} printable",
+            f"more than {DEPTH_MAX} levels, {NODES_MAX:,} values or 4 MiB",
+            f"the first {PROBLEMS_MAX} of a file",
+        ],
+    )
+    def test_has_the_limits_of_the_code(self, words: str) -> None:
+        assert words in TEXT
+
+    def test_shows_documents_that_are_right(self) -> None:
+        """The first example passes, and the alias is YAML of the right shape."""
+        whole, part = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
+        assert ((), True) == (check_text(whole)[1], "event_types" in part)
+
+    def test_names_every_command(self) -> None:
+        done = CliRunner().invoke(app, ["catalogue", "--help"])
+        for name in ("check", "diff", "publish", "show", "schema"):
+            assert name in done.stdout
+            assert f"| `catalogue {name}" in TEXT
