@@ -169,7 +169,7 @@ class TestChild:
             numbers: list[int] = []
 
             def work() -> None:
-                while not ended.is_set():
+                while not ended.wait(0.0001):  # slower than the flush thread, or the buffer fills
                     numbers.append(len(numbers))
                     record(meter, numbers[-1])
 
