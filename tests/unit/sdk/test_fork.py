@@ -128,12 +128,35 @@ class TestChild:
         if child == 0:
             os.read(reading, 1)
             os._exit(0)
+        try:
+            meter.close()
+
+            self.a_meter([], spool=tmp_path).close()
+        finally:
+            os.write(writing, b"x")
+            os.waitpid(child, 0)
+            os.close(reading)
+            os.close(writing)
+
+    def test_does_not_outlive_its_parents_lock_by_a_copy(self, tmp_path: Path) -> None:
+        """Even a copy of the lock's file that nobody closed is no lock after the meter closed."""
+        meter = self.a_meter([], spool=tmp_path)
+        copy = os.dup(meter._engine.buffer._folder._lock_file)  # type: ignore[attr-defined]
         meter.close()
 
         self.a_meter([], spool=tmp_path).close()
+        os.close(copy)
 
-        os.write(writing, b"x")
-        os.waitpid(child, 0)
+    def test_may_outlive_a_parent_that_was_killed(self, tmp_path: Path) -> None:
+        """The child's own copies are closed at the fork: it cannot keep the next meter out."""
+        meter = self.a_meter([], spool=tmp_path)
+        files = in_child(
+            lambda: [
+                str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists()
+            ]
+        )
+        assert str(tmp_path) not in files
+        meter.close()
 
     def test_of_multiprocessing_sends_everything_at_its_end(self, tmp_path: Path) -> None:
         """Such a worker ends without atexit; its meter is closed all the same."""

@@ -283,7 +283,7 @@ class HttpTransport:
         if not self._is_gzip:
             return parcel.value, headers
         headers["Content-Encoding"] = "gzip"
-        # Without the time in its head, so that each try sends the same bytes.
+        # Without the time in its head: the same batch is the same bytes, whenever it is packed.
         return gzip_codec.compress(parcel.value, compresslevel=1, mtime=0), headers
 
     def _exchange(

@@ -95,7 +95,7 @@ class Folder:
                 self._next_number = max(self._segments, default=0) + 1
                 self.active = self._begin()
             except BaseException:
-                os.close(self._lock_file)
+                _unlock(self._lock_file)
                 raise
         except OSError as error:
             detail = f"{options.path}: {error.strerror}"
@@ -152,7 +152,7 @@ class Folder:
                     path.rename(moved)
                     self._adopt(moved)
             finally:
-                os.close(lock_file)
+                _unlock(lock_file)
 
     # --- appending ---
 
@@ -406,6 +406,9 @@ class Folder:
                 self.sync_to(self.written)
             except OSError:
                 _log.exception("tidegauge.spool.sync_failed path=%s", self._path)
+        if self._lock_file >= 0:
+            _unlock(self._lock_file)
+            self._lock_file = -1
         self.let_go()
 
     def let_go(self) -> None:
@@ -443,6 +446,13 @@ def _lock(folder: Path) -> int:
         os.close(file)
         raise
     return file
+
+
+def _unlock(file: int) -> None:
+    # Closing alone would leave the lock with a child that was forked a moment ago and has not let
+    # go of its copy yet.
+    fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
 
 
 def _files(folder: Path) -> list[Path]:
