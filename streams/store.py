@@ -183,8 +183,10 @@ class Store:
     def close(self) -> None:
         """Let go of the lock."""
         with _guarded():
-            self._blocks.close()
-            self._entries.close()
+            try:
+                self._blocks.close()
+            finally:  # on a full disk both raise, and both must have let go of their files
+                self._entries.close()
 
 
 def _scan(database: Rdict, start: bytes, end: bytes, limit: int) -> list[tuple[bytes, bytes]]:
