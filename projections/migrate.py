@@ -140,7 +140,11 @@ def _let_copy(connection: sqlalchemy.Connection, role: str) -> None:
     if role != ROLES["projector"]:
         return
     lacks = f"SELECT NOT rolbypassrls FROM pg_roles WHERE rolname = '{role}'"  # noqa: S608 -- ours
-    may_give = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    may_give = (
+        "SELECT rolsuper OR (rolbypassrls AND rolcreaterole "  # noqa: S608 -- ours
+        f"AND pg_has_role(current_user, '{role}', 'MEMBER WITH ADMIN OPTION')) "
+        "FROM pg_roles WHERE rolname = current_user"
+    )
     if connection.exec_driver_sql(lacks).scalar_one():
         if connection.exec_driver_sql(may_give).scalar_one():
             connection.exec_driver_sql(f"ALTER ROLE {role} BYPASSRLS")

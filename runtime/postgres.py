@@ -68,7 +68,11 @@ def new_engine(settings: Settings, *, role: Role) -> sqlalchemy.Engine:
 
 
 def _options(settings: Settings, role: Role) -> str:
-    parts = [f"-c search_path={settings.database_schema},public", "-c timezone=UTC"]
+    parts = [
+        f"-c search_path={settings.database_schema},public",
+        "-c timezone=UTC",
+        "-c client_encoding=UTF8",
+    ]
     if ROLES[role]:
         parts.append(f"-c role={ROLES[role]}")
     return " ".join(parts)
