@@ -77,7 +77,8 @@ class LibraryLogs(logging.Handler):
         try:
             text = record.getMessage()
             # The text as written, before its arguments: those often count the tries.
-            said = (record.name, record.levelno, str(record.msg)[:TEMPLATE_CHARACTERS_MAX])
+            cause = "" if not record.exc_info else repr(record.exc_info[1])
+            said = (record.name, record.levelno, f"{record.msg} {cause}"[:TEMPLATE_CHARACTERS_MAX])
             quiet_until_ms, left_out = self._said.get(said, (0, 0))
             now_ms = self._now_ms()
             if now_ms < quiet_until_ms:
@@ -91,7 +92,8 @@ class LibraryLogs(logging.Handler):
                 fields["left_out"] = left_out
             if record.exc_info:
                 fields["exc_info"] = record.exc_info
-            logger().log(record.levelno, "library.says", **fields)
+            level = min(record.levelno // 10 * 10, logging.CRITICAL)  # libraries invent levels
+            logger().log(level, "library.says", **fields)
         except Exception:  # noqa: BLE001 -- a log line must never end what it tells of
             self.handleError(record)
 

@@ -63,6 +63,19 @@ class TestLibraryLogs:
             ("try 500 failed", 499),
         ]
 
+    def test_say_two_causes_twice(
+        self, library: logging.Logger, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        _configure()
+        for number in (1, 2):
+            library.error("crashed", exc_info=RuntimeError(number))
+        library.log(35, "a level of its own")
+        assert [line["text"] for line in _lines(capsys)] == [
+            "crashed",
+            "crashed",
+            "a level of its own",
+        ]
+
     def test_with_wrong_arguments_end_nothing(
         self, library: logging.Logger, capsys: pytest.CaptureFixture[str]
     ) -> None:
