@@ -242,8 +242,9 @@ class PositionLog:
     def _run(self) -> None:
         with connect(self._settings) as connection:
             while not self._stop.wait(LOOK_INTERVAL_S):
+                found = positions(connection)
                 now = time.perf_counter()
-                for number, offset in positions(connection).items():
+                for number, offset in found.items():
                     offsets, times = self.seen.setdefault(number, ([], []))
                     if not offsets or offset > offsets[-1]:
                         offsets.append(offset)

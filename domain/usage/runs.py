@@ -19,7 +19,8 @@ import numpy as np
 from domain.usage.seen import ROW_BYTES, Bools, Int8s, Int64s, Rows, UInt64s
 
 KEY_AHEAD_MS = 5 * 60 * 1000
-"""How far a key's claim may lie ahead of its receipt without being a key ahead: clocks differ."""
+"""How far a key's claim may lie ahead of its receipt without being a key ahead: clocks differ.
+It decides where a key is kept and looked for: changing it asks for a new STATE_VERSION."""
 _HALF = np.uint64(32)
 _VERSION, _VARIANT = np.uint64(7), np.uint64(2)
 _VERSION_SHIFT, _VARIANT_SHIFT, _TIME_SHIFT = (np.uint64(value) for value in (12, 62, 16))
