@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Callable
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 
 from api.backend import Backend, new_backend
 from api.openapi import DESCRIPTION
@@ -22,12 +17,11 @@ from api.routes import (
     subscriptions,
     usage,
 )
-from domain.errors import TidegaugeError
 from runtime.metrics import API_REQUESTS, API_SECONDS
 from runtime.settings import Settings
-from runtime.web import openapi, problems
-from runtime.web.envelope import Envelope, Watch
-from runtime.web.problems import ProblemError
+from runtime.web import openapi
+from runtime.web.application import new_app
+from runtime.web.envelope import Watch
 
 ROUTERS = (
     usage.router,
@@ -38,10 +32,6 @@ ROUTERS = (
     operations.router,
     documents.router,
 )
-HANDLED = (ProblemError, TidegaugeError, RequestValidationError, HTTPException)
-"""Errors that a handler answers; Envelope answers the rest as defects."""
-
-
 WATCH = Watch("api", API_REQUESTS, API_SECONDS, is_quiet=False)
 
 
@@ -54,37 +44,12 @@ def create_app(
         settings: Where the database and the log are.
         make_backend: Makes what the application stands on, at its start; tests give another one.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.backend = make_backend(settings)
-        try:
-            yield
-        finally:
-            app.state.backend.close()
-
-    app = FastAPI(
+    return new_app(
         title="Tidegauge",
-        version=version("tidegauge"),
         description=DESCRIPTION,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
+        routers=ROUTERS,
+        watch=WATCH,
+        make_backend=lambda: make_backend(settings),
+        build_openapi=openapi.build,
         separate_input_output_schemas=False,
     )
-    for router in ROUTERS:
-        app.include_router(router)
-    for kind in HANDLED:
-        app.add_exception_handler(kind, problems.answer)
-    app.add_middleware(Envelope, watch=WATCH)
-    document: list[dict[str, Any]] = []
-
-    def cached_openapi() -> dict[str, Any]:
-        if not document:
-            document.append(openapi.build(app))
-        return document[0]
-
-    app.openapi = cached_openapi  # type: ignore[method-assign]
-    return app

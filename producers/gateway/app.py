@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Callable
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 
-from domain.errors import TidegaugeError
 from producers.gateway import openapi, webhooks
 from producers.gateway.backend import Backend, new_backend
 from producers.gateway.routes import events, operations, usage
 from producers.gateway.routes import webhooks as webhook_routes
 from runtime.metrics import GATEWAY_REQUESTS, GATEWAY_SECONDS
 from runtime.settings import Settings
-from runtime.web import problems
-from runtime.web.envelope import Envelope, Watch
-from runtime.web.problems import ProblemError
+from runtime.web.application import new_app
+from runtime.web.envelope import Watch
 
 ROUTERS = (
     events.router,
@@ -29,8 +22,6 @@ ROUTERS = (
     operations.router,
     operations.documents,
 )
-HANDLED = (ProblemError, TidegaugeError, RequestValidationError, HTTPException)
-"""Errors that a handler answers; Envelope answers the rest as defects."""
 WATCH = Watch("gateway", GATEWAY_REQUESTS, GATEWAY_SECONDS, is_quiet=True)
 
 
@@ -47,36 +38,11 @@ def create_app(
         Fatal: setting_invalid, for secrets of webhooks that nobody could use.
     """
     webhooks.read_secrets(settings)  # a wrong one ends the process here, before it listens
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.backend = make_backend(settings)
-        try:
-            yield
-        finally:
-            app.state.backend.close()
-
-    app = FastAPI(
+    return new_app(
         title="Tidegauge gateway",
-        version=version("tidegauge"),
         description=openapi.DESCRIPTION,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
+        routers=ROUTERS,
+        watch=WATCH,
+        make_backend=lambda: make_backend(settings),
+        build_openapi=openapi.build,
     )
-    for router in ROUTERS:
-        app.include_router(router)
-    for kind in HANDLED:
-        app.add_exception_handler(kind, problems.answer)
-    app.add_middleware(Envelope, watch=WATCH)
-    document: list[dict[str, Any]] = []
-
-    def cached_openapi() -> dict[str, Any]:
-        if not document:
-            document.append(openapi.build(app))
-        return document[0]
-
-    app.openapi = cached_openapi  # type: ignore[method-assign]
-    return app
