@@ -10,7 +10,6 @@ from api.backend import Backend, new_backend
 from api.openapi import DESCRIPTION
 from api.routes import (
     customers,
-    documents,
     invoices,
     operations,
     rejects,
@@ -30,7 +29,6 @@ ROUTERS = (
     subscriptions.router,
     invoices.router,
     operations.router,
-    documents.router,
 )
 WATCH = Watch("api", API_REQUESTS, API_SECONDS, is_quiet=False)
 

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 
 from fastapi.concurrency import run_in_threadpool
 
-from domain.codes import Code
 from projections.queries.api_keys import ApiKey
 from runtime import clock
 from runtime.web import keys
-from runtime.web.problems import Problem, ProblemError
+from runtime.web.problems import unauthenticated
 
 CACHE_MS = 30_000
 """How long a key found in the database is believed, ms; so long a revoked one may still work."""
 CACHE_KEYS_MAX = 10_000
 """Keys remembered; about 3 MB."""
-
-_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="tidegauge"'),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +71,3 @@ class Authenticator:
         if len(self._known) > CACHE_KEYS_MAX:
             self._known.popitem(last=False)
         return caller
-
-
-def unauthenticated() -> ProblemError:
-    """This function will return the one answer to a missing, malformed, unknown or revoked key."""
-    return ProblemError(
-        Problem(
-            401,
-            Code.UNAUTHENTICATED,
-            "Send a valid API key as Authorization: Bearer tg_live_…",
-            param="Authorization",
-            headers=_CHALLENGE,
-        )
-    )

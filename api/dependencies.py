@@ -9,10 +9,10 @@ import structlog
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.authentication import Caller, unauthenticated
+from api.authentication import Caller
 from api.backend import Backend
 from domain.codes import Code
-from runtime.web.problems import Problem, ProblemError, invalid
+from runtime.web.problems import Problem, ProblemError, invalid, unauthenticated
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 200
 """Characters of an Idempotency-Key."""

@@ -20,7 +20,6 @@ ROUTERS = (
     usage.router,
     webhook_routes.router,
     operations.router,
-    operations.documents,
 )
 WATCH = Watch("gateway", GATEWAY_REQUESTS, GATEWAY_SECONDS, is_quiet=True)
 

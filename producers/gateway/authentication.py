@@ -16,7 +16,7 @@ from domain.errors import Retryable
 from producers.gateway.key_store import StoredKey
 from runtime import clock
 from runtime.web import keys
-from runtime.web.problems import Problem, ProblemError
+from runtime.web.problems import Problem, ProblemError, unauthenticated
 
 CACHE_MS = 60_000
 """How long a key found in the database is believed, ms; so long a revoked one may still work, and
@@ -29,7 +29,6 @@ LOOKUPS_MAX = 64
 WRITE_SCOPE = "usage:write"
 BACKFILL_SCOPE = "usage:backfill"
 
-_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="tidegauge"'),)
 _SCHEME = "bearer "
 
 
@@ -119,16 +118,3 @@ class Authenticator:
         if len(self._known) > CACHE_KEYS_MAX:
             self._known.popitem(last=False)
         return caller
-
-
-def unauthenticated() -> ProblemError:
-    """This function will return the one answer to a missing, malformed, unknown or revoked key."""
-    return ProblemError(
-        Problem(
-            401,
-            Code.UNAUTHENTICATED,
-            "Send a valid API key as Authorization: Bearer tg_live_…",
-            param="Authorization",
-            headers=_CHALLENGE,
-        )
-    )

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from domain.errors import TidegaugeError
-from runtime.web import problems
+from runtime.web import documents, problems
 from runtime.web.envelope import Envelope, Watch
 from runtime.web.problems import ProblemError
 
@@ -42,7 +42,7 @@ def new_app(
     Args:
         title: Name on the docs page.
         description: Introduction on the docs page.
-        routers: Routes, in order.
+        routers: Routes, in order; the two that describe them come last.
         watch: How requests are counted.
         make_backend: Makes what the routes find as `app.state.backend`, at the start.
         build_openapi: Describes the routes; asked once.
@@ -68,7 +68,7 @@ def new_app(
         redirect_slashes=False,
         **options,
     )
-    for router in routers:
+    for router in (*routers, documents.router):
         app.include_router(router)
     for kind in HANDLED:
         app.add_exception_handler(kind, problems.answer)

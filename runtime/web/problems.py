@@ -233,3 +233,19 @@ def _of_http(error: HTTPException) -> Problem:
 def _log_defect(error: Exception) -> None:
     fields = error.fields if isinstance(error, TidegaugeError) else {}
     logger().error("http.defect", error=type(error).__name__, exc_info=error, **fields)
+
+
+_CHALLENGE = (("WWW-Authenticate", 'Bearer realm="tidegauge"'),)
+
+
+def unauthenticated() -> ProblemError:
+    """This function will return the one answer to a missing, malformed, unknown or revoked key."""
+    return ProblemError(
+        Problem(
+            401,
+            Code.UNAUTHENTICATED,
+            "Send a valid API key as Authorization: Bearer tg_live_…",
+            param="Authorization",
+            headers=_CHALLENGE,
+        )
+    )

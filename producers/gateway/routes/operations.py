@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import prometheus_client
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from producers.gateway import openapi
 from producers.gateway.exchange import backend_of
 from producers.gateway.log import OK
-from runtime.web import docs_page
 
 router = APIRouter(tags=["operations"], redirect_slashes=False)
-documents = APIRouter(include_in_schema=False, redirect_slashes=False)
-_CACHE = "public, max-age=300"
 
 
 @router.get("/healthz", summary="The process lives")
@@ -46,22 +43,4 @@ async def get_metrics() -> Response:
     """The metrics of this process in Prometheus' text format."""
     return Response(
         prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST
-    )
-
-
-@documents.get("/openapi.json")
-async def get_openapi(request: Request) -> JSONResponse:
-    """The OpenAPI document."""
-    return JSONResponse(request.app.openapi(), headers={"Cache-Control": _CACHE})
-
-
-@documents.get("/docs")
-async def get_docs(request: Request) -> HTMLResponse:
-    """The same for people."""
-    return HTMLResponse(
-        docs_page.render(request.app.openapi()),
-        headers={
-            "Cache-Control": _CACHE,
-            "Content-Security-Policy": docs_page.CONTENT_SECURITY_POLICY,
-        },
     )

@@ -1,4 +1,4 @@
-"""/docs and /openapi.json; both describe the API and are no part of it."""
+"""/docs and /openapi.json; both describe a server's routes and are no part of them."""
 
 from __future__ import annotations
 
