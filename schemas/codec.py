@@ -15,7 +15,7 @@ import fastavro
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.fields import is_clean_text
-from schemas.registry import USAGE_BATCH, USAGE_EVENT
+from schemas.registry import SUPERSEDED, USAGE_BATCH, USAGE_EVENT
 from schemas.usage_fast import usage_batch_fields, usage_event_fields
 
 if TYPE_CHECKING:
@@ -43,12 +43,16 @@ class Decoder:
     """Decodes the values of one topic.
 
     Args:
-        topic: Says which schemas are allowed and how large a value may be.
+        topic: Says which schemas are allowed, each in all its versions, and how large a value
+            may be.
     """
 
     def __init__(self, topic: Topic) -> None:
         self._bytes_max = topic.message_bytes_max
-        self._schemas = {schema.schema_id: schema for schema in topic.schemas}
+        in_force = {schema.name: schema for schema in topic.schemas}
+        self._schemas = {schema.schema_id: (schema, schema) for schema in topic.schemas} | {
+            old.schema_id: (old, in_force[old.name]) for old in SUPERSEDED if old.name in in_force
+        }
 
     def decode(self, value: bytes | None) -> tuple[Schema, dict[str, Any]]:
         """This function will decode one value.
@@ -57,7 +61,7 @@ class Decoder:
             value: The Kafka record's value; None for a tombstone.
 
         Returns:
-            The schema it was written with and its fields.
+            The schema in force of what was written, and the fields as that one has them.
 
         Raises:
             Rejected: oversized, unknown_schema or undecodable.
@@ -71,14 +75,14 @@ class Decoder:
         if len(value) < FRAME_BYTES or value[0] != 0:
             raise Rejected(Code.UNDECODABLE, "the value does not start with a schema frame")
         schema_id = _FRAME.unpack_from(value)[1]
-        schema = self._schemas.get(schema_id)
-        if schema is None:
+        written, schema = self._schemas.get(schema_id, (None, None))
+        if written is None or schema is None:
             raise Rejected(
                 Code.UNKNOWN_SCHEMA, f"schema id {schema_id} is not allowed on this topic"
             )
-        fast = FAST_READERS.get(schema.schema_id)
+        fast = FAST_READERS.get(schema_id)
         fields = fast(value, FRAME_BYTES) if fast is not None else None
-        return schema, _body(schema, value) if fields is None else fields
+        return schema, _body(written, schema, value) if fields is None else fields
 
 
 def tenant_of_key(key: bytes | None) -> str:
@@ -90,11 +94,13 @@ def tenant_of_key(key: bytes | None) -> str:
     return tenant if is_clean_text(tenant) else ""
 
 
-def _body(schema: Schema, value: bytes) -> dict[str, Any]:
+def _body(written: Schema, schema: Schema, value: bytes) -> dict[str, Any]:
+    """Read what was written with one version as another: the same one costs no resolution."""
+    as_schema = None if written is schema else schema.parsed
     reader = io.BytesIO(value)
     reader.seek(FRAME_BYTES)
     try:
-        record: Any = fastavro.schemaless_reader(reader, schema.parsed, None)
+        record: Any = fastavro.schemaless_reader(reader, written.parsed, as_schema)
     except Exception as error:  # hostile bytes make fastavro raise nearly any type
         raise Rejected(
             Code.UNDECODABLE, f"no valid {schema.name}: {type(error).__name__}: {error}"[:300]

@@ -1,4 +1,4 @@
-"""The built-in schema registry: every Avro schema, its subject and its fixed id."""
+"""The schemas we write and read: every Avro schema, its version and its fixed id."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Schema:
     """One released schema.
 
     Args:
-        name: Record name in snake case; also the file name in schemas/avro/.
+        name: Record name in snake case; also the file name in schemas/avro/ and schemas/history/.
         schema_id: Id in the wire frame; never reused.
-        version: Version within the subject, from 1.
+        version: Version within the name, from 1.
     """
 
     name: str
@@ -28,7 +28,8 @@ class Schema:
     @cached_property
     def definition(self) -> dict[str, Any]:
         """Return the Avro schema as JSON data."""
-        text = resources.files("schemas").joinpath("avro", f"{self.name}.avsc").read_text("utf-8")
+        folder = resources.files("schemas").joinpath("history")
+        text = folder.joinpath(f"{self.name}.v{self.version}.avsc").read_text("utf-8")
         definition: dict[str, Any] = json.loads(text)
         return definition
 
@@ -57,3 +58,7 @@ SCHEMAS: tuple[Schema, ...] = (
     NODE_UPDATED,
     PULSE_RECEIVED,
 )
+"""The version in force of each: what is written."""
+
+SUPERSEDED: tuple[Schema, ...] = ()
+"""Earlier versions: nobody writes them any more, and what was written is read for ever."""
