@@ -17,7 +17,7 @@ from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 from domain.period import Period, parse_time
 from projections.queries.paging import PAGE_ROWS_MAX
-from projections.queries.usage import Granularity
+from projections.queries.usage_question import Granularity
 from runtime.web.problems import invalid, not_found
 
 PAGE_ROWS_DEFAULT = 50

@@ -6,18 +6,22 @@ are RFC 3339 in UTC. No float is made on the way.
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.canonical import decimal_text
 from domain.money import Money
 from domain.period import time_text
+from domain.quantity import nanos_text
 from projections.queries.customers import Customer
 from projections.queries.invoices import Invoice, InvoiceDocument, InvoiceLine
 from projections.queries.rejects import IntakeCounts, Reject
 from projections.queries.subscriptions import Subscription
 from projections.queries.usage import UsageBucket
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 Item = TypeVar("Item")
 DECIMAL = "Exact decimal text"
@@ -54,11 +58,22 @@ class UsageRepresentation(Representation):
     customer: str | None = Field(description="Set when asked for, or split by")
     group: dict[str, str | None] = Field(description="Value of each dimension of group_by")
     sum: str = Field(description=DECIMAL)
-    min: str = Field(description=DECIMAL)
-    max: str = Field(description=DECIMAL)
-    latest: str = Field(description=f"{DECIMAL}; value of the event that occurred last")
+    min: str | None = Field(description=f"{DECIMAL}; null without events")
+    max: str | None = Field(description=f"{DECIMAL}; null without events")
+    latest: str | None = Field(
+        description=f"{DECIMAL}; value of the event that occurred last; null without events"
+    )
     events: int = Field(description="Events counted")
     late_events: int = Field(description="Of them, those that arrived after their hour")
+    aggregation: str | None = Field(description="How the meter adds up")
+    value: str | None = Field(
+        description=f"{DECIMAL}; what the meter comes to by its aggregation: for unique the "
+        "number of different values, for time_weighted value times hours"
+    )
+    is_estimate: bool = Field(
+        description="Whether value is near the true one instead of equal to it: a percentile, to "
+        "1 % of the value; a unique number above 4,096, to about 2 % of it"
+    )
 
 
 class CustomerRepresentation(Representation):
@@ -106,6 +121,7 @@ class InvoiceLineRepresentation(Representation):
     form: str = Field(description="Form of that price, for example graduated")
     meter: str | None = Field(description="Meter it bills; null for a flat price")
     quantity: str = Field(description=DECIMAL)
+    is_estimate: bool = Field(description="Whether the quantity is near the true one, not equal")
     unit: str
     amount: MoneyRepresentation
     amount_unrounded: str = Field(description=f"{DECIMAL}; before the one rounding")
@@ -172,12 +188,19 @@ def to_representation_usage(bucket: UsageBucket) -> UsageRepresentation:
         customer=bucket.customer,
         group=dict(bucket.group),
         sum=decimal_text(bucket.sum),
-        min=decimal_text(bucket.minimum),
-        max=decimal_text(bucket.maximum),
-        latest=decimal_text(bucket.latest),
+        min=_text_or_none(bucket.minimum),
+        max=_text_or_none(bucket.maximum),
+        latest=_text_or_none(bucket.latest),
         events=bucket.events,
         late_events=bucket.late_events,
+        aggregation=bucket.aggregation,
+        value=None if bucket.value is None else nanos_text(bucket.value.nanos),
+        is_estimate=bucket.value is not None and bucket.value.is_estimate,
     )
+
+
+def _text_or_none(value: Decimal | None) -> str | None:
+    return None if value is None else decimal_text(value)
 
 
 def to_representation_customer(customer: Customer) -> CustomerRepresentation:
@@ -264,6 +287,7 @@ def _line(line: InvoiceLine) -> InvoiceLineRepresentation:
         form=line.form,
         meter=line.meter or None,
         quantity=decimal_text(line.quantity),
+        is_estimate=line.is_estimate,
         unit=line.unit,
         amount=to_representation_money(line.amount),
         amount_unrounded=decimal_text(line.amount_unrounded),

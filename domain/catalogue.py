@@ -6,11 +6,14 @@ from its offset on, so a replay applies the same definitions at the same place.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from domain.aggregation.kinds import Aggregation
+from domain.aggregation.measures import measure_of
 from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected
@@ -20,7 +23,9 @@ from domain.pricing.forms import price_from_fields
 from domain.pricing.price import Price
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from domain.aggregation.measure import Measure
 
 METERS_MAX = 500
 """Meters of one catalogue; bounds the work of an event type that feeds many."""
@@ -29,21 +34,16 @@ METERS_PER_TYPE_MAX = 8
 dimensions projected 8 times, still fit into one facts record."""
 ALIASES_PER_TYPE_MAX = 16
 """Other names of one event type: a spelling for each system that ever sent it, and room."""
+DIMENSION_SETS_DEFAULT = 1_000
+DIMENSION_SETS_MAX = 100_000
+"""Sets of dimension values of one meter that a partition keeps in memory, about 500 bytes each."""
 PLANS_MAX = 200
 """Plans of one catalogue."""
 PRICES_MAX = 100
 """Prices of one plan; bounds the lines of an invoice."""
 VERSION_MAX = 2**31
-
-
-class Aggregation(StrEnum):
-    """How a meter turns the hours of a period into one quantity."""
-
-    SUM = "sum"
-    COUNT = "count"
-    MIN = "min"
-    MAX = "max"
-    LATEST = "latest"
+PERCENTILE = r"[0-9]{1,3}(\.[0-9]{1,6})?"
+_PERCENTILE = re.compile(PERCENTILE, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,9 @@ class Meter:
         aggregation: How hours add up for billing.
         group_by: Dimension names that split the meter into series; absent ones are left out.
         unit: What one unit is, for people.
+        percentile: Decimal text of the percentile, for that aggregation; else empty.
+        dimension_sets_max: Sets of dimension values that a partition keeps apart; further ones
+            count together (domain.usage.dimension_sets).
     """
 
     key: str
@@ -65,6 +68,20 @@ class Meter:
     aggregation: Aggregation
     group_by: tuple[str, ...]
     unit: str
+    percentile: str = ""
+    dimension_sets_max: int = DIMENSION_SETS_DEFAULT
+
+    @property
+    def measure(self) -> Measure[Any]:
+        """Return the rule that turns its windows into a quantity."""
+        return measure_of(self.aggregation, percentile=self.percentile)
+
+
+def carried_meters(meters: Iterable[Meter]) -> frozenset[str]:
+    """This function will return the meters whose last value holds on into the next period."""
+    return frozenset(
+        meter.key for meter in meters if meter.aggregation is Aggregation.TIME_WEIGHTED
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,20 +348,53 @@ def _event_type(fields: Fields) -> EventType:
     return EventType(name=fields.text("name"), aliases=aliases)
 
 
+_METER_FIELDS = (
+    "key",
+    "event_type",
+    "value",
+    "aggregation",
+    "percentile",
+    "group_by",
+    "dimension_sets_max",
+    "unit",
+)
+
+
 def _meter(fields: Fields) -> Meter:
-    fields.only(("key", "event_type", "value", "aggregation", "group_by", "unit"))
+    fields.only(_METER_FIELDS)
     value = fields.text("value", default="quantity")
     prefix, _, name = value.partition(":")
     if value != "quantity" and (prefix != "property" or not name):
         raise fields.refuse("value", 'must be "quantity" or "property:NAME"')
+    aggregation = Aggregation(fields.choice("aggregation", Aggregation))
+    if aggregation is Aggregation.UNIQUE and not name:
+        raise fields.refuse("value", 'must be "property:NAME" to count different ones')
     return Meter(
         key=fields.text("key"),
         event_type=fields.text("event_type"),
         value_property=name,
-        aggregation=Aggregation(fields.choice("aggregation", Aggregation)),
+        aggregation=aggregation,
+        percentile=_percentile(fields, aggregation),
+        dimension_sets_max=fields.integer(
+            "dimension_sets_max",
+            default=DIMENSION_SETS_DEFAULT,
+            minimum=1,
+            maximum=DIMENSION_SETS_MAX,
+        ),
         group_by=tuple(sorted(fields.texts("group_by"))),
         unit=fields.text("unit"),
     )
+
+
+def _percentile(fields: Fields, aggregation: Aggregation) -> str:
+    if aggregation is not Aggregation.PERCENTILE:
+        if "percentile" in fields.values:
+            raise fields.refuse("percentile", 'belongs to aggregation "percentile" alone')
+        return ""
+    text = fields.text("percentile")
+    if _PERCENTILE.fullmatch(text) is None or not 0 < Decimal(text) <= 100:  # noqa: PLR2004
+        raise fields.refuse("percentile", 'must be above 0 and at most 100, for example "99.9"')
+    return text
 
 
 def _plan(fields: Fields, *, known: set[str], problems: _Problems) -> Plan:

@@ -140,7 +140,8 @@ def _form_problem(item: Json, *, forms: list[str], place: str) -> Problem:
 
 def _is_right(value: Json, field: Field) -> bool:
     if field.kind is Kind.WHOLE:
-        return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= VERSION_MAX
+        largest = field.count_max or VERSION_MAX
+        return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
     if field.kind is Kind.TEXTS:
         return (
             isinstance(value, list | tuple)

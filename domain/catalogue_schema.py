@@ -36,7 +36,7 @@ def _object(shape: Shape) -> dict[str, Json]:
 def _field(field: Field) -> dict[str, Json]:
     described: dict[str, Json] = {"description": _meaning(field), **_value(field)}
     if field.default:
-        described["default"] = field.default
+        described["default"] = int(field.default) if field.kind is Kind.WHOLE else field.default
     return described
 
 
@@ -47,7 +47,7 @@ def _meaning(field: Field) -> str:
 def _value(field: Field) -> dict[str, Json]:
     match field.kind:
         case Kind.WHOLE:
-            return {"type": "integer", "minimum": 1, "maximum": VERSION_MAX}
+            return {"type": "integer", "minimum": 1, "maximum": field.count_max or VERSION_MAX}
         case Kind.DECIMAL:
             # A number without quotes is read as its text, so `check` takes it; quotes are better.
             return {"type": ["string", "number"], "pattern": f"^{field.pattern}$", "minimum": 0}

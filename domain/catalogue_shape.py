@@ -11,13 +11,16 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from domain.aggregation.kinds import Aggregation
 from domain.catalogue import (
     ALIASES_PER_TYPE_MAX,
+    DIMENSION_SETS_DEFAULT,
+    DIMENSION_SETS_MAX,
     METERS_MAX,
+    PERCENTILE,
     PLANS_MAX,
     PRICES_MAX,
     VERSION_MAX,
-    Aggregation,
 )
 from domain.pricing.graduated import TIERS_MAX
 
@@ -46,7 +49,7 @@ class Field:
         pattern: Regular expression of a text or decimal, without anchors; empty for any text.
         choices: Texts of a choice.
         default: What a missing field counts as, for people.
-        count_min, count_max: Bounds of a list; 0 for no own bound.
+        count_min, count_max: Bounds of a list, or of a whole number; 0 for no own bound.
         items: Shapes of a list's objects; with several, the field "form" tells which.
     """
 
@@ -203,7 +206,8 @@ METER = Shape(
         Field(
             "value",
             Kind.TEXT,
-            "What is read of an event: its quantity, or a property that holds a decimal text.",
+            "What is read of an event: its quantity, or a property, which holds a decimal text "
+            "or, for unique, any text.",
             is_required=False,
             rule='"quantity" or "property:NAME"',
             pattern=r"(quantity|property:[\s\S]+)",
@@ -216,11 +220,29 @@ METER = Shape(
             choices=tuple(Aggregation),
         ),
         Field(
+            "percentile",
+            Kind.DECIMAL,
+            "Which percentile, for aggregation percentile alone.",
+            is_required=False,
+            rule='above 0 and at most 100, for example "99.9"',
+            pattern=PERCENTILE,
+        ),
+        Field(
             "group_by",
             Kind.TEXTS,
             "Dimensions that split the meter into series.",
             is_required=False,
             rule="a list of different texts",
+        ),
+        Field(
+            "dimension_sets_max",
+            Kind.WHOLE,
+            "Sets of dimension values that a partition keeps apart; events of further ones count "
+            "together as __other__.",
+            is_required=False,
+            rule=f"a whole number from 1 to {DIMENSION_SETS_MAX}",
+            count_max=DIMENSION_SETS_MAX,
+            default=str(DIMENSION_SETS_DEFAULT),
         ),
         Field("unit", Kind.TEXT, "What one unit is, for people; invoice lines show it."),
     ),

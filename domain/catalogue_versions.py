@@ -16,6 +16,7 @@ _METER_FIELDS = {
     "event_type": "event_type",
     "value": "value_property",
     "aggregation": "aggregation",
+    "percentile": "percentile",
     "group_by": "group_by",
     "unit": "unit",
 }
@@ -39,7 +40,8 @@ def refused_changes(*, before: Catalogue, after: Catalogue) -> tuple[str, ...]:
     with the version in force: a meter that changed its meaning in between would bill too little or
     something else. New meters, plans and aliases may come, prices may change; a new meaning is a
     new key. An alias stays for the same reason, and because one that could be dropped could be
-    given to another type a version later.
+    given to another type a version later. How many sets of dimensions a meter keeps apart is no
+    meaning: it may change, and holds for sets that come later.
     """
     return (*_meter_reasons(before, after), *_alias_reasons(before, after))
 
@@ -60,8 +62,7 @@ def _meter_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
         now = kept.get(meter.key)
         if now is None:
             yield f"{what} is missing: a meter stays; give a new meaning a new key"
-        elif now != meter:
-            names = " and ".join(differing_fields(meter, now))
+        elif names := " and ".join(differing_fields(meter, now)):
             yield f"{what} has another {names}: give a new meaning a new key"
 
 

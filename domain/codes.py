@@ -18,6 +18,7 @@ class Code(StrEnum):
     TOO_LATE = "too_late"
     FUTURE = "future"
     CONFLICT = "conflict"
+    DIMENSION_LIMIT = "dimension_limit"
     # Catalogue
     CATALOGUE_INVALID = "catalogue_invalid"
     CATALOGUE_VERSION_TAKEN = "catalogue_version_taken"
@@ -119,6 +120,10 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.TOO_LATE: "The event occurred more than 35 days before it was received.",
     Code.FUTURE: "The event lies more than 5 minutes ahead of its receipt.",
     Code.CONFLICT: "The key was counted before with another payload.",
+    Code.DIMENSION_LIMIT: (
+        "Counted, with every group-by dimension as __other__: the meter keeps no more sets of "
+        "values apart."
+    ),
     Code.CATALOGUE_INVALID: "The catalogue breaks a rule; the reason names the place.",
     Code.CATALOGUE_VERSION_TAKEN: "This version was published with another content.",
     Code.CATALOGUE_VERSION_OLD: "A newer version is already in force.",

@@ -87,9 +87,9 @@ class Fields:
             raise self.refuse(name, f"must be one of {', '.join(allowed)}")
         return value
 
-    def integer(self, name: str, *, minimum: int, maximum: int) -> int:
+    def integer(self, name: str, *, minimum: int, maximum: int, default: int | None = None) -> int:
         """Return a whole number within bounds, both inclusive."""
-        value = self.values.get(name)
+        value = self.values.get(name, default)
         if (
             isinstance(value, bool)
             or not isinstance(value, int)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from domain.aggregation.measure import Span
+from domain.aggregation.measures import measured
 from domain.canonical import Json, decimal_text, from_json, sha256_hex, to_canonical_json
-from domain.catalogue import PRICES_MAX, Catalogue
+from domain.catalogue import PRICES_MAX, Catalogue, Plan, carried_meters
 from domain.codes import Code
 from domain.errors import Rejected, invariant
 from domain.fields import Fields
@@ -21,10 +23,12 @@ from domain.money import minor_unit_places
 from domain.period import HOUR_MS, Period, time_text, to_ms
 from domain.pricing.graduated import TIERS_MAX
 from domain.pricing.price import Step
-from domain.rating import InvoiceLine, WindowRow, billed_quantity, rate, rounded_minor
+from domain.rating import InvoiceLine, rate, rounded_minor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from domain.aggregation.window_row import WindowRow
 
 AMOUNT_MINOR_MAX = 10**18
 """Largest amount of a line or invoice, in minor units: it fits the int64 of every reader."""
@@ -148,7 +152,8 @@ class InvoiceContent:
 
 
 def _line_json(line: InvoiceLine) -> Json:
-    return {
+    estimate: dict[str, Json] = {"is_estimate": True} if line.is_estimate else {}
+    return estimate | {
         "price": line.price,
         "form": line.form,
         "meter": line.meter,
@@ -191,8 +196,9 @@ def build_invoice(  # noqa: PLR0913 -- an invoice is made from this much, and ea
         plan: Plan code within the catalogue.
         catalogue: Catalogue version that the subscription has for the period (G-07).
         period: Billed period, on full hours.
-        rows: The customer's windows of the period, in any order; rows of meters that the plan does
-            not price are left out, from the digest too.
+        rows: The customer's windows of the period, in any order, and of carried_meters each
+            series' last one before it; rows of meters that the plan does not price are left out,
+            from the digest too.
         usage_positions: Next source offset of usage.events per partition, as the rows stand.
         account_partition: Partition of account.commands that holds the tenant.
         account_position: Next source offset of it.
@@ -202,22 +208,10 @@ def build_invoice(  # noqa: PLR0913 -- an invoice is made from this much, and ea
         Fatal: state_corrupt, when a row lies outside the period or comes twice.
     """
     chosen = catalogue.plan(plan)
-    billed: dict[str, list[WindowRow]] = {
-        price.meter: [] for price in chosen.prices if price.meter
-    }
-    first_hour, end_hour = hours_of(period)
-    for row in rows:
-        if row.meter in billed:
-            invariant(
-                first_hour <= row.hour < end_hour,
-                Code.STATE_CORRUPT,
-                "a window lies outside the billed period",
-                meter=row.meter,
-                hour=row.hour,
-            )
-            billed[row.meter].append(row)
+    span = span_of(period)
+    billed = _billed_windows(rows, plan=chosen, catalogue=catalogue, span=span)
     usage = {
-        meter: billed_quantity(aggregation=catalogue.meter(meter).aggregation, windows=windows)
+        meter: measured(catalogue.meter(meter).measure, windows=windows, span=span)
         for meter, windows in billed.items()
     }
     lines = rate(usage=usage, plan=chosen, catalogue=catalogue)
@@ -241,8 +235,28 @@ def build_invoice(  # noqa: PLR0913 -- an invoice is made from this much, and ea
     )
 
 
-def hours_of(period: Period) -> tuple[int, int]:
-    """This function will return a period's hours [first, end), as hours since 1970 UTC.
+def _billed_windows(
+    rows: Iterable[WindowRow], *, plan: Plan, catalogue: Catalogue, span: Span
+) -> dict[str, list[WindowRow]]:
+    """Return the windows of each meter that the plan prices."""
+    billed: dict[str, list[WindowRow]] = {price.meter: [] for price in plan.prices if price.meter}
+    carried = carried_meters(catalogue.meters)
+    for row in rows:
+        if row.meter in billed:
+            invariant(
+                span.holds_hour(row.hour)
+                or (row.meter in carried and span.is_after_hour(row.hour)),
+                Code.STATE_CORRUPT,
+                "a window lies outside the billed period",
+                meter=row.meter,
+                hour=row.hour,
+            )
+            billed[row.meter].append(row)
+    return billed
+
+
+def span_of(period: Period) -> Span:
+    """This function will return a billed period as a span of whole hours.
 
     Raises:
         Fatal: state_corrupt, when the period does not lie on full hours.
@@ -255,15 +269,15 @@ def hours_of(period: Period) -> tuple[int, int]:
         start=time_text(period.start),
         end=time_text(period.end),
     )
-    return start_ms // HOUR_MS, end_ms // HOUR_MS
+    return Span(start_ms, end_ms)
 
 
 def window_set_digest(rows: Iterable[WindowRow]) -> str:
     """This function will hash a set of windows, whatever their order, every field included.
 
     The hash is SHA-256 over one line per window, each a canonical JSON array of the fields in the
-    order of WindowRow (dimensions as an object, the key digest as 32 hex digits) and a line feed,
-    sorted by (meter, dimensions, hour).
+    order of WindowRow (dimensions as an object, the key digest as 32 hex digits, the SHA-256 of a
+    sketch where there is one) and a line feed, sorted by (meter, dimensions, hour).
 
     Returns:
         64 hex digits.
@@ -289,11 +303,12 @@ def window_set_digest(rows: Iterable[WindowRow]) -> str:
                 hour=row.hour,
             )
         hour = row.hour
+        sketch = f',"{hashlib.sha256(row.sketch).hexdigest()}"' if row.sketch else ""
         # Written by hand, not by to_canonical_json: thousands of windows make one invoice.
         digest.update(
             f"{prefix}{hour},{row.events},{row.sum_nanos},{row.min_nanos},{row.max_nanos},"
             f"{row.latest_nanos},{row.latest_occurred_ms},{row.latest_offset},{row.first_offset},"
-            f'{row.last_offset},"{row.key_digest:032x}",{row.late}]\n'.encode()
+            f'{row.last_offset},"{row.key_digest:032x}",{row.late}{sketch}]\n'.encode()
         )
     return digest.hexdigest()
 
@@ -349,7 +364,7 @@ def _period(fields: Fields) -> Period:
 
 
 def _line(fields: Fields) -> InvoiceLine:
-    fields.only(_LINE_FIELDS)
+    fields.only((*_LINE_FIELDS, "is_estimate"))
     is_fee = fields.values.get("meter") == ""
     return InvoiceLine(
         price=fields.text("price"),
@@ -360,6 +375,7 @@ def _line(fields: Fields) -> InvoiceLine:
         amount_unrounded=_exact_text(fields, "amount_unrounded"),
         amount_minor=fields.integer("amount_minor", minimum=0, maximum=AMOUNT_MINOR_MAX),
         steps=tuple(_step(item) for item in fields.objects("steps", count_max=TIERS_MAX)),
+        is_estimate=fields.values.get("is_estimate") is True,
     )
 
 

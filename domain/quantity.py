@@ -49,6 +49,11 @@ def nanos_text(nanos: int) -> str:
     return f"{sign}{units}.{tail}" if tail else f"{sign}{units}"
 
 
+def decimal_nanos(value: Decimal) -> int:
+    """This function will turn a decimal of at most 9 places, in units, into billionths."""
+    return int(f"{value:.9f}".replace(".", ""))
+
+
 def nanos_decimal(nanos: int) -> Decimal:
     """This function will return billionths as an exact Decimal in units."""
     return Decimal(nanos_text(nanos))

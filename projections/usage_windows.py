@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import uuid
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from projections.copy_binary import Kind, RowFormat
 from projections.fresh_windows import FreshWindows
 from projections.series_catalogue import STAGE as SERIES_STAGE
 from projections.series_catalogue import SeriesCatalogue, high_half, low_half
+from projections.usage_sketches import Place, write_sketches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,12 +92,21 @@ _EMPTY_STAGES = f"TRUNCATE {SERIES_STAGE}, {_STAGE}".encode()
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Merged deltas in the order of the table's key, beside what their series stand for."""
+    """Merged deltas in the order of the table's key, beside what their series stand for.
+
+    Args:
+        deltas: The deltas, with series numbered in the order of the key.
+        ids: Series id of each.
+        tenant: Tenant number of each.
+        partition: Partition that each came from.
+        sketches: Sketches still to be merged, by number in the series catalogue and hour.
+    """
 
     deltas: WindowDeltas
     ids: np.ndarray
     tenant: Int32s
     partition: Int32s
+    sketches: Mapping[tuple[int, int], list[bytes]] = field(default_factory=dict)
 
     def chosen(self, mask: np.ndarray) -> _Rows:
         """Return the rows that the mask marks."""
@@ -134,7 +145,7 @@ class UsageWindows:
             Rows written by table.
         """
         self._series.make_room()
-        written = {"usage_series": 0, "usage_window": 0}
+        written = {"usage_series": 0, "usage_window": 0, "usage_sketch": 0}
         hours_high = {number: span.end.hour_high for number, span in spans.items()}
         for number, part in enumerate(_parts(spans)):
             if number:
@@ -154,7 +165,21 @@ class UsageWindows:
                 is_new[:] = False
             self._copy_new(connection, rows.chosen(is_new))
             self._merge(connection, rows.chosen(~is_new))
+            written["usage_sketch"] += write_sketches(connection, self._placed(rows.sketches))
         return written
+
+    def _placed(self, sketches: Mapping[tuple[int, int], list[bytes]]) -> dict[Place, list[bytes]]:
+        """Return sketches by what the table's key says instead of by series number."""
+        if not sketches:
+            return {}
+        ids, tenants = self._series.describe(np.array([number for number, _ in sketches]))
+        names = self._series.tenants
+        return {
+            (names[tenant], uuid.UUID(bytes=bytes(identity)), hour): states
+            for identity, tenant, ((_, hour), states) in zip(
+                ids.tolist(), tenants.tolist(), sketches.items(), strict=True
+            )
+        }
 
     def _rows(self, part: Sequence[tuple[int, UsageFacts]]) -> _Rows:
         """Merge the deltas of all facts, sorted by (tenant, series, hour).
@@ -163,11 +188,18 @@ class UsageWindows:
         """
         parts: list[WindowDeltas] = []
         partitions: list[Int32s] = []
+        sketches: dict[tuple[int, int], list[bytes]] = {}
         for partition, facts in part:
             numbers = self._series.numbers_of(facts.series, partition=partition)
             series = numbers[facts.windows.series] if numbers.size else numbers
             parts.append(replace(facts.windows, series=series))
             partitions.append(np.full(series.size, partition, dtype=np.int32))
+            window = facts.sketches.window
+            windows = zip(
+                series[window].tolist(), facts.windows.hour[window].tolist(), strict=True
+            )
+            for number_and_hour, state in zip(windows, facts.sketches.states, strict=True):
+                sketches.setdefault(number_and_hour, []).append(state)
         deltas = concatenated(parts)
         if not len(deltas):
             nothing = np.zeros(0, dtype=np.int32)
@@ -180,7 +212,7 @@ class UsageWindows:
         rank[order] = np.arange(order.size, dtype=np.int32)
         deltas = merged(replace(deltas, series=rank[inverse]))
         place = order[deltas.series]
-        return _Rows(deltas, ids[place], tenant[place], partition_of[place])
+        return _Rows(deltas, ids[place], tenant[place], partition_of[place], sketches)
 
     def _copy_new(self, connection: psycopg.Connection, rows: _Rows) -> None:
         """Copy windows that are certainly new right into the table."""

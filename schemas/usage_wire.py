@@ -15,6 +15,7 @@ from domain.usage.facts import (
     IntakeCount,
     Reject,
     SeriesColumns,
+    Sketches,
     UsageFacts,
 )
 from domain.usage.records import (
@@ -130,6 +131,10 @@ def to_wire_usage_facts(facts: UsageFacts, *, writer: str) -> bytes:
         "series_owner": _packed(series.owner, _INT32),
         "series_meter": _packed(series.meter, _INT32),
         "series_dimensions": _packed(series.dimensions, _INT32),
+        "series_admitted": _packed(series.admitted, _INT32),
+        "sketch_window": _packed(facts.sketches.window, _INT32),
+        "sketch_length": _packed(np.array([len(item) for item in facts.sketches.states]), _INT32),
+        "sketch_states": b"".join(facts.sketches.states),
         "accepted_owner": _packed(accepted.owner, _INT32),
         "accepted_keys": np.column_stack((accepted.high, accepted.low)).astype(">u8").tobytes(),
         "accepted_fingerprints": accepted.fingerprint.astype(">u8").tobytes(),
@@ -174,6 +179,7 @@ def from_wire_usage_facts(value: bytes | None) -> UsageFacts:
                 owner=_unpacked(fields["series_owner"], _INT32),
                 meter=_unpacked(fields["series_meter"], _INT32),
                 dimensions=_unpacked(fields["series_dimensions"], _INT32),
+                admitted=_admitted(fields),
             ),
             windows=WindowDeltas(
                 **{
@@ -181,6 +187,7 @@ def from_wire_usage_facts(value: bytes | None) -> UsageFacts:
                     for name, kind in COLUMN_TYPES.items()
                 }
             ),
+            sketches=_sketches(fields),
             accepted=_accepted(fields),
             counts=tuple(IntakeCount(**count) for count in fields["counts"]),
             rejects=tuple(from_wire_reject(reject) for reject in fields["rejects"]),
@@ -195,11 +202,14 @@ def from_wire_usage_facts(value: bytes | None) -> UsageFacts:
 def _require_whole(facts: UsageFacts) -> None:
     """Refuse (ValueError) columns of different lengths and indexes that point to nothing."""
     series, windows, accepted = facts.series, facts.windows, facts.accepted
+    sketches = facts.sketches
     tables = (
         (series.owner, series.meter, series.dimensions),
         tuple(windows.columns.values()),
         (accepted.owner, accepted.high, accepted.low, accepted.fingerprint, accepted.hour),
     )
+    if sketches.window.size != len(sketches.states) or (np.diff(sketches.window) <= 0).any():
+        raise ValueError("sketches do not fit their windows")
     if any(len({column.size for column in table}) > 1 for table in tables):
         raise ValueError("columns differ in length")
     places = (
@@ -208,9 +218,31 @@ def _require_whole(facts: UsageFacts) -> None:
         (series.dimensions, len(series.dimension_sets)),
         (windows.series, series.owner.size),
         (accepted.owner, len(series.owners)),
+        (series.admitted, len(series)),
+        (sketches.window, len(windows)),
     )
     if any(at.size and not 0 <= at.min() <= at.max() < count for at, count in places):
         raise ValueError("an index points to nothing")
+
+
+def _admitted(fields: Mapping[str, Any]) -> np.ndarray:
+    """Return the admitted series; all of them, where a record was written before the limit."""
+    if fields["series_admitted"] is None:
+        return np.arange(len(fields["series_owner"]) // _INT32.itemsize, dtype=np.int32)
+    return _unpacked(fields["series_admitted"], _INT32)
+
+
+def _sketches(fields: Mapping[str, Any]) -> Sketches:
+    lengths = _unpacked(fields["sketch_length"], _INT32)
+    ends = np.cumsum(lengths, dtype=np.int64)
+    states = fields["sketch_states"]
+    if (lengths < 0).any() or int(lengths.sum()) != len(states):
+        raise ValueError("sketches differ in length")
+    places = zip((ends - lengths).tolist(), ends.tolist(), strict=True)
+    return Sketches(
+        window=_unpacked(fields["sketch_window"], _INT32),
+        states=tuple(states[start:end] for start, end in places),
+    )
 
 
 def _accepted(fields: Mapping[str, Any]) -> Accepted:

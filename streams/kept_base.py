@@ -1,4 +1,4 @@
-"""Owners and catalogues beside the runs: what a fold needs that the trimmed records told it."""
+"""What a fold needs beside the runs, for the trimmed records no longer tell it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from domain.usage.cold_tier import FoldBase
 from domain.usage.facts import CatalogueApplied
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rocksdict import WriteBatch
 
     from streams.store import Store
 
-_OWNERS, _CATALOGUE = b"o", b"c"
+_OWNERS, _CATALOGUE, _SETS = b"o", b"c", b"d"
 _END = b"\xff" * 8
-OWNERS_PER_ENTRY = 1_000
-"""Owners of one entry: an entry each would cost more than its content."""
+ITEMS_PER_ENTRY = 1_000
+"""Owners or sets of one entry: an entry each would cost more than its content."""
 
 
 class KeptBase:
-    """Owners by number and catalogues by tenant, as entries of a store.
+    """Owners by number, catalogues by tenant and dimension sets, as entries of a store.
 
-    Rows of runs hold owner numbers, so these never change.
+    Rows of runs hold owner numbers, so these never change; sets are admitted for good.
 
     Args:
         store: The store.
@@ -36,6 +36,8 @@ class KeptBase:
         self._store = store
         self.owners = 0
         """How many owners are written."""
+        self.dimension_sets = 0
+        """How many dimension sets are written."""
         self._versions: dict[str, int] = {}
 
     @property
@@ -45,24 +47,23 @@ class KeptBase:
 
     def put(self, batch: WriteBatch, base: FoldBase) -> None:
         """Let a batch write what is new since the last one."""
-        owners = list(base.owners[self.owners :])
-        for start in range(0, len(owners), OWNERS_PER_ENTRY):
-            part = owners[start : start + OWNERS_PER_ENTRY]
-            number = self.owners + start
-            batch.put(_OWNERS + number.to_bytes(8, "big"), json.dumps(part).encode())
-        self.owners = len(base.owners)
+        self.owners = _append(batch, _OWNERS, base.owners, written=self.owners)
+        self.dimension_sets = _append(
+            batch, _SETS, base.dimension_sets, written=self.dimension_sets
+        )
         for catalogue in base.catalogues:
             if self._versions.get(catalogue.tenant) != catalogue.version:
                 entry = [catalogue.tenant, catalogue.version, catalogue.content]
                 batch.put(_CATALOGUE + catalogue.tenant.encode(), json.dumps(entry).encode())
                 self._versions[catalogue.tenant] = catalogue.version
 
-    def load(self, *, owners: int, catalogues: int) -> Iterator[FoldBase]:
+    def load(self, *, owners: int, catalogues: int, dimension_sets: int) -> Iterator[FoldBase]:
         """Yield all of it in parts: owners in the order of their numbers.
 
         Args:
             owners: How many owners there must be.
             catalogues: How many catalogues.
+            dimension_sets: How many dimension sets.
 
         Raises:
             Fatal: state_corrupt, when there are others.
@@ -75,10 +76,18 @@ class KeptBase:
             tenant, version, content = json.loads(value)
             self._versions[tenant] = version
             yield FoldBase(catalogues=(CatalogueApplied(tenant, version, content, 0),))
+        for value in self._entries(_SETS):
+            sets = [
+                (tenant, meter, tuple((name, text) for name, text in pairs))
+                for tenant, meter, pairs in json.loads(value)
+            ]
+            self.dimension_sets += len(sets)
+            yield FoldBase(dimension_sets=sets)
         invariant(
-            (owners, catalogues) == (self.owners, self.catalogues),
+            (owners, catalogues, dimension_sets)
+            == (self.owners, self.catalogues, self.dimension_sets),
             Code.STATE_CORRUPT,
-            "owners or catalogues are missing",
+            "owners, catalogues or dimension sets are missing",
         )
 
     def _entries(self, prefix: bytes) -> Iterator[bytes]:
@@ -86,3 +95,12 @@ class KeptBase:
         while page := self._store.scan(key, end, limit=1):
             yield page[0][1]
             key = page[0][0] + b"\0"
+
+
+def _append(batch: WriteBatch, prefix: bytes, items: Sequence[object], *, written: int) -> int:
+    """Write the items that are new, by their numbers; return how many there are."""
+    new = list(items[written:])
+    for start in range(0, len(new), ITEMS_PER_ENTRY):
+        key = prefix + (written + start).to_bytes(8, "big")
+        batch.put(key, json.dumps(new[start : start + ITEMS_PER_ENTRY]).encode())
+    return len(items)

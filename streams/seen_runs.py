@@ -334,6 +334,7 @@ class SeenRuns:
                 "next_number": self._next_number,
                 "owners": self._base.owners,
                 "catalogues": self._base.catalogues,
+                "dimension_sets": self._base.dimension_sets,
                 "groups": [[group.kind, group.stored, group.runs] for group in self._groups],
             }
         ).encode()
@@ -365,7 +366,11 @@ class SeenRuns:
         self._drop_unnamed()
         yield FoldBase(received_high_ms=fields["received_high_ms"])
         yield from self._load_filters()
-        yield from self._base.load(owners=fields["owners"], catalogues=fields["catalogues"])
+        yield from self._base.load(
+            owners=fields["owners"],
+            catalogues=fields["catalogues"],
+            dimension_sets=fields["dimension_sets"],
+        )
 
     def _drop_unnamed(self) -> None:
         """Remove what a crash left behind: blocks whose numbers were not in use yet."""

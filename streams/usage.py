@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from domain.usage.facts import SeriesColumns, UsageFacts
+from domain.codes import Code
+from domain.usage.facts import UsageFacts, no_sketches
 from domain.usage.fold import STATE_VERSION, UsageFold
 from domain.usage.records import EventBatch, SourceRecord
 from domain.usage.windows import no_deltas
@@ -87,6 +86,7 @@ class UsagePartition:
         letters = {
             (item.offset, item.code): DeadLetter(item.offset, item.code, item.reason)
             for item in facts.rejects
+            if item.code is not Code.DIMENSION_LIMIT  # counted: there is nothing to send again
         }
         return list(letters.values())
 
@@ -141,12 +141,12 @@ class UsageBinding:
         return facts.from_offset, facts.to_offset
 
     def compact(self, facts: UsageFacts) -> bytes:
-        """Write the keys and catalogues only: a restore needs no windows."""
-        none = np.zeros(0, dtype=np.int32)
+        """Write the keys, catalogues and admitted sets only: a restore needs no windows."""
         bare = replace(
             facts,
-            series=SeriesColumns(facts.series.owners, (), (), none, none, none),
+            series=facts.series.admitted_only(),
             windows=no_deltas(),
+            sketches=no_sketches(),
             counts=(),
             rejects=(),
         )

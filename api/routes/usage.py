@@ -15,7 +15,9 @@ from api.representations import (
 )
 from api.routes.common import READ_RESPONSES, new_router
 from projections.queries.connection import tenant_connection
-from projections.queries.usage import UsageQuestion, list_usage
+from projections.queries.usage import list_usage
+from projections.queries.usage_question import UsageQuestion
+from runtime import clock
 from runtime.web.problems import invalid
 
 router = new_router("usage")
@@ -27,9 +29,10 @@ def get_usage(
 ) -> ListRepresentation[UsageRepresentation]:
     """Hourly windows added up by hour, day or month of UTC, exactly.
 
-    Both ends are full hours; a bucket that from or to cuts holds its inner part only. A bucket
-    without events is left out. The answer is always whole: one that would be too long is refused
-    with what to narrow.
+    Both ends are full hours; a bucket that from or to cuts holds its inner part only. `value` is
+    what the meter comes to by its own aggregation. A bucket without events is left out, but for
+    time-weighted meters, whose values hold on up to the present. The answer is always whole: one
+    that would be too long is refused with what to narrow.
     """
     question = _to_question(parameters)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
@@ -52,4 +55,5 @@ def _to_question(parameters: UsageParameters) -> UsageQuestion:
         meter=parameters.meter,
         by_customer=BY_CUSTOMER in names,
         dimensions=tuple(name for name in names if name != BY_CUSTOMER),
+        until=clock.now(),
     )

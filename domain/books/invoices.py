@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from domain.aggregation.measure import Measured
 from domain.books import subscriptions
 from domain.books.facts import Fact, fact_of, fields_of_fact
 from domain.books.records import Command, fields_of_command
@@ -170,7 +171,9 @@ def _require_lines(
     """Price the quantities of the content again: the builder's word is not taken for it."""
     catalogue = state.catalogues[subscription.catalogue_version]
     usage = {
-        line.meter: int(EXACT.scaleb(Decimal(line.quantity), SCALE))
+        line.meter: Measured(
+            int(EXACT.scaleb(Decimal(line.quantity), SCALE)), is_estimate=line.is_estimate
+        )
         for line in content.lines
         if line.meter
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from domain.usage.dimension_sets import KnownSet
     from domain.usage.facts import CatalogueApplied
     from domain.usage.seen import Rows, Salt, UInt64s
 
@@ -20,11 +21,13 @@ class FoldBase:
         received_high_ms: Largest append time seen, milliseconds since 1970 UTC.
         owners: (tenant, customer) by owner number.
         catalogues: Catalogues in force.
+        dimension_sets: Sets that meters keep apart, in the order in which they came.
     """
 
     received_high_ms: int = 0
     owners: Sequence[tuple[str, str]] = ()
     catalogues: tuple[CatalogueApplied, ...] = ()
+    dimension_sets: Sequence[KnownSet] = ()
 
 
 @dataclass(frozen=True, slots=True)

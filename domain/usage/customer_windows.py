@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from domain.aggregation.sketches import merged_sketch
+from domain.aggregation.window_row import WindowRow
 from domain.quantity import NANOS_PER_UNIT
-from domain.rating import WindowRow
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from domain.aggregation.measure import Span
     from domain.usage.facts import UsageFacts
 
 _2_128 = 2**128
@@ -34,6 +38,7 @@ class CustomerWindows:
         if self._owner not in series.owners:
             return
         mine = np.flatnonzero(series.owner == series.owners.index(self._owner))
+        sketches = dict(zip(facts.sketches.window.tolist(), facts.sketches.states, strict=True))
         for index in np.flatnonzero(np.isin(facts.windows.series, mine)).tolist():
             number = int(facts.windows.series[index])
             dimensions = series.dimension_sets[int(series.dimensions[number])]
@@ -43,6 +48,7 @@ class CustomerWindows:
                     index,
                     meter=series.meters[int(series.meter[number])],
                     dimensions=tuple(sorted(dimensions.items())),
+                    sketch=sketches.get(index, b""),
                 )
             )
 
@@ -51,13 +57,33 @@ class CustomerWindows:
         held = self._rows.get(key)
         self._rows[key] = row if held is None else merged_rows(held, row)
 
-    def rows(self, *, first_hour: int, end_hour: int) -> tuple[WindowRow, ...]:
-        """Return the windows of hours [first_hour, end_hour), hours since 1970 UTC."""
-        return tuple(row for row in self._rows.values() if first_hour <= row.hour < end_hour)
+    def rows(self, span: Span, *, carried: Collection[str]) -> tuple[WindowRow, ...]:
+        """Return the windows of some hours.
+
+        Args:
+            span: The hours.
+            carried: Meters of which each series' last window before the span comes along.
+        """
+        before: dict[tuple[str, tuple[tuple[str, str], ...]], WindowRow] = {}
+        for row in self._rows.values():
+            if row.meter in carried and span.is_after_hour(row.hour):
+                series = row.meter, row.dimensions
+                before[series] = max(before.get(series, row), row, key=_hour)
+        within = (row for row in self._rows.values() if span.holds_hour(row.hour))
+        return (*before.values(), *within)
+
+
+def _hour(row: WindowRow) -> int:
+    return row.hour
 
 
 def row_of(
-    facts: UsageFacts, index: int, *, meter: str, dimensions: tuple[tuple[str, str], ...]
+    facts: UsageFacts,
+    index: int,
+    *,
+    meter: str,
+    dimensions: tuple[tuple[str, str], ...],
+    sketch: bytes,
 ) -> WindowRow:
     """This function will return one window delta as a row.
 
@@ -66,6 +92,7 @@ def row_of(
         index: Which delta of it.
         meter: Meter of its series.
         dimensions: Dimensions of its series, sorted by name.
+        sketch: Its sketch, or empty bytes.
     """
     column = {name: int(values[index]) for name, values in facts.windows.columns.items()}
     return WindowRow(
@@ -83,6 +110,7 @@ def row_of(
         last_offset=column["last_offset"],
         key_digest=(column["digest_high"] << 64) | column["digest_low"],
         late=column["late"],
+        sketch=sketch,
     )
 
 
@@ -99,4 +127,5 @@ def merged_rows(one: WindowRow, other: WindowRow) -> WindowRow:
         last_offset=max(one.last_offset, other.last_offset),
         key_digest=(one.key_digest + other.key_digest) % _2_128,
         late=one.late + other.late,
+        sketch=merged_sketch([row.sketch for row in (one, other) if row.sketch]),
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from domain.codes import Code
+    from domain.usage.dimension_sets import KnownSet
     from domain.usage.seen import Int32s, UInt64s
     from domain.usage.windows import WindowDeltas
 
@@ -73,6 +76,7 @@ class SeriesColumns:
         meters: Meter keys.
         dimension_sets: Group-by dimensions that the events had.
         owner, meter, dimensions: Index into each of the three, per series.
+        admitted: Series whose set of dimension values is kept apart from this record on.
     """
 
     owners: tuple[tuple[str, str], ...]
@@ -81,6 +85,53 @@ class SeriesColumns:
     owner: Int32s
     meter: Int32s
     dimensions: Int32s
+    admitted: Int32s
+
+    def __len__(self) -> int:
+        """Return the number of series."""
+        return int(self.owner.size)
+
+    def admitted_only(self) -> SeriesColumns:
+        """Return the owners and the admitted series: what a restore needs."""
+        kept = self.admitted
+        return SeriesColumns(
+            owners=self.owners,
+            meters=self.meters if kept.size else (),
+            dimension_sets=self.dimension_sets if kept.size else (),
+            owner=self.owner[kept],
+            meter=self.meter[kept],
+            dimensions=self.dimensions[kept],
+            admitted=np.arange(kept.size, dtype=np.int32),
+        )
+
+    def known_sets(self, series: Iterable[int]) -> list[KnownSet]:
+        """Return tenant, meter and set of some series."""
+        return [
+            (
+                self.owners[int(self.owner[number])][0],
+                self.meters[int(self.meter[number])],
+                tuple(sorted(self.dimension_sets[int(self.dimensions[number])].items())),
+            )
+            for number in series
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketches:
+    """Sketches of the windows that have one.
+
+    Args:
+        window: Index into the window deltas of the record, ascending.
+        states: Sketch of each; see domain.aggregation.sketches.
+    """
+
+    window: Int32s
+    states: tuple[bytes, ...]
+
+
+def no_sketches() -> Sketches:
+    """This function will return that no window has a sketch."""
+    return Sketches(np.zeros(0, dtype=np.int32), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +163,7 @@ class UsageFacts:
         received_high_ms: Largest append time seen so far, milliseconds since 1970 UTC.
         series: What the windows' series numbers point to.
         windows: Window deltas.
+        sketches: What some of them keep beyond sums.
         accepted: Keys that were counted.
         counts: Intake counts.
         rejects: Rejects and conflicts.
@@ -123,6 +175,7 @@ class UsageFacts:
     received_high_ms: int
     series: SeriesColumns
     windows: WindowDeltas
+    sketches: Sketches
     accepted: Accepted
     counts: tuple[IntakeCount, ...] = ()
     rejects: tuple[Reject, ...] = ()

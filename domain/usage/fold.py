@@ -1,7 +1,8 @@
 """The usage fold: source records of one partition in, one facts record out.
 
-State is what was counted (the seen index), the catalogues in force and the highest append time; it
-is a function of the partition's prefix alone, so every reader who replays it reaches the same.
+State is what was counted (the seen index), the catalogues in force, the sets of dimension values
+that are kept apart and the highest append time; it is a function of the partition's prefix alone,
+so every reader who replays it reaches the same.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from domain.period import HOUR_MS
 from domain.quantity import SCALE
 from domain.routing import partition_of
 from domain.usage.cold_tier import FoldBase
+from domain.usage.dimension_sets import AdmittedSets
 from domain.usage.facts import CatalogueApplied, UsageFacts
-from domain.usage.microbatch import MicroBatch, TypePlan
+from domain.usage.microbatch import MicroBatch
 from domain.usage.records import (
     EVENTS_PER_BATCH_MAX,
     CataloguePublished,
@@ -29,13 +31,15 @@ from domain.usage.records import (
 from domain.usage.rows import batch_of_rows, row_group
 from domain.usage.seen import rows_of
 from domain.usage.seen_index import MEMORY_KEYS, SeenIndex
+from domain.usage.taken import TypePlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from domain.usage.cold_tier import ColdTier
+    from domain.usage.dimension_sets import DimensionSets, TracedSets
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Rises when old state would be misread; a checkpoint of another version is thrown away."""
 MISROUTED = -1
 
@@ -49,6 +53,8 @@ class UsageFold:
         salt: Passed to the seen index.
         cold: Keeps the keys that leave memory; without it all keys stay there.
         memory_keys: Passed to the seen index.
+        dimension_sets: Says which sets of dimension values are kept apart; by default the first
+            to come.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class UsageFold:
         salt: tuple[int, int] = (0, 0),
         cold: ColdTier | None = None,
         memory_keys: int = MEMORY_KEYS,
+        dimension_sets: TracedSets | None = None,
     ) -> None:
         self._partition = partition
         self._partitions = partitions
@@ -68,6 +75,8 @@ class UsageFold:
         self._owner_numbers: dict[str, dict[str, int]] = {}
         self._catalogues: dict[str, Catalogue] = {}
         self._plans: dict[str, dict[str, TypePlan]] = {}
+        self._admitted = AdmittedSets()
+        self._dimension_sets: DimensionSets = dimension_sets or self._admitted
         self._received_high_ms = 0
 
     @property
@@ -131,6 +140,7 @@ class UsageFold:
         return work.facts(
             seen=self._seen,
             owners=self._owners,
+            dimension_sets=self._dimension_sets,
             span=(from_offset, to_offset),
             received_high_ms=self._received_high_ms,
             catalogues=tuple(applied),
@@ -143,7 +153,14 @@ class UsageFold:
             Retryable: store_lost, from the cold tier; the fold is to be dropped.
         """
         self._make_room(facts.from_offset)
-        self.resume(FoldBase(facts.received_high_ms, (), facts.catalogues))
+        series = facts.series
+        self.resume(
+            FoldBase(
+                received_high_ms=facts.received_high_ms,
+                catalogues=facts.catalogues,
+                dimension_sets=series.known_sets(series.admitted.tolist()),
+            )
+        )
         numbers = np.array(
             [self._owner_number(*owner) for owner in facts.series.owners], dtype=np.int32
         )
@@ -171,6 +188,7 @@ class UsageFold:
         for tenant, customer in base.owners:
             self._owner_numbers.setdefault(tenant, {})[customer] = len(self._owners)
             self._owners.append((tenant, customer))
+        self._admitted.put(base.dimension_sets)
 
     def _make_room(self, position: int) -> None:
         """Let a generation of keys leave memory when it is full, with the state at this position.
@@ -179,7 +197,9 @@ class UsageFold:
         """
         leaving = self._seen.make_room(high_ms=self._received_high_ms, position=position)
         if leaving is not None and self._cold is not None:
-            base = FoldBase(self._received_high_ms, self._owners, self.catalogues)
+            base = FoldBase(
+                self._received_high_ms, self._owners, self.catalogues, self._admitted.known
+            )
             self._cold.take(leaving, base=base, position=position)
 
     def _take_rows(self, work: MicroBatch, records: list[SourceRecord]) -> None:
@@ -203,7 +223,7 @@ class UsageFold:
             if plan is None and catalogue is not None:
                 meters = catalogue.meters_of(event_type)
                 if meters:  # unknown types are not kept: there is no end of them
-                    plan = plans[event_type] = TypePlan(meters)
+                    plan = plans[event_type] = TypePlan(batch.tenant, meters)
             return plan
 
         work.take(

@@ -21,8 +21,8 @@ _INSERT = """
 """
 _INSERT_LINE = """
     INSERT INTO invoice_line (tenant, invoice, line, price, form, meter, unit, quantity,
-        amount_unrounded, amount_minor, steps)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb)
+        amount_unrounded, amount_minor, steps, is_estimate)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s)
 """
 _STEP_TEXTS = ("quantity", "rate", "per", "amount")
 
@@ -54,5 +54,6 @@ def project_finalized(connection: psycopg.Connection, booking: Booking) -> None:
                 *(line.price, line.form, line.meter, line.unit),
                 *(Decimal(line.quantity), Decimal(line.amount_unrounded), line.amount_minor),
                 json.dumps(steps, sort_keys=True, ensure_ascii=False),
+                line.is_estimate,
             ),
         )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from domain.books.facts import fields_of_fact
-from domain.catalogue import Catalogue, parse_catalogue
+from domain.catalogue import Catalogue, carried_meters, parse_catalogue
 from domain.codes import Code
 from domain.errors import Fatal, Rejected
-from domain.invoice import InvoiceContent, build_invoice, hours_of, parse_invoice_content
+from domain.invoice import InvoiceContent, build_invoice, parse_invoice_content, span_of
 from domain.routing import partition_of
 from domain.usage.customer_windows import CustomerWindows
 from projections.invoicing.log import book_facts, usage_from_events, usage_from_facts
@@ -120,7 +120,6 @@ def replay(settings: Settings, *, tenant: str, name: str, source: Source = "auto
     windows = _windows(
         settings, content, partition=partition, end=pin.usage_positions[partition], source=source
     )
-    first_hour, end_hour = hours_of(content.period)
     again = build_invoice(
         tenant=content.tenant,
         subscription=content.subscription,
@@ -128,7 +127,9 @@ def replay(settings: Settings, *, tenant: str, name: str, source: Source = "auto
         plan=content.plan,
         catalogue=original.catalogue,
         period=content.period,
-        rows=windows.rows(first_hour=first_hour, end_hour=end_hour),
+        rows=windows.rows(
+            span_of(content.period), carried=carried_meters(original.catalogue.meters)
+        ),
         usage_positions=pin.usage_positions,
         account_partition=pin.account_partition,
         account_position=pin.account_position,

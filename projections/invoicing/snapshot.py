@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
-from domain.catalogue import Catalogue, parse_catalogue
+from domain.aggregation.window_row import WindowRow
+from domain.catalogue import Catalogue, carried_meters, parse_catalogue
 from domain.invoice import InvoiceContent, build_invoice
 from domain.period import Period
-from domain.rating import WindowRow
+from domain.quantity import decimal_nanos
 from domain.routing import partition_of
 from runtime.postgres import connect, database_away
 from schemas.topics import ACCOUNT_FACTS, USAGE_FACTS_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from decimal import Decimal
+    from collections.abc import Collection, Iterator
     from types import TracebackType
 
     from runtime.settings import Settings
@@ -31,13 +31,26 @@ _DUE = """
 """
 _POSITIONS = "SELECT partition, next_offset FROM position WHERE topic = %s"
 _CATALOGUE = "SELECT content FROM catalogue WHERE version = %s"
-_WINDOWS = """
-    SELECT s.meter, s.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
-        w.events, w.sum, w.min, w.max, w.latest, w.latest_occurred_ms, w.latest_offset,
-        w.first_offset, w.last_offset, w.key_digest, w.late
-    FROM usage_series s JOIN usage_window w USING (tenant, series)
-    WHERE s.customer = %(customer)s AND w.hour >= %(start)s AND w.hour < %(end)s
+_COLUMNS = """
+    s.meter, s.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
+    w.events, w.sum, w.min, w.max, w.latest, w.latest_occurred_ms, w.latest_offset,
+    w.first_offset, w.last_offset, w.key_digest, w.late, coalesce(k.sketch, ''::bytea)
 """
+_WINDOWS = f"""
+    SELECT {_COLUMNS}
+    FROM usage_series s JOIN usage_window w USING (tenant, series)
+    LEFT JOIN usage_sketch k USING (tenant, series, hour)
+    WHERE s.customer = %(customer)s AND w.hour >= %(start)s AND w.hour < %(end)s
+    UNION ALL
+    SELECT {_COLUMNS}
+    FROM usage_series s CROSS JOIN LATERAL (
+        SELECT * FROM usage_window v
+        WHERE v.tenant = s.tenant AND v.series = s.series AND v.hour < %(start)s
+        ORDER BY v.hour DESC LIMIT 1
+    ) w LEFT JOIN usage_sketch k
+        ON k.tenant = w.tenant AND k.series = w.series AND k.hour = w.hour
+    WHERE s.customer = %(customer)s AND s.meter = ANY(%(carried)s)
+"""  # noqa: S608 -- fixed texts only
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,32 +137,39 @@ class Snapshot:
             self._catalogues[version] = parse_catalogue(content)
         return self._catalogues[version]
 
-    def windows(self, *, customer: str, period: Period) -> Iterator[WindowRow]:
-        """Yield a customer's windows of a period."""
-        parameters = {"customer": customer, "start": period.start, "end": period.end}
+    def windows(
+        self, *, customer: str, period: Period, carried: Collection[str]
+    ) -> Iterator[WindowRow]:
+        """Yield a customer's windows of a period, and of carried meters the last one before it."""
+        parameters = {
+            "customer": customer,
+            "start": period.start,
+            "end": period.end,
+            "carried": list(carried),
+        }
         for row in self._connection.execute(_WINDOWS, parameters):
             yield from_row_window(row)
 
     def invoice(self, due: Due) -> InvoiceContent:
         """Make the content of the invoice that is due."""
+        catalogue = self.catalogue(due.catalogue_version)
         account = partition_of(self._tenant, partitions=self._settings.partitions)
         return build_invoice(
             tenant=self._tenant,
             subscription=due.subscription,
             customer=due.customer,
             plan=due.plan,
-            catalogue=self.catalogue(due.catalogue_version),
+            catalogue=catalogue,
             period=due.period,
-            rows=self.windows(customer=due.customer, period=due.period),
+            rows=self.windows(
+                customer=due.customer,
+                period=due.period,
+                carried=carried_meters(catalogue.meters),
+            ),
             usage_positions=self.positions(USAGE_FACTS_TOPIC.name),
             account_partition=account,
             account_position=self.positions(ACCOUNT_FACTS.name)[account],
         )
-
-
-def _nanos(value: Decimal) -> int:
-    """Turn a numeric(38, 9) into billionths; its text always has nine decimals."""
-    return int(f"{value:.9f}".replace(".", ""))
 
 
 def from_row_window(row: tuple[Any, ...]) -> WindowRow:
@@ -159,14 +179,15 @@ def from_row_window(row: tuple[Any, ...]) -> WindowRow:
         dimensions=tuple(sorted(row[1].items())),
         hour=row[2],
         events=row[3],
-        sum_nanos=_nanos(row[4]),
-        min_nanos=_nanos(row[5]),
-        max_nanos=_nanos(row[6]),
-        latest_nanos=_nanos(row[7]),
+        sum_nanos=decimal_nanos(row[4]),
+        min_nanos=decimal_nanos(row[5]),
+        max_nanos=decimal_nanos(row[6]),
+        latest_nanos=decimal_nanos(row[7]),
         latest_occurred_ms=row[8],
         latest_offset=row[9],
         first_offset=row[10],
         last_offset=row[11],
         key_digest=int(row[12]),
         late=row[13],
+        sketch=row[14],
     )

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from domain.aggregation.measures import measured
+from domain.aggregation.window_row import WindowRow
+from domain.catalogue import carried_meters
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.invoice import hours_of
+from domain.invoice import span_of
 from domain.period import HOUR_MS
 from domain.quantity import nanos_text
-from domain.rating import WindowRow, billed_quantity
 from domain.routing import partition_of
 from domain.usage.customer_windows import CustomerWindows
+from domain.usage.dimension_sets import TracedSets
 from domain.usage.fold import UsageFold
 from domain.usage.records import CataloguePublished, EventBatch, SourceRecord
 from domain.usage.rows import batch_of_rows
@@ -30,9 +33,10 @@ from projections.invoicing.snapshot import Snapshot
 from runtime.postgres import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from domain.rating import InvoiceLine
+    from domain.usage.dimension_sets import DimensionSet
     from runtime.settings import Settings
 
 RANGE_GAP_MAX = 1_000
@@ -130,18 +134,22 @@ def trace(
     ranges = merged_ranges((row.first_offset, min(row.last_offset, end - 1)) for row in windows)
     collected = CustomerWindows(tenant=tenant, customer=content.customer)
     samples: list[RawEvent] = []
-    fold = _fold_with_catalogue(settings, original, partition)
+    fold = _fold_with_catalogue(settings, original, partition, windows)
+    hours = frozenset(row.hour for row in windows)
     for first, last in ranges:
         conflicts = _conflicts(settings, tenant=tenant, partition=partition, span=(first, last))
         records = source_records(settings, partition=partition, start=first, end=last + 1)
-        kept = [without(record, conflicts) for record in records]
+        narrow = [
+            narrowed(record, conflicts, customer=content.customer, hours=hours)
+            for record in records
+        ]
         if len(samples) < samples_max:
-            samples += list(_raw_events(kept, original, line, partition))
-        for facts in folded(fold, kept):
+            samples += list(_raw_events(narrow, original, line, partition))
+        for facts in folded(fold, [item.record for item in narrow]):
             collected.add(facts)
     again = _of_line(collected, original, line)
     meter = original.catalogue.meter(line.meter)
-    quantity = billed_quantity(aggregation=meter.aggregation, windows=again)
+    quantity = measured(meter.measure, windows=again, span=span_of(content.period))
     grown = {(row.dimensions, row.hour) for row in windows if row.last_offset >= end}
     projected, recounted = _by_window(windows), _by_window(again)
     return Traced(
@@ -151,7 +159,7 @@ def trace(
         ranges=ranges,
         partition=partition,
         events=sum(row.events for row in again),
-        quantity=nanos_text(quantity),
+        quantity=nanos_text(quantity.nanos),
         differences=sum(
             projected.get(key) != recounted.get(key)
             for key in (projected.keys() | recounted.keys()) - grown
@@ -171,18 +179,49 @@ def merged_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], .
     return tuple(result)
 
 
-def without(record: SourceRecord, conflicts: frozenset[tuple[int, int]]) -> SourceRecord:
-    """This function will return a record without the events that were conflicts."""
+class Narrowed(NamedTuple):
+    """A record with some of its events.
+
+    Args:
+        record: The record; single events have become a batch.
+        places: Place of each event within the record as it lies on the log.
+    """
+
+    record: SourceRecord
+    places: Sequence[int]
+
+
+def narrowed(
+    record: SourceRecord,
+    conflicts: frozenset[tuple[int, int]],
+    *,
+    customer: str,
+    hours: frozenset[int],
+) -> Narrowed:
+    """This function will return a record with one customer's events of some hours alone.
+
+    Args:
+        record: The record.
+        conflicts: Offset and place of events that were conflicts; they are left out.
+        customer: Whose events stay.
+        hours: Hours since 1970 UTC that they occurred in.
+    """
     body = record.body
     if isinstance(body, dict):
         body = batch_of_rows([body])
     if not isinstance(body, EventBatch):
-        return record
+        return Narrowed(record, ())
     count = len(body.occurred_at_ms)
-    kept = [index for index in range(count) if (record.offset, index) not in conflicts]
+    kept = [
+        index
+        for index in range(count)
+        if (record.offset, index) not in conflicts
+        and body.strings[body.customer[index]] == customer
+        and body.occurred_at_ms[index] // HOUR_MS in hours
+    ]
     if len(kept) < count:
         body = _picked(body, kept)
-    return record._replace(body=body)
+    return Narrowed(record._replace(body=body), kept)
 
 
 def _picked(batch: EventBatch, kept: list[int]) -> EventBatch:
@@ -213,21 +252,39 @@ def _by_window(
 def _windows(settings: Settings, original: Finalized, line: InvoiceLine) -> tuple[WindowRow, ...]:
     content = original.content
     with Snapshot(settings, tenant=content.tenant) as snapshot:
-        rows = snapshot.windows(customer=content.customer, period=content.period)
+        rows = snapshot.windows(
+            customer=content.customer,
+            period=content.period,
+            carried=carried_meters(original.catalogue.meters),
+        )
         return tuple(row for row in rows if row.meter == line.meter)
 
 
 def _of_line(
     collected: CustomerWindows, original: Finalized, line: InvoiceLine
 ) -> tuple[WindowRow, ...]:
-    first_hour, end_hour = hours_of(original.content.period)
-    rows = collected.rows(first_hour=first_hour, end_hour=end_hour)
+    rows = collected.rows(
+        span_of(original.content.period), carried=carried_meters(original.catalogue.meters)
+    )
     return tuple(row for row in rows if row.meter == line.meter)
 
 
-def _fold_with_catalogue(settings: Settings, original: Finalized, partition: int) -> UsageFold:
-    """Return a fold that has counted nothing yet and knows the catalogue of the invoice."""
-    fold = UsageFold(partition=partition, partitions=settings.partitions)
+def _fold_with_catalogue(
+    settings: Settings, original: Finalized, partition: int, windows: Iterable[WindowRow]
+) -> UsageFold:
+    """Return a fold that has counted nothing yet and knows the catalogue of the invoice.
+
+    It keeps apart the sets of dimensions that the line's windows have, each from its first event
+    on: what came earlier was counted with the others.
+    """
+    firsts: dict[DimensionSet, int] = {}
+    for row in windows:
+        firsts[row.dimensions] = min(
+            firsts.get(row.dimensions, row.first_offset), row.first_offset
+        )
+    fold = UsageFold(
+        partition=partition, partitions=settings.partitions, dimension_sets=TracedSets(firsts)
+    )
     catalogue = original.catalogue
     published = CataloguePublished(original.content.tenant, catalogue.version, catalogue.content)
     fold.step([SourceRecord(0, 0, published)], from_offset=0, to_offset=1)
@@ -244,23 +301,18 @@ def _conflicts(
 
 
 def _raw_events(
-    records: Iterable[SourceRecord], original: Finalized, line: InvoiceLine, partition: int
+    narrow: Iterable[Narrowed], original: Finalized, line: InvoiceLine, partition: int
 ) -> Iterator[RawEvent]:
-    """Yield the raw events of the line's customer, type and period, in source order."""
+    """Yield the raw events of narrowed records that feed the line's meter, in source order."""
     content = original.content
     meter = original.catalogue.meter(line.meter)
-    first_hour, end_hour = hours_of(content.period)
-    for record in records:
+    for record, places in narrow:
         batch = record.body
         if not isinstance(batch, EventBatch) or batch.tenant != content.tenant:
             continue
-        for index, occurred_at_ms in enumerate(batch.occurred_at_ms):
-            if (
-                batch.strings[batch.customer[index]] == content.customer
-                and meter in original.catalogue.meters_of(batch.strings[batch.type_[index]])
-                and first_hour <= occurred_at_ms // HOUR_MS < end_hour
-            ):
-                yield _raw_event(record, batch, index, partition)
+        for index, place in enumerate(places):
+            if meter in original.catalogue.meters_of(batch.strings[batch.type_[index]]):
+                yield replace(_raw_event(record, batch, index, partition), index=place)
 
 
 def _raw_event(record: SourceRecord, batch: EventBatch, index: int, partition: int) -> RawEvent:

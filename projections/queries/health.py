@@ -8,6 +8,7 @@ TABLES = (
     "position",
     "usage_series",
     "usage_window",
+    "usage_sketch",
     "intake_count",
     "reject",
     "customer",

@@ -71,6 +71,7 @@ class InvoiceLine:
         amount: Rounded once.
         amount_unrounded: Exact amount before the rounding, major units.
         steps: How the amount came about, in order; every value is text.
+        is_estimate: Whether the quantity is near the true one instead of equal to it.
     """
 
     line: int
@@ -82,6 +83,7 @@ class InvoiceLine:
     amount: Money
     amount_unrounded: Decimal
     steps: tuple[Mapping[str, str], ...]
+    is_estimate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def find_invoice(connection: sqlalchemy.Connection, *, invoice: str) -> InvoiceD
     lines = connection.execute(
         sqlalchemy.text(
             "SELECT line, price, form, meter, quantity, unit, amount_minor, amount_unrounded,"
-            " steps FROM invoice_line WHERE invoice = :invoice ORDER BY line"
+            " steps, is_estimate FROM invoice_line WHERE invoice = :invoice ORDER BY line"
         ),
         {"invoice": invoice},
     )
@@ -183,4 +185,5 @@ def _from_line_row(row: sqlalchemy.Row[Any], *, currency: str) -> InvoiceLine:
         amount=Money(row.amount_minor, currency),
         amount_unrounded=row.amount_unrounded,
         steps=tuple({name: str(value) for name, value in step.items()} for step in row.steps),
+        is_estimate=row.is_estimate,
     )

@@ -3,67 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 
+from domain.aggregation.average import average_of
+from domain.aggregation.kinds import SKETCHED, Aggregation
+from domain.aggregation.measure import Measured
+from domain.catalogue import parse_catalogue
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.period import Period
+from domain.quantity import NANOS_PER_UNIT, decimal_nanos
 from projections.queries.paging import conditions
+from projections.queries.usage_values import Group, Values, sketched_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from domain.catalogue import Meter
+    from projections.queries.usage_question import UsageQuestion
 
 USAGE_ROWS_MAX = 10_000
 """Rows of one answer: a month of hours of 13 series, or 13 months of days of 25 of them."""
-RANGE_HOURS_MAX = {"hour": 31 * 24, "day": 400 * 24, "month": 1_830 * 24}
-"""Longest span by granularity, hours: a month of hours, 13 months of days, 5 years of months."""
-
-
-class Granularity(StrEnum):
-    """How long one bucket is, in UTC."""
-
-    HOUR = "hour"
-    DAY = "day"
-    MONTH = "month"
-
-
-@dataclass(frozen=True, slots=True)
-class UsageQuestion:
-    """What is asked of the windows.
-
-    Args:
-        period: Hours that count, half-open; both ends on the full hour.
-        granularity: Length of a bucket. A bucket that the period cuts holds its inner part only.
-        customer: Only this customer; None for all of the tenant.
-        meter: Only this meter; None for all.
-        by_customer: Whether each customer gets rows of its own.
-        dimensions: Dimension names to split by, in the order of the answer.
-    """
-
-    period: Period
-    granularity: Granularity
-    customer: str | None = None
-    meter: str | None = None
-    by_customer: bool = False
-    dimensions: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse a period off the hour or too long (Rejected invalid_request with param)."""
-        for name, moment in (("from", self.period.start), ("to", self.period.end)):
-            if moment.minute or moment.second or moment.microsecond:
-                raise Rejected(
-                    Code.INVALID_REQUEST, "usage is kept by the hour: give a full hour", param=name
-                )
-        hours_max = RANGE_HOURS_MAX[self.granularity]
-        if self.period.end - self.period.start > timedelta(hours=hours_max):
-            raise Rejected(
-                Code.INVALID_REQUEST,
-                f"a period by the {self.granularity} has at most {hours_max // 24} days",
-                next_step="Ask for a shorter period or a coarser granularity",
-                param="from",
-            )
+CATALOGUES_KEPT = 64
+"""Catalogues read at once; a tenant's newest one, of at most 500 meters and 200 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +41,13 @@ class UsageBucket:
         meter: Meter key.
         customer: Set when the question splits by customer, or asks for one.
         group: Value of each dimension asked for; None where the events had none.
-        sum, minimum, maximum: Over the events, exact.
+        sum: Over the events, exact, as what follows.
+        minimum, maximum: Among the events; None without events.
         latest: Value of the event that occurred last; of equal ones, the last one received.
-        events: Events counted.
+        events: Events counted; 0 where a time-weighted value only holds on.
         late_events: Of them, those that arrived after their hour.
+        aggregation: How the meter adds up; None when the catalogue is not projected yet.
+        value: What the meter comes to by its aggregation; None as that.
     """
 
     start: datetime
@@ -86,11 +55,13 @@ class UsageBucket:
     customer: str | None
     group: tuple[tuple[str, str | None], ...]
     sum: Decimal
-    minimum: Decimal
-    maximum: Decimal
-    latest: Decimal
+    minimum: Decimal | None
+    maximum: Decimal | None
+    latest: Decimal | None
     events: int
     late_events: int
+    aggregation: Aggregation | None
+    value: Measured | None
 
 
 def list_usage(
@@ -103,40 +74,88 @@ def list_usage(
         question: What is asked.
 
     Returns:
-        Buckets that hold events, by start, meter, customer and group.
+        Buckets by start, meter, customer and group: those that hold events, and of time-weighted
+        meters those that a value holds on into.
 
     Raises:
-        Rejected: invalid_request, when the answer would have more than USAGE_ROWS_MAX rows.
+        Rejected: invalid_request, when the answer would have more than USAGE_ROWS_MAX rows, or
+            rests on too many sketches.
     """
+    meters = _meters(connection)
+    named = _named(question)
+    parameters = {
+        "start": question.period.start,
+        "end": question.period.end,
+        "customer": question.customer,
+        "meter": question.meter,
+        "dimensions": list(question.dimensions),
+    }
     rows = connection.execute(
-        sqlalchemy.text(_statement(question)),
+        sqlalchemy.text(_statement(named)),
         {
+            **parameters,
             "granularity": question.granularity.value,
-            "start": question.period.start,
-            "end": question.period.end,
-            "customer": question.customer,
-            "meter": question.meter,
-            "dimensions": list(question.dimensions),
             "row_count": USAGE_ROWS_MAX + 1,
         },
     ).all()
-    if len(rows) > USAGE_ROWS_MAX:
+    sketched = {key: meter for key, meter in meters.items() if meter.aggregation in SKETCHED}
+    values: Values = {}
+    if question.meter in sketched or (question.meter is None and sketched):
+        values = sketched_values(
+            connection, question=question, meters=sketched, named=named, parameters=parameters
+        )
+    buckets = [_from_row(row, question=question, meters=meters, values=values) for row in rows]
+    held = {(bucket.start, _group_of(bucket)) for bucket in buckets}
+    buckets += [
+        _held_on(start, group, value, question=question, meters=meters)
+        for (start, group), value in values.items()
+        if (start, _shown(group, question)) not in held
+    ]
+    if len(buckets) > USAGE_ROWS_MAX:
         raise Rejected(
             Code.INVALID_REQUEST,
             f"the answer has more than {USAGE_ROWS_MAX} rows",
             next_step="Ask for a shorter period, a coarser granularity, one customer or one meter",
             param="from",
         )
-    return tuple(_from_row(row, question=question) for row in rows)
+    return tuple(sorted(buckets, key=_order)) if len(buckets) > len(rows) else tuple(buckets)
 
 
-def _statement(question: UsageQuestion) -> str:
-    """Return the statement; it is put together from fixed texts, every value is bound.
+def _group_of(bucket: UsageBucket) -> Group:
+    return bucket.meter, bucket.customer, tuple(value for _, value in bucket.group)
 
-    Each series gets the number of its group once, so that windows are grouped by a time and a
-    number; and the latest value is the largest array of (occurred, offset, value), which needs no
-    sort: on 480,000 windows together 3 to 4 times as fast as grouping the plain join by texts.
-    """
+
+def _shown(group: Group, question: UsageQuestion) -> Group:
+    """Return a group with the customer that an answer names: the one asked for, or its own."""
+    meter, customer, values = group
+    return meter, customer if question.by_customer else question.customer, values
+
+
+def _order(bucket: UsageBucket) -> tuple[datetime, str, str, tuple[tuple[bool, str], ...]]:
+    return (
+        bucket.start,
+        bucket.meter,
+        bucket.customer or "",
+        # As PostgreSQL sorts: what has no value comes last.
+        tuple((value is None, value or "") for _, value in bucket.group),
+    )
+
+
+def _meters(connection: sqlalchemy.Connection) -> Mapping[str, Meter]:
+    """Return the meters of the newest catalogue; it has every meter that ever was."""
+    content = connection.execute(
+        sqlalchemy.text("SELECT content FROM catalogue ORDER BY version DESC LIMIT 1")
+    ).scalar()
+    return {} if content is None else _meters_of(content)
+
+
+@lru_cache(maxsize=CATALOGUES_KEPT)
+def _meters_of(content: str) -> Mapping[str, Meter]:
+    return {meter.key: meter for meter in parse_catalogue(content).meters}
+
+
+def _named(question: UsageQuestion) -> str:
+    """Return the query of the series asked for: fixed texts only, every value is bound."""
     where = conditions(
         "customer = :customer" if question.customer is not None else "",
         "meter = :meter" if question.meter is not None else "",
@@ -151,9 +170,19 @@ def _statement(question: UsageQuestion) -> str:
         else "CAST(ARRAY[] AS text[])"
     )
     return f"""
-        WITH named AS (
-            SELECT tenant, series, meter, {customer} AS customer, {group} AS dimension_values
-            FROM usage_series {where}
+        SELECT tenant, series, meter, {customer} AS customer, {group} AS dimension_values
+        FROM usage_series {where}"""  # noqa: S608 -- fixed texts only
+
+
+def _statement(named: str) -> str:
+    """Return the statement that adds windows up.
+
+    Each series gets the number of its group once, so that windows are grouped by a time and a
+    number; and the latest value is the largest array of (occurred, offset, value), which needs no
+    sort: on 480,000 windows together 3 to 4 times as fast as grouping the plain join by texts.
+    """
+    return f"""
+        WITH named AS ({named}
         ), numbered AS MATERIALIZED (
             SELECT named.*,
                 dense_rank() OVER (ORDER BY meter, customer, dimension_values) AS number
@@ -178,16 +207,75 @@ def _statement(question: UsageQuestion) -> str:
         ORDER BY start, number"""  # noqa: S608 -- fixed texts only
 
 
-def _from_row(row: sqlalchemy.Row[Any], *, question: UsageQuestion) -> UsageBucket:
+def _from_row(
+    row: sqlalchemy.Row[Any],
+    *,
+    question: UsageQuestion,
+    meters: Mapping[str, Meter],
+    values: Values,
+) -> UsageBucket:
+    meter = meters.get(row.meter)
+    values_of_group = tuple(row.dimension_values)
+    if meter is None:
+        value = None
+    elif meter.aggregation in SKETCHED:
+        value = values.get((row.start, (row.meter, row.customer, values_of_group)), Measured(0))
+    else:
+        value = _plain_value(row, meter.aggregation)
     return UsageBucket(
         start=row.start,
         meter=row.meter,
         customer=row.customer if question.by_customer else question.customer,
-        group=tuple(zip(question.dimensions, row.dimension_values, strict=True)),
+        group=tuple(zip(question.dimensions, values_of_group, strict=True)),
         sum=row.sum,
         minimum=row.minimum,
         maximum=row.maximum,
         latest=row.latest,
         events=int(row.events),
         late_events=int(row.late_events),
+        aggregation=None if meter is None else meter.aggregation,
+        value=value,
+    )
+
+
+def _plain_value(row: sqlalchemy.Row[Any], aggregation: Aggregation) -> Measured:
+    """Return what SQL has added up already."""
+    match aggregation:
+        case Aggregation.COUNT:
+            return Measured(int(row.events) * NANOS_PER_UNIT)
+        case Aggregation.AVERAGE:
+            return average_of(decimal_nanos(row.sum), int(row.events))
+        case Aggregation.MIN:
+            return Measured(decimal_nanos(row.minimum))
+        case Aggregation.MAX:
+            return Measured(decimal_nanos(row.maximum))
+        case Aggregation.LATEST:
+            return Measured(decimal_nanos(row.latest))
+        case _:
+            return Measured(decimal_nanos(row.sum))
+
+
+def _held_on(
+    start: datetime,
+    group: Group,
+    value: Measured,
+    *,
+    question: UsageQuestion,
+    meters: Mapping[str, Meter],
+) -> UsageBucket:
+    """Return a bucket without events, into which a value holds on."""
+    meter, customer, values = _shown(group, question)
+    return UsageBucket(
+        start=start,
+        meter=meter,
+        customer=customer,
+        group=tuple(zip(question.dimensions, values, strict=True)),
+        sum=Decimal(0),
+        minimum=None,
+        maximum=None,
+        latest=None,
+        events=0,
+        late_events=0,
+        aggregation=meters[meter].aggregation,
+        value=value,
     )

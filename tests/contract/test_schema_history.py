@@ -13,7 +13,7 @@ import fastavro
 import pytest
 from fastavro.utils import generate_one
 
-from schemas.registry import SCHEMAS, Schema
+from schemas.registry import SCHEMAS, SUPERSEDED, Schema
 from tests.support import checkout
 
 HISTORY = checkout.ROOT / "schemas" / "history"
@@ -26,6 +26,7 @@ RELEASED = {
     "usage_batch.v1": "42d1493a8dcfd2ae7fdd514ee06191343d31eb3dcb7eab86b375bd4f5b9e3f2c",
     "usage_event.v1": "5a083eb0df1a225daf00cf95b9a93e893d31f0fffd0d16d52826b28fb7185a25",
     "usage_facts.v1": "54eb584adc250b4865faf6f8f6ee2fb50361469605c8e30cb2cac0d0aad74b82",
+    "usage_facts.v2": "b9a26c321e28d6b85fbd0266321dee4caf9ecadb5187b9c415fe216af8796465",
 }
 """File → SHA-256. A release adds a line; a line never changes."""
 EXAMPLES = 20
@@ -78,9 +79,14 @@ class TestHistory:
 
     def test_never_gives_an_id_twice(self) -> None:
         """The id in the frame says how to read the bytes; ids and names are one to one."""
-        ids = [schema.schema_id for schema in SCHEMAS]
-        assert list(range(1, len(SCHEMAS) + 1)) == ids
-        assert len({schema.name for schema in SCHEMAS}) == len(ids)
+        ids = sorted(schema.schema_id for schema in (*SCHEMAS, *SUPERSEDED))
+        assert list(range(1, len(ids) + 1)) == ids
+        assert len({schema.name for schema in SCHEMAS}) == len(SCHEMAS)
+
+    def test_knows_every_released_version(self) -> None:
+        """A file that no id belongs to could never be read again."""
+        known = {f"{schema.name}.v{schema.version}" for schema in (*SCHEMAS, *SUPERSEDED)}
+        assert known == RELEASED.keys()
 
 
 class TestCompatibility:

@@ -3,7 +3,7 @@
 import functools
 import itertools
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,7 +18,7 @@ from api.backend import backend_on
 from domain.books.facts import Outcome
 from domain.books.fold import BooksFold
 from domain.books.records import Command, CommandRecord
-from domain.canonical import Json, from_json, to_canonical_json
+from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
 from domain.money import EXACT
 from domain.period import from_ms
 from runtime import postgres
@@ -87,7 +87,9 @@ class Rows:
         self.connection = postgres.connect(settings, role="projector", autocommit=True)
         self._offsets = itertools.count()
 
-    def api_key(self, tenant: str, *, revoked_at: datetime | None = None) -> NewApiKey:
+    def api_key(
+        self, tenant: str, *, revoked_at: datetime | None = None, scopes: Sequence[str] = ()
+    ) -> NewApiKey:
         key = new_api_key()
         insert(
             self.connection,
@@ -96,7 +98,7 @@ class Rows:
             key_id=key.key_id,
             secret_sha256=key.secret_sha256,
             label="test",
-            scopes=[],
+            scopes=list(scopes),
             created_at=RECEIVED_AT,
             revoked_at=revoked_at,
         )
@@ -247,6 +249,23 @@ class Rows:
         }
         insert(
             self.connection, "usage_window", tenant=tenant, series=series, hour=hour, **row | more
+        )
+
+    def sketch(self, tenant: str, series: uuid.UUID, hour: datetime, sketch: bytes) -> None:
+        insert(
+            self.connection, "usage_sketch", tenant=tenant, series=series, hour=hour, sketch=sketch
+        )
+
+    def catalogue(self, tenant: str, *meters: Json) -> None:
+        content = to_canonical_json({"version": 1, "meters": meters, "plans": []})
+        insert(
+            self.connection,
+            "catalogue",
+            tenant=tenant,
+            version=1,
+            content=content,
+            content_sha256=sha256_hex(content),
+            published_at=datetime.now(UTC),
         )
 
 

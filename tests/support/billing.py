@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from domain import catalogue, invoice, quantity, rating
+from domain import catalogue, invoice, quantity
+from domain.aggregation.measure import Span
+from domain.aggregation.window_row import WindowRow
 from domain.books import facts, fold, records
 from domain.canonical import Json
 from domain.period import HOUR_MS, Period, to_ms
@@ -25,6 +27,11 @@ def moment(text: str) -> datetime:
 
 def period(start: str, end: str) -> Period:
     return Period(moment(start), moment(end))
+
+
+def hours(first: int, end: int) -> Span:
+    """Hours [first, end), as hours since 1970 UTC."""
+    return Span(first * HOUR_MS, end * HOUR_MS)
 
 
 def document(version: int, *, meters: Sequence[Json], plans: Sequence[Json]) -> str:
@@ -97,11 +104,14 @@ def window(
     value: str = "1",
     dimensions: Mapping[str, str] | None = None,
     offset: int = 0,
-) -> rating.WindowRow:
-    """A window that counted one event, `hours` after `at`."""
-    hour = to_ms(moment(at)) // HOUR_MS + hours
+    hour: int | None = None,
+    sketch: bytes = b"",
+) -> WindowRow:
+    """A window that counted one event, `hours` after `at`, or in the hour given."""
+    if hour is None:
+        hour = to_ms(moment(at)) // HOUR_MS + hours
     nanos = units(value)
-    return rating.WindowRow(
+    return WindowRow(
         meter=meter_key,
         dimensions=tuple(sorted((dimensions or {}).items())),
         hour=hour,
@@ -116,6 +126,7 @@ def window(
         last_offset=offset,
         key_digest=offset + 1,
         late=0,
+        sketch=sketch,
     )
 
 
@@ -126,7 +137,7 @@ def content_of(
     plan_code: str = "PRO",
     prices: catalogue.Catalogue,
     billed: Period,
-    rows: Sequence[rating.WindowRow] = (),
+    rows: Sequence[WindowRow] = (),
     tenant: str = "tenant",
 ) -> invoice.InvoiceContent:
     return invoice.build_invoice(

@@ -206,7 +206,7 @@ def upgrade() -> None:
         op.execute(f"GRANT SELECT, INSERT, UPDATE ON {table} TO tidegauge_projector")
         op.execute(f"GRANT SELECT ON {table} TO tidegauge_app")
         if table != "position":
-            _protect(table)
+            protect(table)
     # Authentication looks a key up before it knows the tenant.
     op.execute(
         "CREATE POLICY app_reads_its_key ON api_key FOR SELECT TO tidegauge_app "
@@ -229,7 +229,8 @@ def _make_hypertable(schema: str) -> None:
     )
 
 
-def _protect(table: str) -> None:
+def protect(table: str) -> None:
+    """Show a table's rows to their tenant alone; later versions use it for theirs."""
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
     op.execute(

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from projections.queries import usage
+from domain.aggregation import time_weighted, unique
+from projections.queries import usage, usage_values
 from tests.support.api_world import Rows, bearer
 
 USAGE = "/api/v1/billing/usage"
@@ -61,6 +63,107 @@ class TestSums:
         assert bucket["sum"] == "299999999999999999999999999999.999999997"
 
 
+def meter(key: str, aggregation: str, **more: Any) -> dict[str, Any]:
+    return {"key": key, "event_type": "e", "aggregation": aggregation, "unit": "u", **more}
+
+
+def unique_sketch(*texts: str) -> bytes:
+    hashes = np.array([unique.hash_of(text) for text in texts], dtype=np.uint64)
+    return dict(unique.sketches_of(np.zeros(len(texts), np.int64), hashes))[0]
+
+
+def step_sketch(hour: datetime, minute: int, units: int) -> bytes:
+    columns = (int(hour.timestamp()) * 1000 + minute * 60_000, 1, units)
+    arrays = [np.array([value], dtype=np.int64) for value in columns]
+    nothing = np.zeros(1, np.int64)
+    return dict(time_weighted.sketches_of(nothing, *arrays, nothing.astype(np.int32)))[0]
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("aggregation", "value"),
+        [("sum", "10"), ("count", "3"), ("min", "2"), ("max", "5"), ("latest", "3"),
+         ("average", "3.333333333")],
+    )  # fmt: skip
+    def test_are_what_the_meter_says(
+        self, client: TestClient, rows: Rows, tenant: str, aggregation: str, value: str
+    ) -> None:
+        """The same windows, read by six meters' rules."""
+        rows.catalogue(tenant, meter("tokens", aggregation))
+        series = rows.series(tenant)
+        rows.window(tenant, series, NOON, "5", "2")
+        rows.window(tenant, series, NOON + timedelta(hours=1), "3")
+
+        (bucket,) = _ask(client, rows, tenant, granularity="day")
+
+        assert (bucket["aggregation"], bucket["value"]) == (aggregation, value)
+        assert bucket["is_estimate"] is False
+
+    def test_of_different_users_are_counted_once_over_hours_and_customers(
+        self, client: TestClient, rows: Rows, tenant: str
+    ) -> None:
+        """Ann of two hours and two customers is one of the day, and one of each customer."""
+        rows.catalogue(tenant, meter("users", "unique", value="property:user"))
+        for customer, hour, users in (
+            ("c1", 0, ("ann", "bob")), ("c1", 1, ("ann",)), ("c2", 1, ("ann", "cid")),
+        ):  # fmt: skip
+            series = rows.series(tenant, customer=customer, meter="users")
+            rows.window(tenant, series, NOON + timedelta(hours=hour), *("1" for _ in users))
+            rows.sketch(tenant, series, NOON + timedelta(hours=hour), unique_sketch(*users))
+
+        (whole,) = _ask(client, rows, tenant, granularity="day")
+        split = _ask(client, rows, tenant, granularity="day", group_by="customer")
+
+        assert (whole["value"], whole["events"]) == ("3", 5)
+        assert [(each["customer"], each["value"]) for each in split] == [("c1", "2"), ("c2", "2")]
+
+    def test_hold_on_into_buckets_without_events(
+        self, client: TestClient, rows: Rows, tenant: str
+    ) -> None:
+        """2 from 12:30 of the day before the period on, 5 from the second day's noon on."""
+        rows.catalogue(tenant, meter("disk", "time_weighted"))
+        series = rows.series(tenant, meter="disk")
+        for at, minute, units in ((-24, 30, 2), (24, 0, 5)):
+            hour = NOON + timedelta(hours=at)
+            rows.window(tenant, series, hour, str(units))
+            rows.sketch(tenant, series, hour, step_sketch(hour, minute, units))
+
+        days = _ask(client, rows, tenant, granularity="day", to="2026-03-04T00:00:00Z")
+
+        assert [day["value"] for day in days] == ["48", str(2 * 12 + 5 * 12), "120"]
+        assert [day["events"] for day in days] == [0, 1, 0]
+        assert [day["latest"] for day in days] == [None, "5", None]
+
+    def test_of_another_tenant_are_not_seen(
+        self, client: TestClient, rows: Rows, tenant: str
+    ) -> None:
+        """The same meter of a neighbour does not change a number."""
+        rows.catalogue(tenant, meter("users", "unique", value="property:user"))
+        for owner, users in ((tenant, ("ann",)), (f"{tenant}-2", ("bob", "cid"))):
+            series = rows.series(owner, meter="users")
+            rows.window(owner, series, NOON, "1")
+            rows.sketch(owner, series, NOON, unique_sketch(*users))
+
+        (bucket,) = _ask(client, rows, tenant, granularity="day")
+
+        assert bucket["value"] == "1"
+
+    def test_that_rest_on_too_many_sketches_are_refused(
+        self, client: TestClient, rows: Rows, tenant: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An answer never fills the memory; it says what to narrow."""
+        monkeypatch.setattr(usage_values, "SKETCH_BYTES_MAX", 20)
+        rows.catalogue(tenant, meter("users", "unique", value="property:user"))
+        series = rows.series(tenant, meter="users")
+        for hour in range(2):
+            rows.window(tenant, series, NOON + timedelta(hours=hour), "1")
+            rows.sketch(tenant, series, NOON + timedelta(hours=hour), unique_sketch("ann"))
+
+        answer = client.get(USAGE, params=MARCH, headers=bearer(rows.api_key(tenant)))
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+
+
 class TestBuckets:
     def test_keep_what_each_aggregate_means(
         self, client: TestClient, rows: Rows, tenant: str
@@ -84,6 +187,9 @@ class TestBuckets:
             "latest": "2",
             "events": 6,
             "late_events": 3,
+            "aggregation": None,
+            "value": None,
+            "is_estimate": False,
         }
 
     def test_take_the_later_offset_of_events_at_one_moment(

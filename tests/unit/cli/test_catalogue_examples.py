@@ -11,10 +11,13 @@ import pytest
 
 from cli.catalogue_file import check_file
 from cli.catalogue_text import SCHEMA_LINE
-from domain.catalogue import Aggregation, Catalogue
+from domain.aggregation.kinds import Aggregation
+from domain.aggregation.measure import Measured
+from domain.aggregation.measures import measured
+from domain.catalogue import Catalogue
 from domain.catalogue_schema import schema_text
 from domain.quantity import NANOS_PER_UNIT, nanos_text, parse_nanos
-from domain.rating import billed_quantity, rate
+from domain.rating import rate
 from domain.usage.customer_windows import CustomerWindows
 from domain.usage.fold import UsageFold
 from domain.usage.records import SourceRecord
@@ -67,19 +70,20 @@ def counted(catalogue: Catalogue, events: Iterable[tuple[str, str | int]]) -> di
     windows = CustomerWindows(tenant="acme", customer="ann")
     windows.add(facts)
     hour = NOW_MS // 3_600_000
-    rows = windows.rows(first_hour=hour, end_hour=hour + 1)
+    span = billing.hours(hour, hour + 1)
+    rows = windows.rows(span, carried=())
     found = {}
     for key in dict.fromkeys(row.meter for row in rows):
         mine = [row for row in rows if row.meter == key]
-        aggregation = catalogue.meter(key).aggregation
-        found[key] = nanos_text(billed_quantity(aggregation=aggregation, windows=mine))
+        quantity = measured(catalogue.meter(key).measure, windows=mine, span=span)
+        found[key] = nanos_text(quantity.nanos)
     return found
 
 
 def invoice(catalogue: Catalogue, plan: str, **usage: str) -> list[int]:
     """The lines of a plan in minor units."""
-    nanos = {key: int(Decimal(text) * NANOS_PER_UNIT) for key, text in usage.items()}
-    lines = rate(usage=nanos, plan=catalogue.plan(plan), catalogue=catalogue)
+    measures = {key: Measured(int(Decimal(text) * NANOS_PER_UNIT)) for key, text in usage.items()}
+    lines = rate(usage=measures, plan=catalogue.plan(plan), catalogue=catalogue)
     return [line.amount_minor for line in lines]
 
 

@@ -91,7 +91,7 @@ class TestFindings:
             [
                 (
                     "5:5: catalogue.meters[0].aggregation is missing: it must be one of "
-                    "sum, count, min, max, latest"
+                    "sum, count, min, max, latest, average, unique, time_weighted, percentile"
                 ),
                 (
                     "5:36: catalogue.meters[0].agregation is no known field: "

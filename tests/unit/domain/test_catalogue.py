@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from domain.catalogue import Aggregation, is_newer, parse_catalogue
+from domain.aggregation.kinds import Aggregation
+from domain.catalogue import is_newer, parse_catalogue
 from domain.codes import Code
 from domain.errors import Rejected
 from tests.support import billing

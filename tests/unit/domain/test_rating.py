@@ -1,16 +1,16 @@
 """Rating: windows to quantities, quantities to lines."""
 
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
+from domain.aggregation.measure import Measured
 from domain.canonical import Json
-from domain.catalogue import Aggregation, parse_catalogue
+from domain.catalogue import parse_catalogue
 from domain.codes import Code
 from domain.errors import Fatal
 from domain.money import minor_text
-from domain.rating import billed_quantity, rate
+from domain.rating import rate
 from tests.support import billing
 from tests.support.billing import NANOS, units
 
@@ -19,7 +19,7 @@ def lines_of(plan: str, **usage: str) -> list[str]:
     """The rounded lines of an S1 plan, and their sum last."""
     catalogue = billing.s1_catalogue()
     lines = rate(
-        usage={meter: units(quantity) for meter, quantity in usage.items()},
+        usage={meter: Measured(units(quantity)) for meter, quantity in usage.items()},
         plan=catalogue.plan(plan),
         catalogue=catalogue,
     )
@@ -60,7 +60,9 @@ class TestLine:
         """1,000,003 credits cost 0.006 exactly and 0.01 on the invoice."""
         catalogue = billing.s1_catalogue()
         line = rate(
-            usage={"credits": 1_000_003 * NANOS}, plan=catalogue.plan("PRO"), catalogue=catalogue
+            usage={"credits": Measured(1_000_003 * NANOS)},
+            plan=catalogue.plan("PRO"),
+            catalogue=catalogue,
         )[2]
         assert (line.amount_unrounded, line.amount_minor) == ("0.006", 1)
 
@@ -93,14 +95,18 @@ class TestLine:
             ],
         )
         catalogue = parse_catalogue(content)
-        (line,) = rate(usage={"m": 2 * NANOS}, plan=catalogue.plan("p"), catalogue=catalogue)
+        (line,) = rate(
+            usage={"m": Measured(2 * NANOS)}, plan=catalogue.plan("p"), catalogue=catalogue
+        )
         assert (len(line.steps), line.amount_unrounded, line.amount_minor) == (2, "0.008", 1)
 
     def test_says_what_was_billed(self) -> None:
         """A metered line names price, form, meter, unit and quantity."""
         catalogue = billing.s1_catalogue()
         line = rate(
-            usage={"assets": units("1200.5")}, plan=catalogue.plan("PRO"), catalogue=catalogue
+            usage={"assets": Measured(units("1200.5"))},
+            plan=catalogue.plan("PRO"),
+            catalogue=catalogue,
         )[1]
         assert (line.price, line.form, line.meter, line.unit, line.quantity) == (
             "asset_uplift",
@@ -120,7 +126,7 @@ class TestLine:
         """The usage fold refuses negative events, so a negative sum stops the builder."""
         catalogue = billing.s1_catalogue()
         with pytest.raises(Fatal) as caught:
-            rate(usage={"credits": -1}, plan=catalogue.plan("PRO"), catalogue=catalogue)
+            rate(usage={"credits": Measured(-1)}, plan=catalogue.plan("PRO"), catalogue=catalogue)
         assert caught.value.code is Code.STATE_CORRUPT
 
 
@@ -147,51 +153,6 @@ class TestLimits:
         )
         catalogue = parse_catalogue(content)
         nanos = 10**49 - 1
-        (line,) = rate(usage={"m": nanos}, plan=catalogue.plan("p"), catalogue=catalogue)
+        (line,) = rate(usage={"m": Measured(nanos)}, plan=catalogue.plan("p"), catalogue=catalogue)
         charged = Fraction(nanos, NANOS) - Fraction("0.000000000000000001")
         assert Fraction(line.amount_unrounded) == charged * Fraction(longest) / int(per)
-
-
-WINDOWS = (
-    replace(
-        billing.window("m", hours=0, value="5", dimensions={"region": "a"}),
-        events=2,
-        min_nanos=2 * NANOS,
-        max_nanos=3 * NANOS,
-        latest_nanos=2 * NANOS,
-    ),
-    billing.window("m", hours=2, value="1.5", dimensions={"region": "b"}, offset=7),
-    billing.window("m", hours=1, value="9", dimensions={"region": "a"}, offset=9),
-)
-
-
-class TestBilledQuantity:
-    @pytest.mark.parametrize(
-        ("aggregation", "quantity"),
-        [("sum", "15.5"), ("count", "4"), ("min", "1.5"), ("max", "9"), ("latest", "1.5")],
-    )
-    def test_goes_over_all_series_and_hours(self, aggregation: str, quantity: str) -> None:
-        """Sum and count add, min and max compare, latest goes by when it occurred."""
-        made = billed_quantity(aggregation=Aggregation(aggregation), windows=WINDOWS)
-        assert units(quantity) == made
-
-    @pytest.mark.parametrize("aggregation", Aggregation)
-    def test_is_zero_without_windows(self, aggregation: Aggregation) -> None:
-        """Nothing counted is a quantity of nothing, also for min, max and latest."""
-        assert billed_quantity(aggregation=aggregation, windows=()) == 0
-
-    @pytest.mark.parametrize("aggregation", Aggregation)
-    def test_does_not_depend_on_the_order(self, aggregation: Aggregation) -> None:
-        """Rows from SQL and rows from the log come in different orders."""
-        forward = billed_quantity(aggregation=aggregation, windows=WINDOWS)
-        assert forward == billed_quantity(aggregation=aggregation, windows=reversed(WINDOWS))
-
-    def test_latest_breaks_ties_by_offset_then_by_dimensions(self) -> None:
-        """Two series may have an event of the same moment, even in the same source record."""
-        early = billing.window("m", value="1", dimensions={"region": "b"}, offset=3)
-        late = billing.window("m", value="2", dimensions={"region": "a"}, offset=4)
-        same = billing.window("m", value="3", dimensions={"region": "b"}, offset=4)
-        for rows, winner in (((early, late), 2), ((late, early), 2), ((late, same), 3)):
-            for ordered in (rows, rows[::-1]):
-                made = billed_quantity(aggregation=Aggregation.LATEST, windows=ordered)
-                assert winner * NANOS == made

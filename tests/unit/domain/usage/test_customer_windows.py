@@ -9,6 +9,7 @@ from domain.usage.customer_windows import CustomerWindows
 from domain.usage.facts import UsageFacts
 from domain.usage.fold import UsageFold
 from schemas.usage_wire import from_wire_usage_source, to_wire_catalogue
+from tests.support import billing
 from tests.support.usage_facts import windows_of
 from tests.support.usage_truth import CATALOGUE, HOUR_MS, Event, batch_record
 
@@ -59,7 +60,7 @@ class TestCustomerWindows:
                 row.latest_nanos, (row.latest_occurred_ms, row.latest_offset),
                 row.first_offset, row.last_offset, row.key_digest,
             )
-            for row in windows.rows(first_hour=0, end_hour=HOUR + 1)
+            for row in windows.rows(billing.hours(0, HOUR + 1), carried=())
         }  # fmt: skip
         expected = {
             key[2:]: (
@@ -77,7 +78,7 @@ class TestCustomerWindows:
         windows = CustomerWindows(tenant="acme", customer="ann")
         for each in facts_of(6):
             windows.add(each)
-        hours = {row.hour for row in windows.rows(first_hour=HOUR - 2, end_hour=HOUR)}
+        hours = {row.hour for row in windows.rows(billing.hours(HOUR - 2, HOUR), carried=())}
         assert {HOUR - 2, HOUR - 1} == hours
 
     def test_of_a_stranger_are_none(self) -> None:
@@ -85,4 +86,4 @@ class TestCustomerWindows:
         windows = CustomerWindows(tenant="globex", customer="ann")
         for each in facts_of(2):
             windows.add(each)
-        assert () == windows.rows(first_hour=0, end_hour=HOUR + 1)
+        assert () == windows.rows(billing.hours(0, HOUR + 1), carried=())

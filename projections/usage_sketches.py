@@ -1,0 +1,59 @@
+"""usage_sketch: what windows keep beyond sums, merged in the process by the domain's own rule.
+
+A window belongs to one partition, whose position row this transaction holds: nobody else writes it
+between the look and the write.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
+
+from domain.aggregation.sketches import merged_sketch
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Mapping
+
+    import psycopg
+
+Place: TypeAlias = "tuple[str, uuid.UUID, int]"
+"""Tenant, series, and hour since 1970 UTC."""
+_HOUR_S = 3_600
+_WANTED = """
+    SELECT k.tenant, k.series, extract(epoch FROM k.hour)::bigint / 3600, w.sketch
+    FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]) AS k (tenant, series, hour)
+    JOIN usage_sketch w USING (tenant, series, hour)
+"""
+_WRITE = """
+    INSERT INTO usage_sketch (tenant, series, hour, sketch)
+    SELECT * FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[], %s::bytea[])
+    ON CONFLICT (tenant, series, hour) DO UPDATE SET sketch = excluded.sketch
+"""
+
+
+def write_sketches(connection: psycopg.Connection, sketches: Mapping[Place, list[bytes]]) -> int:
+    """This function will merge sketches into the table, inside the open transaction.
+
+    Args:
+        connection: Connection of the projector.
+        sketches: Sketches by window; those of one window are merged.
+
+    Returns:
+        Rows written.
+    """
+    if not sketches:
+        return 0
+    places = sorted(sketches)  # in the order of the key
+    hours = [datetime.fromtimestamp(hour * _HOUR_S, tz=UTC) for _, _, hour in places]
+    key = [tenant for tenant, _, _ in places], [series for _, series, _ in places], hours
+    held: dict[Place, bytes] = {
+        (tenant, series, hour): sketch
+        for tenant, series, hour, sketch in connection.execute(_WANTED, key)
+    }
+    states = [
+        merged_sketch([*sketches[place], *([held[place]] if place in held else [])])
+        for place in places
+    ]
+    connection.execute(_WRITE, (*key, states))
+    return len(places)
