@@ -391,7 +391,7 @@ def _percentile(fields: Fields, aggregation: Aggregation) -> str:
         if "percentile" in fields.values:
             raise fields.refuse("percentile", 'belongs to aggregation "percentile" alone')
         return ""
-    text = fields.text("percentile")
+    text = fields.text("percentile", default="0")
     if _PERCENTILE.fullmatch(text) is None or not 0 < Decimal(text) <= 100:  # noqa: PLR2004
         raise fields.refuse("percentile", 'must be above 0 and at most 100, for example "99.9"')
     return text

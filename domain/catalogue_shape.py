@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from domain.aggregation.kinds import Aggregation
 from domain.catalogue import (
@@ -23,6 +24,9 @@ from domain.catalogue import (
     VERSION_MAX,
 )
 from domain.pricing.graduated import TIERS_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Kind(StrEnum):
@@ -84,8 +88,8 @@ class Shape:
 DECIMAL = r"[0-9]{1,18}(\.[0-9]{1,18})?"
 _DECIMAL_RULE = 'a decimal written as text, for example "0.0020"'
 _POWER = r"(?=[0-9]{1,18}(\.|$))0*10*(\.0{1,18})?"
-VERSION = re.compile(r"[0-9]{1,10}", re.ASCII)
-"""How a version is written; VERSION_MAX has ten digits."""
+WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
+"""How a whole number is written; VERSION_MAX, the largest, has ten digits."""
 
 
 def _decimal(name: str, meaning: str, *, default: str = "") -> Field:
@@ -285,3 +289,16 @@ CATALOGUE = Shape(
         _list("plans", "All plans.", PLANS_MAX, PLAN),
     ),
 )
+
+
+def _whole_places(shape: Shape, place: str) -> Iterator[str]:
+    for field in shape.fields:
+        where = f"{place}.{field.name}"
+        if field.kind is Kind.WHOLE:
+            yield where
+        for item in field.items:
+            yield from _whole_places(item, where)
+
+
+WHOLE_PLACES = frozenset(_whole_places(CATALOGUE, "catalogue"))
+"""Places of whole numbers, without the places in lists: "catalogue.version"."""

@@ -173,6 +173,34 @@ class TestFindings:
         (found,) = findings(GOOD.replace("version: 1", f"version: {version}"))
         assert found.endswith("catalogue.version must be a whole number from 1 to 2147483648")
 
+    @pytest.mark.parametrize(
+        ("field", "reason"),
+        [
+            ("aggregation: sum, dimension_sets_max: 0", "a whole number from 1 to 100000"),
+            ("aggregation: sum, dimension_sets_max: 100001", "a whole number from 1 to 100000"),
+            ('aggregation: sum, dimension_sets_max: "5"', "a whole number from 1 to 100000"),
+            ("aggregation: unique", '"property:NAME" to count different ones'),
+            ("aggregation: percentile", 'above 0 and at most 100, for example "99.9"'),
+            ("aggregation: percentile, percentile: 0", "above 0 and at most 100"),
+            ("aggregation: percentile, percentile: 100.1", "above 0 and at most 100"),
+            ("aggregation: sum, percentile: 50", 'belongs to aggregation "percentile" alone'),
+        ],
+    )  # fmt: skip
+    def test_of_a_meter_say_what_it_must_be(self, field: str, reason: str) -> None:
+        (found,) = findings(GOOD.replace("aggregation: sum", field))
+        assert reason in found
+
+    @pytest.mark.parametrize(
+        "field",
+        [
+            "aggregation: sum, dimension_sets_max: 100000",
+            "aggregation: percentile, percentile: 99.9",
+            "aggregation: unique, value: property:user",
+        ],
+    )
+    def test_are_none_for_every_aggregation(self, field: str) -> None:
+        assert [] == findings(GOOD.replace("aggregation: sum", field))
+
     def test_come_in_the_order_of_the_file_and_to_a_bound(self, tmp_path: Path) -> None:
         """A file that is wrong all over is not printed all over."""
         path = tmp_path / "wrong.yaml"
