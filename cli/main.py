@@ -12,6 +12,7 @@ from cli import (
     catalogues,
     dead,
     demonstrate,
+    emergence,
     gateway,
     importing,
     operate,
@@ -31,6 +32,7 @@ workers.add_to(app)
 gateway.add_to(app)
 books.add_to(app)
 catalogues.add_to(app)
+emergence.add_to(app)
 billing.add_to(app)
 demonstrate.add_to(app)
 updown.add_to(app)

@@ -16,6 +16,8 @@ from domain.aggregation.kinds import Aggregation
 from domain.aggregation.measures import measure_of
 from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
 from domain.codes import Code
+from domain.emergence import rules
+from domain.emergence.rules import NO_RULES, EmergenceRules
 from domain.errors import Rejected
 from domain.fields import Fields
 from domain.money import minor_unit_places
@@ -124,6 +126,7 @@ class Catalogue:
         plans: All plans.
         content: The canonical JSON it was read from.
         event_types: Event types that have aliases.
+        emergence: When work on nodes has become real, and what that costs.
     """
 
     version: int
@@ -131,6 +134,7 @@ class Catalogue:
     plans: tuple[Plan, ...]
     content: str
     event_types: tuple[EventType, ...] = ()
+    emergence: EmergenceRules = NO_RULES
     _fed: Mapping[str, tuple[Meter, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -177,6 +181,12 @@ class Catalogue:
         raise Rejected(Code.PLAN_UNKNOWN, f"catalogue version {self.version} has no plan {code!r}")
 
 
+_PARTS = (
+    *("version", "event_types", "meters", "node_fields", "gates", "tiers", "bundles", "pulses"),
+    "plans",
+)
+
+
 def parse_catalogue(content: str) -> Catalogue:
     """This function will read and check a catalogue document.
 
@@ -212,7 +222,7 @@ def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ..
     )
     if fields is None:
         return None, tuple(problems.found)
-    problems.attempt(lambda: fields.only(("version", "event_types", "meters", "plans")))
+    problems.attempt(lambda: fields.only(_PARTS))
     version = problems.attempt(lambda: fields.integer("version", minimum=1, maximum=VERSION_MAX))
     event_types = problems.each(fields, "event_types", count_max=METERS_MAX, read=_event_type)
     meters = problems.each(fields, "meters", count_max=METERS_MAX, read=_meter)
@@ -229,6 +239,7 @@ def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ..
         problems.found.append(
             fields.refuse("meters", f"feed more than {METERS_PER_TYPE_MAX} from one event type")
         )
+    emergence = _emergence(fields, problems)
     types = {meter.event_type for meter in meters} | _texts_below(fields, "meters", "event_type")
     problems.found += _name_problems(fields, event_types, types=types)
     if problems.found or version is None:
@@ -239,6 +250,7 @@ def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ..
         plans=plans,
         content=to_canonical_json(document),
         event_types=event_types,
+        emergence=emergence,
     )
     return catalogue, ()
 
@@ -338,6 +350,42 @@ def _name_problems(
         for alias in item.aliases:
             if alias in types or alias == item.name:
                 yield fields.refuse("event_types", f"give the type {alias!r} as an alias")
+
+
+def _emergence(fields: Fields, problems: _Problems) -> EmergenceRules:
+    """Read the parts that say when work has become real."""
+    declared = problems.each(
+        fields, "node_fields", count_max=rules.NODE_FIELDS_MAX, read=rules.node_field_from_fields
+    )
+    types = rules.types_of(declared)
+    gates = problems.each(
+        fields,
+        "gates",
+        count_max=rules.GATES_MAX,
+        read=lambda item: rules.gate_from_fields(item, types=types),
+    )
+    tiers = problems.each(
+        fields,
+        "tiers",
+        count_max=rules.TIERS_MAX,
+        read=lambda item: rules.tier_from_fields(item, types=types),
+    )
+    codes = {tier.terms.code for tier in tiers} | _texts_below(fields, "tiers", "code")
+    bundles = problems.each(
+        fields,
+        "bundles",
+        count_max=rules.BUNDLES_MAX,
+        read=lambda item: rules.bundle_from_fields(item, tiers=codes),
+    )
+    pulses = problems.each(
+        fields,
+        "pulses",
+        count_max=rules.PULSES_MAX,
+        read=lambda item: rules.pulse_from_fields(item, types=types, tiers=codes),
+    )
+    found = EmergenceRules(declared, gates, tiers, bundles, pulses)
+    problems.found += rules.code_repeats(found, fields)
+    return found
 
 
 def _event_type(fields: Fields) -> EventType:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domain.catalogue import VERSION_MAX, Catalogue, read_catalogue
+from domain.catalogue import Catalogue, read_catalogue
 from domain.catalogue_shape import CATALOGUE, Field, Kind, Shape
+from domain.emergence.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 
 if TYPE_CHECKING:
@@ -140,8 +141,10 @@ def _form_problem(item: Json, *, forms: list[str], place: str) -> Problem:
 
 def _is_right(value: Json, field: Field) -> bool:
     if field.kind is Kind.WHOLE:
-        largest = field.count_max or VERSION_MAX
-        return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= largest
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return is_number and field.count_min <= value <= field.count_max  # type: ignore[operator]
+    if field.kind is Kind.CONDITION:
+        return isinstance(value, str) and is_clean_text(value, length_max=CONDITION_LENGTH_MAX)
     if field.kind is Kind.TEXTS:
         return (
             isinstance(value, list | tuple)

@@ -98,7 +98,36 @@ def _changes(before: Catalogue, after: Catalogue) -> Iterator[Change]:
         shown=_meter_text,
         changed=lambda key: _fields_text(old[key], new[key]),
     )
+    for name, what, key in _EMERGENCE:
+        yield from _raw_changes(what, key, _raw(before, name, key), _raw(after, name, key))
     yield from _plan_changes(before, after)
+
+
+def _raw_changes(
+    what: str,
+    key: str,
+    old: Mapping[str, Mapping[str, Json]],
+    new: Mapping[str, Mapping[str, Json]],
+) -> Iterator[Change]:
+    """Yield what became of parts whose fields say it all."""
+
+    def shown(part: Mapping[str, Json]) -> str:
+        return _fields_text({}, part, without=(key,))
+
+    def changed(name: str) -> str:
+        return _fields_text(old[name], new[name])
+
+    yield from _part_changes(what, old, new, shown=shown, changed=changed)
+
+
+_EMERGENCE = (
+    ("node_fields", "node field", "name"),
+    ("gates", "gate", "key"),
+    ("tiers", "tier", "code"),
+    ("bundles", "bundle", "code"),
+    ("pulses", "pulse", "field"),
+)
+"""Parts of the emergence rules: name of the list, of one of them, and of what names it."""
 
 
 def _alias_changes(before: Catalogue, after: Catalogue) -> Iterator[Change]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from domain.catalogue import VERSION_MAX
 from domain.catalogue_shape import CATALOGUE, Field, Kind, Shape
+from domain.emergence.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
 from domain.fields import TEXT_LENGTH_MAX
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _meaning(field: Field) -> str:
 def _value(field: Field) -> dict[str, Json]:
     match field.kind:
         case Kind.WHOLE:
-            return {"type": "integer", "minimum": 1, "maximum": field.count_max or VERSION_MAX}
+            return {"type": "integer", "minimum": field.count_min, "maximum": field.count_max}
         case Kind.DECIMAL:
             # A number without quotes is read as its text, so `check` takes it; quotes are better.
             return {"type": ["string", "number"], "pattern": f"^{field.pattern}$", "minimum": 0}
@@ -57,15 +57,17 @@ def _value(field: Field) -> dict[str, Json]:
             return {"type": "array", "items": _text(""), "uniqueItems": True, **_bounds(field)}
         case Kind.OBJECTS:
             return {"type": "array", "items": _items(field), **_bounds(field)}
-        case Kind.TEXT:
-            return _text(field.pattern)
+        case Kind.TEXT | Kind.CONDITION:
+            is_condition = field.kind is Kind.CONDITION
+            length_max = CONDITION_LENGTH_MAX if is_condition else TEXT_LENGTH_MAX
+            return _text(field.pattern, length_max=length_max)
 
 
-def _text(pattern: str) -> dict[str, Json]:
+def _text(pattern: str, *, length_max: int = TEXT_LENGTH_MAX) -> dict[str, Json]:
     return {
         "type": "string",
         "minLength": 1,
-        "maxLength": TEXT_LENGTH_MAX,
+        "maxLength": length_max,
         "pattern": f"^{pattern}$" if pattern else _PRINTABLE,
     }
 

@@ -8,7 +8,7 @@ has the last word; a property test holds the two together.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,18 @@ from domain.catalogue import (
     PRICES_MAX,
     VERSION_MAX,
 )
+from domain.emergence.expressions import FIELD_NAME, FieldType
+from domain.emergence.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
+from domain.emergence.rules import (
+    BUNDLES_MAX,
+    CREDITS_MAX,
+    GATES_MAX,
+    HOURS_MAX,
+    NODE_FIELDS_MAX,
+    PULSES_MAX,
+    REVERSAL_HOURS_DEFAULT,
+)
+from domain.emergence.rules import TIERS_MAX as EMERGENCE_TIERS_MAX
 from domain.pricing.graduated import TIERS_MAX
 
 if TYPE_CHECKING:
@@ -37,6 +49,7 @@ class Kind(StrEnum):
     DECIMAL = "decimal"
     CHOICE = "choice"
     TEXTS = "list of texts"
+    CONDITION = "condition"
     OBJECTS = "list of objects"
 
 
@@ -102,6 +115,10 @@ def _decimal(name: str, meaning: str, *, default: str = "") -> Field:
         pattern=DECIMAL,
         default=default,
     )
+
+
+def _optional_decimal(name: str, meaning: str) -> Field:
+    return replace(_decimal(name, meaning), is_required=False)
 
 
 def _list(name: str, meaning: str, count_max: int, *items: Shape) -> Field:
@@ -245,6 +262,7 @@ METER = Shape(
             "together as __other__.",
             is_required=False,
             rule=f"a whole number from 1 to {DIMENSION_SETS_MAX}",
+            count_min=1,
             count_max=DIMENSION_SETS_MAX,
             default=str(DIMENSION_SETS_DEFAULT),
         ),
@@ -274,6 +292,105 @@ PLAN = Shape(
         ),
     ),
 )
+NODE_FIELD = Shape(
+    "node field",
+    "A field that conditions may name; nodes may have more.",
+    (
+        Field(
+            "name",
+            Kind.TEXT,
+            "Its name in a node's data.",
+            rule="letters, digits and _, and no word of conditions",
+            pattern=FIELD_NAME.pattern,
+        ),
+        Field("type", Kind.CHOICE, "What it holds.", choices=tuple(FieldType)),
+        _optional_decimal("minimum", "Smallest value of a decimal."),
+        _optional_decimal("maximum", "Largest value of a decimal."),
+    ),
+)
+_WHEN = Field(
+    "when",
+    Kind.CONDITION,
+    'A condition over declared fields, for example: fit_score >= 0.90 and stage = "ready".',
+    rule=f"a condition of 1 to {CONDITION_LENGTH_MAX} printable characters",
+)
+GATE = Shape(
+    "gate",
+    "What must hold before any tier.",
+    (Field("key", Kind.TEXT, "Its name; answers say which gates failed."), _WHEN),
+)
+_TERMS = (
+    Field("code", Kind.TEXT, "Its name in events and charges."),
+    Field("name", Kind.TEXT, "Name for people."),
+    Field(
+        "credits",
+        Kind.WHOLE,
+        "Credits that are deducted.",
+        rule=f"a whole number from 0 to {CREDITS_MAX}",
+        count_max=CREDITS_MAX,
+    ),
+    _decimal("price", "What that is worth, in major units of the currency."),
+    Field("currency", Kind.TEXT, "ISO 4217 code of the price.", pattern="[A-Z]{3}"),
+    Field(
+        "delivers",
+        Kind.TEXTS,
+        "What is handed over after the charge.",
+        is_required=False,
+        rule="a list of different texts",
+    ),
+    Field(
+        "cool_down_hours",
+        Kind.WHOLE,
+        "How long after one detection the next one of the same project waits.",
+        is_required=False,
+        rule=f"a whole number from 0 to {HOURS_MAX}",
+        count_max=HOURS_MAX,
+        default="0",
+    ),
+    Field(
+        "reversal_hours",
+        Kind.WHOLE,
+        "How long after a detection evidence that goes away reverses it; 0 for never.",
+        is_required=False,
+        rule=f"a whole number from 0 to {HOURS_MAX}",
+        count_max=HOURS_MAX,
+        default=str(REVERSAL_HOURS_DEFAULT),
+    ),
+)
+EMERGENCE_TIER = Shape(
+    "emergence tier",
+    "A kind of emergence, judged by a condition and charged once approved.",
+    (*_TERMS, _WHEN),
+)
+BUNDLE = Shape(
+    "bundle",
+    "Several tiers together, when all are reached and none was charged.",
+    (
+        *_TERMS,
+        Field(
+            "tiers",
+            Kind.TEXTS,
+            "Codes of the tiers that it stands for.",
+            rule="at least 2 different tiers",
+            count_min=2,
+        ),
+    ),
+)
+PULSE = Shape(
+    "pulse",
+    "What a field of a pulse means for its target node.",
+    (
+        Field("field", Kind.TEXT, "Field of the pulse; it must be true."),
+        Field("sets", Kind.TEXT, "Declared boolean field of the node that becomes true."),
+        Field(
+            "tiers",
+            Kind.TEXTS,
+            "Codes of the tiers that are judged then.",
+            rule="at least 1 tier",
+            count_min=1,
+        ),
+    ),
+)
 CATALOGUE = Shape(
     "catalogue",
     "One immutable version of what is counted and what it costs.",
@@ -283,9 +400,21 @@ CATALOGUE = Shape(
             Kind.WHOLE,
             "Counts from 1; a higher version replaces a lower one, and none ever changes.",
             rule=f"a whole number from 1 to {VERSION_MAX}",
+            count_min=1,
+            count_max=VERSION_MAX,
         ),
         _list("event_types", "Event types that have aliases.", METERS_MAX, EVENT_TYPE),
         _list("meters", "All meters.", METERS_MAX, METER),
+        _list("node_fields", "Fields that conditions may name.", NODE_FIELDS_MAX, NODE_FIELD),
+        _list("gates", "What must hold before any tier.", GATES_MAX, GATE),
+        _list(
+            "tiers",
+            "Kinds of emergence, in the order offered.",
+            EMERGENCE_TIERS_MAX,
+            EMERGENCE_TIER,
+        ),
+        _list("bundles", "Tiers that are cheaper together.", BUNDLES_MAX, BUNDLE),
+        _list("pulses", "What pulses mean.", PULSES_MAX, PULSE),
         _list("plans", "All plans.", PLANS_MAX, PLAN),
     ),
 )

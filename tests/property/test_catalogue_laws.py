@@ -37,11 +37,44 @@ GOOD: dict[str, Any] = {
             "key": "ms",
             "event_type": "call",
             "value": "property:ms",
-            "aggregation": "max",
+            "aggregation": "percentile",
+            "percentile": "99.9",
+            "dimension_sets_max": 10,
             "group_by": ["region", "model"],
             "unit": "ms",
         },
     ],
+    "node_fields": [
+        {"name": "fit", "type": "decimal", "minimum": "0", "maximum": "1"},
+        {"name": "done", "type": "boolean"},
+        {"name": "stage", "type": "text"},
+    ],
+    "gates": [{"key": "fit", "when": "fit >= 0.90"}],
+    "tiers": [
+        {
+            "code": code,
+            "name": "Tier",
+            "when": 'done and stage = "ready"',
+            "credits": 5,
+            "price": "10.50",
+            "currency": "USD",
+            "delivers": ["a file"],
+            "cool_down_hours": 0,
+            "reversal_hours": 1,
+        }
+        for code in ("one", "two")
+    ],
+    "bundles": [
+        {
+            "code": "both",
+            "name": "Both",
+            "tiers": ["one", "two"],
+            "credits": 8,
+            "price": "18",
+            "currency": "USD",
+        }
+    ],
+    "pulses": [{"field": "roi", "sets": "done", "tiers": ["one"]}],
     "plans": [
         {
             "code": "basic",

@@ -1,0 +1,1 @@
+"""Emergence: when work has become real, by rules that are data."""
