@@ -20,6 +20,7 @@ import bisect
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -97,7 +98,7 @@ def measure(settings: Settings, *, events: int, seed: int) -> dict[str, object]:
         await_committed(settings)
         done = time.perf_counter()
         wrong = count_wrong(projected_windows(settings), workload, before)
-        fresh = sorted(measure_freshness(settings, seed=seed, end_ms=end_ms))
+        fresh = sorted(measure_freshness(settings, end_ms=end_ms))
     return {
         "events": events,
         "windows": len(workload.truth()),
@@ -116,13 +117,14 @@ class Pipeline:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._state = tempfile.TemporaryDirectory(prefix="tidegauge-benchmark-")
         self._environment = {
             **os.environ,
             "TIDEGAUGE_KAFKA": settings.kafka,
             "TIDEGAUGE_DATABASE_URL": settings.database_url.get_secret_value(),
             "TIDEGAUGE_LOG_LEVEL": "warning",
             "TIDEGAUGE_WORKER_PORT": "0",
-            "TIDEGAUGE_STATE_DIR": f"/tmp/tidegauge-benchmark-{os.getpid()}",  # noqa: S108
+            "TIDEGAUGE_STATE_DIR": self._state.name,
         }
         self._processes: list[subprocess.Popen[bytes]] = []
 
@@ -143,6 +145,7 @@ class Pipeline:
             process.terminate()
         for process in self._processes:
             process.wait(20)
+        self._state.cleanup()
 
 
 def columns_of(workload: Workload) -> list[list[Any]]:
@@ -256,9 +259,8 @@ class PositionLog:
         self._thread.join()
 
 
-def measure_freshness(settings: Settings, *, seed: int, end_ms: int) -> list[float]:
+def measure_freshness(settings: Settings, *, end_ms: int) -> list[float]:
     """Pace events and return, per delivered batch's oldest event, the seconds until committed."""
-    del seed
     recorded: dict[str, float] = {}
     delivered: list[tuple[int, int, float]] = []
 
