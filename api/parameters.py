@@ -106,7 +106,8 @@ class UsageParameters(Parameters):
     start: Time = Field(alias="from", description="First hour that counts; a full hour")
     end: Time = Field(alias="to", description="First hour that no longer counts; a full hour")
     granularity: Granularity = Field(
-        Granularity.HOUR, description="Length of a bucket, in UTC; from and to may cut a bucket"
+        Granularity.HOUR,
+        description="Length of a bucket, in UTC; from and to may cut one. period is a single one",
     )
     customer: Text | None = Field(None, description="Only this customer")
     meter: Text | None = Field(None, description="Only this meter")

@@ -27,7 +27,7 @@ router = new_router("usage")
 def get_usage(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[UsageParameters, Query()]
 ) -> ListRepresentation[UsageRepresentation]:
-    """Hourly windows added up by hour, day or month of UTC, exactly.
+    """Hourly windows added up by hour, day or month of UTC, or all together, exactly.
 
     Both ends are full hours; a bucket that from or to cuts holds its inner part only. `value` is
     what the meter comes to by its own aggregation. A bucket without events is left out, but for

@@ -17,6 +17,7 @@ from domain.codes import Code
 from domain.errors import Rejected
 from domain.quantity import NANOS_PER_UNIT, decimal_nanos
 from projections.queries.paging import conditions
+from projections.queries.usage_question import Granularity, UsageQuestion
 from projections.queries.usage_values import Group, Values, sketched_values
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.catalogue import Meter
-    from projections.queries.usage_question import UsageQuestion
-
 USAGE_ROWS_MAX = 10_000
 """Rows of one answer: a month of hours of 13 series, or 13 months of days of 25 of them."""
 CATALOGUES_KEPT = 64
@@ -91,7 +90,7 @@ def list_usage(
         "dimensions": list(question.dimensions),
     }
     rows = connection.execute(
-        sqlalchemy.text(_statement(named)),
+        sqlalchemy.text(_statement(named, question)),
         {
             **parameters,
             "granularity": question.granularity.value,
@@ -174,13 +173,18 @@ def _named(question: UsageQuestion) -> str:
         FROM usage_series {where}"""  # noqa: S608 -- fixed texts only
 
 
-def _statement(named: str) -> str:
+def _statement(named: str, question: UsageQuestion) -> str:
     """Return the statement that adds windows up.
 
     Each series gets the number of its group once, so that windows are grouped by a time and a
     number; and the latest value is the largest array of (occurred, offset, value), which needs no
     sort: on 480,000 windows together 3 to 4 times as fast as grouping the plain join by texts.
     """
+    bucket = (
+        "CAST(:start AS timestamptz)"
+        if question.granularity is Granularity.PERIOD
+        else "date_trunc(:granularity, w.hour, 'UTC')"
+    )
     return f"""
         WITH named AS ({named}
         ), numbered AS MATERIALIZED (
@@ -190,7 +194,7 @@ def _statement(named: str) -> str:
         ), groups AS (
             SELECT DISTINCT number, meter, customer, dimension_values FROM numbered
         ), buckets AS (
-            SELECT date_trunc(:granularity, w.hour, 'UTC') AS start,
+            SELECT {bucket} AS start,
                 numbered.number,
                 sum(w.sum) AS sum, min(w.min) AS minimum, max(w.max) AS maximum,
                 (max(ARRAY[w.latest_occurred_ms, w.latest_offset, w.latest]))[3] AS latest,

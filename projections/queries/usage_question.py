@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
     from domain.period import Period
 
-RANGE_HOURS_MAX = {"hour": 31 * 24, "day": 400 * 24, "month": 1_830 * 24}
-"""Longest span by granularity, hours: a month of hours, 13 months of days, 5 years of months."""
-
-
+RANGE_HOURS_MAX = {"hour": 31 * 24, "day": 400 * 24, "month": 1_830 * 24, "period": 1_830 * 24}
+"""Longest span by granularity, hours: a month of hours, 13 months of days, 5 years of the rest."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Granularity(StrEnum):
-    """How long one bucket is, in UTC."""
+    """How long one bucket is, in UTC; one of the whole period cannot be had by adding up others.
+
+    A user of two days is one user of both.
+    """
 
     HOUR = "hour"
     DAY = "day"
     MONTH = "month"
+    PERIOD = "period"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ class UsageQuestion:
             )
 
     def bucket_of(self, moment: datetime) -> datetime:
-        """Return the start of the bucket that a moment of UTC lies in."""
+        """Return the start of the bucket that a moment of the period, in UTC, lies in."""
+        if self.granularity is Granularity.PERIOD:
+            return self.period.start
         if self.granularity is Granularity.MONTH:
             return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         if self.granularity is Granularity.DAY:
@@ -83,13 +87,21 @@ class UsageQuestion:
         start = self.bucket_of(self.period.start)
         end = min(self.period.end, self.until)
         while start < end:
-            following = (
-                add_months(start, months=1)
-                if self.granularity is Granularity.MONTH
-                else start + timedelta(hours=24 if self.granularity is Granularity.DAY else 1)
-            )
+            following = self._end_of(start)
             yield (
                 start,
                 Span(to_ms(max(start, self.period.start)), to_ms(min(following, end))),
             )
             start = following
+
+    def _end_of(self, start: datetime) -> datetime:
+        """Return where the bucket that starts here ends, cut by the period or not."""
+        match self.granularity:
+            case Granularity.HOUR:
+                return start + timedelta(hours=1)
+            case Granularity.DAY:
+                return start + timedelta(hours=24)
+            case Granularity.MONTH:
+                return add_months(start, months=1)
+            case Granularity.PERIOD:
+                return self.period.end

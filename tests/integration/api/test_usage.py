@@ -134,6 +134,23 @@ class TestValues:
         assert [day["events"] for day in days] == [0, 1, 0]
         assert [day["latest"] for day in days] == [None, "5", None]
 
+    def test_of_a_period_are_not_those_of_its_days_added_up(
+        self, client: TestClient, rows: Rows, tenant: str
+    ) -> None:
+        """A user of two days is one user of both; the period may begin and end at any hour."""
+        rows.catalogue(tenant, meter("users", "unique", value="property:user"))
+        series = rows.series(tenant, meter="users")
+        for day, users in ((0, ("ann", "bob")), (1, ("ann",)), (9, ("cid",))):
+            rows.window(tenant, series, NOON + timedelta(days=day), *("1" for _ in users))
+            rows.sketch(tenant, series, NOON + timedelta(days=day), unique_sketch(*users))
+        span = {"from": "2026-03-01T11:00:00Z", "to": "2026-03-02T13:00:00Z"}
+
+        (whole,) = _ask(client, rows, tenant, granularity="period", **span)
+        days = _ask(client, rows, tenant, granularity="day", **span)
+
+        assert (whole["start"], whole["value"], whole["sum"]) == (span["from"], "2", "3")
+        assert [day["value"] for day in days] == ["2", "1"]
+
     def test_of_another_tenant_are_not_seen(
         self, client: TestClient, rows: Rows, tenant: str
     ) -> None:

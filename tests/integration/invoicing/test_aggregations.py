@@ -157,6 +157,14 @@ class TestUsage:
         assert sum(bucket.value.nanos for bucket in hours if bucket.value) == AREA * 10**9
         assert [bucket.events for bucket in hours[:4]] == [0, 0, 2, 0]
         assert hours[0].latest is None
+        (whole,) = ask(
+            world,
+            granularity=Granularity.PERIOD,
+            meter="time_weighted",
+            period=Period(LAST_MONTH, LAST_MONTH + 70 * HOUR),
+        )
+        assert whole.value is not None
+        assert whole.value.nanos == AREA * 10**9
 
     def test_shows_what_the_limit_put_together(self, world: World) -> None:
         """The first two pages stay apart; the others are there, under their own name."""
