@@ -417,6 +417,10 @@ def _meter(fields: Fields) -> Meter:
     aggregation = Aggregation(fields.choice("aggregation", Aggregation))
     if aggregation is Aggregation.UNIQUE and not name:
         raise fields.refuse("value", 'must be "property:NAME" to count different ones')
+    if aggregation is Aggregation.TIME_WEIGHTED and "dimension_sets_max" in fields.values:
+        raise fields.refuse(
+            "dimension_sets_max", "cannot be given for time_weighted: gauges are not put together"
+        )
     return Meter(
         key=fields.text("key"),
         event_type=fields.text("event_type"),

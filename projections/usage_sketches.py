@@ -13,13 +13,15 @@ from domain.aggregation.sketches import merged_sketch
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import psycopg
 
 Place: TypeAlias = "tuple[str, uuid.UUID, int]"
 """Tenant, series, and hour since 1970 UTC."""
 _HOUR_S = 3_600
+PLACES_PER_STATEMENT = 256
+"""Windows of one statement: the largest sketch has 85 KiB, and PostgreSQL takes 1 GiB at once."""
 _WANTED = """
     SELECT k.tenant, k.series, extract(epoch FROM k.hour)::bigint / 3600, w.sketch
     FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]) AS k (tenant, series, hour)
@@ -27,7 +29,7 @@ _WANTED = """
 """
 _WRITE = """
     INSERT INTO usage_sketch (tenant, series, hour, sketch)
-    SELECT * FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[], %s::bytea[])
+    SELECT * FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[], %b::bytea[])
     ON CONFLICT (tenant, series, hour) DO UPDATE SET sketch = excluded.sketch
 """
 
@@ -42,18 +44,25 @@ def write_sketches(connection: psycopg.Connection, sketches: Mapping[Place, list
     Returns:
         Rows written.
     """
-    if not sketches:
-        return 0
     places = sorted(sketches)  # in the order of the key
+    for start in range(0, len(places), PLACES_PER_STATEMENT):
+        _write_some(connection, places[start : start + PLACES_PER_STATEMENT], sketches)
+    return len(places)
+
+
+def _write_some(
+    connection: psycopg.Connection,
+    places: Sequence[Place],
+    sketches: Mapping[Place, Sequence[bytes]],
+) -> None:
     hours = [datetime.fromtimestamp(hour * _HOUR_S, tz=UTC) for _, _, hour in places]
     key = [tenant for tenant, _, _ in places], [series for _, series, _ in places], hours
     held: dict[Place, bytes] = {
         (tenant, series, hour): sketch
-        for tenant, series, hour, sketch in connection.execute(_WANTED, key)
+        for tenant, series, hour, sketch in connection.execute(_WANTED, key, binary=True)
     }
     states = [
         merged_sketch([*sketches[place], *([held[place]] if place in held else [])])
         for place in places
     ]
     connection.execute(_WRITE, (*key, states))
-    return len(places)

@@ -47,9 +47,13 @@ class KeptBase:
 
     def put(self, batch: WriteBatch, base: FoldBase) -> None:
         """Let a batch write what is new since the last one."""
-        self.owners = _append(batch, _OWNERS, base.owners, written=self.owners)
+        self.owners = _append(batch, _OWNERS, base.owners[self.owners :], written=self.owners)
+        new = base.dimension_sets[self.dimension_sets :]
         self.dimension_sets = _append(
-            batch, _SETS, base.dimension_sets, written=self.dimension_sets
+            batch,
+            _SETS,
+            [(tenant, meter, digest.hex()) for tenant, meter, digest in new],
+            written=self.dimension_sets,
         )
         for catalogue in base.catalogues:
             if self._versions.get(catalogue.tenant) != catalogue.version:
@@ -78,8 +82,8 @@ class KeptBase:
             yield FoldBase(catalogues=(CatalogueApplied(tenant, version, content, 0),))
         for value in self._entries(_SETS):
             sets = [
-                (tenant, meter, tuple((name, text) for name, text in pairs))
-                for tenant, meter, pairs in json.loads(value)
+                (tenant, meter, bytes.fromhex(digest))
+                for tenant, meter, digest in json.loads(value)
             ]
             self.dimension_sets += len(sets)
             yield FoldBase(dimension_sets=sets)
@@ -97,10 +101,9 @@ class KeptBase:
             key = page[0][0] + b"\0"
 
 
-def _append(batch: WriteBatch, prefix: bytes, items: Sequence[object], *, written: int) -> int:
-    """Write the items that are new, by their numbers; return how many there are."""
-    new = list(items[written:])
+def _append(batch: WriteBatch, prefix: bytes, new: Sequence[object], *, written: int) -> int:
+    """Write new items behind those that are written, by number; return how many there are."""
     for start in range(0, len(new), ITEMS_PER_ENTRY):
         key = prefix + (written + start).to_bytes(8, "big")
         batch.put(key, json.dumps(new[start : start + ITEMS_PER_ENTRY]).encode())
-    return len(items)
+    return written + len(new)

@@ -17,7 +17,7 @@ from domain.period import HOUR_MS
 from domain.quantity import NANOS_PER_UNIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
     from domain.aggregation.measure import Span
     from domain.aggregation.window_row import WindowRow
@@ -85,6 +85,8 @@ def _read(sketch: bytes) -> np.ndarray:
     return np.frombuffer(sketch, dtype=_ENTRY, offset=len(HEADER))
 
 
+Step: TypeAlias = "tuple[int, Hashable, int]"
+"""When, milliseconds since 1970 UTC; series; value in billionths from then on."""
 Place: TypeAlias = tuple[tuple[tuple[str, str], ...], int]
 """Dimensions and hour: a window of one meter."""
 
@@ -107,21 +109,53 @@ class TimeWeighted:
         return {place: merged_bytes(sketches) for place, sketches in sorted(found.items())}
 
     def value(self, state: dict[Place, bytes], span: Span) -> Measured:
-        """Return value times hours over the span, all series added up.
+        """Return value times hours over the span, all series added up."""
+        steps = steps_of(
+            (dimensions, hour, sketch) for (dimensions, hour), sketch in state.items()
+        )
+        return next(measured_spans(steps, [span])) or Measured(0)
 
-        Rounded once, half up, to a billionth of an hour's unit.
-        """
-        start_ms, end_ms = span.start_ms, span.end_ms
-        total = 0
-        series: tuple[tuple[str, str], ...] | None = None
-        held_nanos, held_from_ms = 0, start_ms
-        for (dimensions, hour), sketch in sorted(state.items()):
-            if dimensions != series:
-                total += held_nanos * (end_ms - held_from_ms)
-                series, held_nanos, held_from_ms = dimensions, 0, start_ms
-            for at_ms, _, units, nanos in _read(sketch).tolist():
-                now_ms = min(max(start_ms, hour * HOUR_MS + at_ms), end_ms)
-                total += held_nanos * (now_ms - held_from_ms)
-                held_nanos, held_from_ms = units * NANOS_PER_UNIT + nanos, now_ms
-        total += held_nanos * (end_ms - held_from_ms)
-        return Measured((2 * total + HOUR_MS) // (2 * HOUR_MS))
+
+def steps_of(sketches: Iterable[tuple[Hashable, int, bytes]]) -> list[Step]:
+    """This function will return the steps of many series by time.
+
+    Args:
+        sketches: Series, hour since 1970 UTC and sketch; in any order.
+    """
+    steps = [
+        (hour * HOUR_MS + at_ms, series, units * NANOS_PER_UNIT + nanos)
+        for series, hour, sketch in sketches
+        for at_ms, _, units, nanos in _read(sketch).tolist()
+    ]
+    return sorted(steps, key=_at_ms)
+
+
+def measured_spans(steps: Sequence[Step], spans: Iterable[Span]) -> Iterator[Measured | None]:
+    """This function will measure span after span in one walk over all steps.
+
+    Args:
+        steps: By time, of all series that add up.
+        spans: Ascending and apart.
+
+    Yields:
+        Value times hours, rounded once, half up, to a billionth; None before the first step.
+    """
+    held: dict[Hashable, int] = {}
+    held_sum = 0
+    place = 0
+    for span in spans:
+        area, now_ms = 0, span.start_ms
+        while place < len(steps) and steps[place][0] < span.end_ms:
+            at_ms, series, nanos = steps[place]
+            if at_ms > now_ms:
+                area += held_sum * (at_ms - now_ms)
+                now_ms = at_ms
+            held_sum += nanos - held.get(series, 0)
+            held[series] = nanos
+            place += 1
+        area += held_sum * (span.end_ms - now_ms)
+        yield Measured((2 * area + HOUR_MS) // (2 * HOUR_MS)) if held else None
+
+
+def _at_ms(step: Step) -> int:
+    return step[0]

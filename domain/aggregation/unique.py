@@ -97,4 +97,6 @@ class Unique:
         if not _is_cut(state):
             return Measured(count * NANOS_PER_UNIT)
         largest = max(1, int.from_bytes(state[-_HASH.itemsize :], "big"))
-        return Measured(((count - 1) << 64) // largest * NANOS_PER_UNIT, is_estimate=True)
+        # At least one more than fits: one more user never makes fewer.
+        estimate = max(EXACT_MAX + 1, ((count - 1) << 64) // largest)
+        return Measured(estimate * NANOS_PER_UNIT, is_estimate=True)

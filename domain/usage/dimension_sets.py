@@ -8,24 +8,50 @@ other side from there on: trace can tell them apart.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from domain.aggregation.kinds import Aggregation
+from domain.usage.series import series_parts
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from domain.catalogue import Meter
 
 DimensionSet: TypeAlias = tuple[tuple[str, str], ...]
 """(name, value) pairs, sorted by name."""
-KnownSet: TypeAlias = tuple[str, str, DimensionSet]
-"""Tenant, meter key, set."""
+KnownSet: TypeAlias = tuple[str, str, bytes]
+"""Tenant, meter key, digest of a set: 16 bytes however long its texts are."""
 OTHER = "__other__"
 """Value of every group-by dimension of the events beyond the limit."""
+SETS_PER_TENANT_MAX = 200_000
+"""Sets of all meters of a tenant on one partition, about 120 bytes each."""
+_DIGEST_BYTES = 16
 
 
 def other_set(meter: Meter) -> DimensionSet:
     """This function will return the set that stands for all others of a meter."""
     return tuple((name, OTHER) for name in meter.group_by)
+
+
+def is_limited(meter: Meter) -> bool:
+    """This function will say whether a meter's sets have a limit.
+
+    Gauges have none: the last value of many disks together is the value of one disk.
+    """
+    return bool(meter.group_by) and meter.aggregation is not Aggregation.TIME_WEIGHTED
+
+
+def digest_of(dimensions: DimensionSet) -> bytes:
+    """This function will return the BLAKE2b-128 that stands for a set."""
+    parts = series_parts(*(text for pair in dimensions for text in pair))
+    return hashlib.blake2b(parts, digest_size=_DIGEST_BYTES).digest()
+
+
+def needs_place(dimensions: DimensionSet) -> bool:
+    """This function will say whether a set takes one of the places; none and OTHER do not."""
+    return any(value != OTHER for _, value in dimensions)
 
 
 class DimensionSets(Protocol):
@@ -35,8 +61,8 @@ class DimensionSets(Protocol):
     def known(self) -> Sequence[KnownSet]:
         """Return the admitted sets in the order in which they were, if anybody notes them."""
 
-    def admits(self, meter: Meter, *, tenant: str, dimensions: DimensionSet, offset: int) -> bool:
-        """Say whether a set is kept apart for the event at this source offset.
+    def admits(self, meter: Meter, *, tenant: str, dimensions: DimensionSet) -> bool:
+        """Say whether a set is kept apart.
 
         Asked in the order of the events, once per micro-batch, meter and set.
         """
@@ -50,7 +76,8 @@ class AdmittedSets:
     """
 
     def __init__(self) -> None:
-        self._sets: dict[tuple[str, str], set[DimensionSet]] = {}
+        self._sets: dict[tuple[str, str], set[bytes]] = {}
+        self._counts: dict[str, int] = {}
         self._known: list[KnownSet] = []
 
     @property
@@ -58,41 +85,38 @@ class AdmittedSets:
         """Return all sets, in the order in which they were admitted."""
         return self._known
 
-    def admits(self, meter: Meter, *, tenant: str, dimensions: DimensionSet, offset: int) -> bool:
+    def admits(self, meter: Meter, *, tenant: str, dimensions: DimensionSet) -> bool:
         """Admit a new set as long as there is room."""
-        del offset
-        if not dimensions or dimensions == other_set(meter):
+        if not needs_place(dimensions):
             return True
+        digest = digest_of(dimensions)
         sets = self._sets.setdefault((tenant, meter.key), set())
-        if dimensions in sets:
+        if digest in sets:
             return True
-        if len(sets) >= meter.dimension_sets_max:
+        if (
+            len(sets) >= meter.dimension_sets_max
+            or self._counts.get(tenant, 0) >= SETS_PER_TENANT_MAX
+        ):
             return False
-        self.put([(tenant, meter.key, dimensions)])
+        self.put([(tenant, meter.key, digest)])
         return True
 
     def put(self, known: Iterable[KnownSet]) -> None:
         """Take on sets that were admitted before."""
-        for tenant, meter, dimensions in known:
+        for tenant, meter, digest in known:
             sets = self._sets.setdefault((tenant, meter), set())
-            if dimensions and dimensions not in sets:
-                sets.add(dimensions)
-                self._known.append((tenant, meter, dimensions))
+            if digest not in sets:
+                sets.add(digest)
+                self._counts[tenant] = self._counts.get(tenant, 0) + 1
+                self._known.append((tenant, meter, digest))
 
 
-class TracedSets:
-    """The sets of windows that are there, for counting their events once more.
+class EverySet:
+    """Keeps every set apart: for events that were sorted out before, as trace does."""
 
-    Args:
-        first_offsets: Smallest source offset of each set among the windows.
-    """
+    known: Sequence[KnownSet] = ()
 
-    def __init__(self, first_offsets: Mapping[DimensionSet, int]) -> None:
-        self._first_offsets = first_offsets
-        self.known: Sequence[KnownSet] = ()
-
-    def admits(self, meter: Meter, *, tenant: str, dimensions: DimensionSet, offset: int) -> bool:
-        """A set is kept apart from its first counted event on, and was not before."""
-        del meter, tenant
-        first = self._first_offsets.get(dimensions)
-        return not dimensions or (first is not None and first <= offset)
+    def admits(self, meter: Meter, *, tenant: str, dimensions: DimensionSet) -> bool:
+        """Admit."""
+        del meter, tenant, dimensions
+        return True

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from domain.usage.dimension_sets import digest_of, needs_place
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -105,15 +107,16 @@ class SeriesColumns:
         )
 
     def known_sets(self, series: Iterable[int]) -> list[KnownSet]:
-        """Return tenant, meter and set of some series."""
-        return [
-            (
-                self.owners[int(self.owner[number])][0],
-                self.meters[int(self.meter[number])],
-                tuple(sorted(self.dimension_sets[int(self.dimensions[number])].items())),
-            )
-            for number in series
-        ]
+        """Return tenant, meter and set of those of some series whose sets take a place."""
+        known = []
+        for number in series:
+            pairs = self.dimension_sets[int(self.dimensions[number])].items()
+            dimensions = tuple(sorted(pairs))
+            if needs_place(dimensions):
+                tenant = self.owners[int(self.owner[number])][0]
+                meter = self.meters[int(self.meter[number])]
+                known.append((tenant, meter, digest_of(dimensions)))
+        return known
 
 
 @dataclass(frozen=True, slots=True)

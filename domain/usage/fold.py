@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from domain.usage.cold_tier import ColdTier
-    from domain.usage.dimension_sets import DimensionSets, TracedSets
+    from domain.usage.dimension_sets import DimensionSets
 
 STATE_VERSION = 3
 """Rises when old state would be misread; a checkpoint of another version is thrown away."""
@@ -65,7 +65,7 @@ class UsageFold:
         salt: tuple[int, int] = (0, 0),
         cold: ColdTier | None = None,
         memory_keys: int = MEMORY_KEYS,
-        dimension_sets: TracedSets | None = None,
+        dimension_sets: DimensionSets | None = None,
     ) -> None:
         self._partition = partition
         self._partitions = partitions

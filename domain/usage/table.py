@@ -11,7 +11,7 @@ from domain.aggregation.kinds import Aggregation
 from domain.aggregation.sketches import merged_sketch
 from domain.codes import Code
 from domain.period import HOUR_MS
-from domain.usage.dimension_sets import OTHER, other_set
+from domain.usage.dimension_sets import OTHER, is_limited, other_set
 from domain.usage.facts import (
     REASON_LENGTH_MAX,
     Accepted,
@@ -208,10 +208,13 @@ class EventTable:
         )
         rest, set_column = np.divmod(codes, len(dimensions.sets))
         owner_column, meter_column = np.divmod(rest, len(meters))
+        # Only the sets that some series has: those beyond a limit would grow every record.
+        used, set_column = np.unique(set_column, return_inverse=True)
+        sets = dimensions.sets
         columns = SeriesColumns(
             owners=tuple(owners[index] for index in owner_numbers.tolist()),
             meters=tuple(meters),
-            dimension_sets=tuple(dict(items) for items in dimensions.sets),
+            dimension_sets=tuple(dict(sets[number]) for number in used.tolist()),
             owner=owner_column.astype(np.int32),
             meter=meter_column.astype(np.int32),
             dimensions=set_column.astype(np.int32),
@@ -313,10 +316,13 @@ def _place(series: np.ndarray, hour: np.ndarray) -> Int64s:
 
 def _with_admitted(series: SeriesColumns, admitted: Sequence[KnownSet]) -> SeriesColumns:
     """Mark one series of each set that was admitted just now: a restore reads them there."""
-    if not admitted:
-        return series
-    places = {known: place for place, known in enumerate(series.known_sets(range(len(series))))}
-    numbers = sorted(places[known] for known in admitted)
+    wanted = set(admitted)
+    numbers = []
+    for number in range(len(series)) if wanted else ():
+        for known in series.known_sets([number]):
+            if known in wanted:
+                wanted.remove(known)
+                numbers.append(number)
     return replace(series, admitted=np.array(numbers, dtype=np.int32))
 
 
@@ -330,7 +336,7 @@ def _limited(
     """
     firsts = []
     for number, feed in enumerate(feeds):
-        if feed.meter.group_by:
+        if is_limited(feed.meter):
             size = len(dimensions.sets)
             first = np.full(size, -1, dtype=np.int64)
             # Backwards, so that the earliest of several stays.
@@ -342,14 +348,12 @@ def _limited(
             )
     noted: dict[str, tuple[int, int, dict[str, None]]] = {}
     sets = dimensions.sets
-    offset = table.columns["offset"]
     for event, number, set_number in sorted(firsts):
         feed = feeds[number]
         if known.admits(
             feed.meter,
             tenant=feed.tenant,
             dimensions=sets[set_number],
-            offset=int(offset[event]),
         ):
             continue
         beyond = feed.dimensions == set_number

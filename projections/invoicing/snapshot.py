@@ -41,16 +41,20 @@ _WINDOWS = f"""
     FROM usage_series s JOIN usage_window w USING (tenant, series)
     LEFT JOIN usage_sketch k USING (tenant, series, hour)
     WHERE s.customer = %(customer)s AND w.hour >= %(start)s AND w.hour < %(end)s
+        AND w.first_offset < %(before)s
     UNION ALL
     SELECT {_COLUMNS}
     FROM usage_series s CROSS JOIN LATERAL (
         SELECT * FROM usage_window v
         WHERE v.tenant = s.tenant AND v.series = s.series AND v.hour < %(start)s
+            AND v.first_offset < %(before)s
         ORDER BY v.hour DESC LIMIT 1
     ) w LEFT JOIN usage_sketch k
         ON k.tenant = w.tenant AND k.series = w.series AND k.hour = w.hour
     WHERE s.customer = %(customer)s AND s.meter = ANY(%(carried)s)
 """  # noqa: S608 -- fixed texts only
+
+OFFSET_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +142,27 @@ class Snapshot:
         return self._catalogues[version]
 
     def windows(
-        self, *, customer: str, period: Period, carried: Collection[str]
+        self,
+        *,
+        customer: str,
+        period: Period,
+        carried: Collection[str],
+        before_offset: int = OFFSET_MAX,
     ) -> Iterator[WindowRow]:
-        """Yield a customer's windows of a period, and of carried meters the last one before it."""
+        """Yield a customer's windows of a period, and of carried meters the last one before it.
+
+        Args:
+            customer: Whose windows.
+            period: Hours that they lie in.
+            carried: Meters of which each series' last window before the period comes along.
+            before_offset: Only windows whose first event lies before this source offset.
+        """
         parameters = {
             "customer": customer,
             "start": period.start,
             "end": period.end,
             "carried": list(carried),
+            "before": before_offset,
         }
         for row in self._connection.execute(_WINDOWS, parameters):
             yield from_row_window(row)

@@ -23,7 +23,7 @@ from domain.period import HOUR_MS
 from domain.quantity import nanos_text
 from domain.routing import partition_of
 from domain.usage.customer_windows import CustomerWindows
-from domain.usage.dimension_sets import TracedSets
+from domain.usage.dimension_sets import EverySet, other_set
 from domain.usage.fold import UsageFold
 from domain.usage.records import CataloguePublished, EventBatch, SourceRecord
 from domain.usage.rows import batch_of_rows
@@ -33,8 +33,9 @@ from projections.invoicing.snapshot import Snapshot
 from runtime.postgres import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from domain.catalogue import Meter
     from domain.rating import InvoiceLine
     from domain.usage.dimension_sets import DimensionSet
     from runtime.settings import Settings
@@ -130,17 +131,17 @@ def trace(
         raise Rejected(Code.INVALID_REQUEST, f"line {line_number} is a fee and has no events")
     partition = partition_of(tenant, content.customer, partitions=len(content.pin.usage_positions))
     end = content.pin.usage_positions[partition]
-    windows = tuple(row for row in _windows(settings, original, line) if row.first_offset < end)
+    windows = _windows(settings, original, line, end=end)
     ranges = merged_ranges((row.first_offset, min(row.last_offset, end - 1)) for row in windows)
     collected = CustomerWindows(tenant=tenant, customer=content.customer)
     samples: list[RawEvent] = []
-    fold = _fold_with_catalogue(settings, original, partition, windows)
-    hours = frozenset(row.hour for row in windows)
+    fold = _fold_with_catalogue(settings, original, partition)
+    places = Places(original.catalogue.meter(line.meter), windows)
     for first, last in ranges:
         conflicts = _conflicts(settings, tenant=tenant, partition=partition, span=(first, last))
         records = source_records(settings, partition=partition, start=first, end=last + 1)
         narrow = [
-            narrowed(record, conflicts, customer=content.customer, hours=hours)
+            narrowed(record, conflicts, customer=content.customer, places=places)
             for record in records
         ]
         if len(samples) < samples_max:
@@ -179,6 +180,37 @@ def merged_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], .
     return tuple(result)
 
 
+class Places:
+    """The windows of a line, and which of them an event was counted in.
+
+    A set of dimensions was counted with the others up to one source offset and apart from there
+    on, so an event belongs to the window of its own set where that one's offsets hold its own, and
+    else to that of the others. Events of no window are not the line's.
+
+    Args:
+        meter: The line's meter.
+        windows: Its windows.
+    """
+
+    def __init__(self, meter: Meter, windows: Iterable[WindowRow]) -> None:
+        self._names = meter.group_by
+        self._other = other_set(meter)
+        self._offsets = {
+            (row.dimensions, row.hour): (row.first_offset, row.last_offset) for row in windows
+        }
+
+    def dimensions_of(
+        self, dimensions: Mapping[str, str], *, hour: int, offset: int
+    ) -> DimensionSet | None:
+        """Return the set that an event was counted under; None when it was not."""
+        own = tuple((name, dimensions[name]) for name in self._names if name in dimensions)
+        for counted in (own, self._other):
+            first, last = self._offsets.get((counted, hour), (1, 0))
+            if first <= offset <= last:
+                return counted
+        return None
+
+
 class Narrowed(NamedTuple):
     """A record with some of its events.
 
@@ -196,44 +228,52 @@ def narrowed(
     conflicts: frozenset[tuple[int, int]],
     *,
     customer: str,
-    hours: frozenset[int],
+    places: Places,
 ) -> Narrowed:
-    """This function will return a record with one customer's events of some hours alone.
+    """This function will return a record with one customer's events of some windows alone.
 
     Args:
         record: The record.
         conflicts: Offset and place of events that were conflicts; they are left out.
         customer: Whose events stay.
-        hours: Hours since 1970 UTC that they occurred in.
+        places: The windows. Events get the dimensions that they were counted under.
     """
     body = record.body
     if isinstance(body, dict):
         body = batch_of_rows([body])
     if not isinstance(body, EventBatch):
         return Narrowed(record, ())
-    count = len(body.occurred_at_ms)
-    kept = [
-        index
-        for index in range(count)
-        if (record.offset, index) not in conflicts
-        and body.strings[body.customer[index]] == customer
-        and body.occurred_at_ms[index] // HOUR_MS in hours
-    ]
-    if len(kept) < count:
-        body = _picked(body, kept)
-    return Narrowed(record._replace(body=body), kept)
+    kept: list[int] = []
+    sets: list[DimensionSet] = []
+    for index, number in enumerate(body.dimension_set):
+        if body.strings[body.customer[index]] != customer or (record.offset, index) in conflicts:
+            continue
+        counted = places.dimensions_of(
+            body.dimension_sets[number - 1] if number else {},
+            hour=body.occurred_at_ms[index] // HOUR_MS,
+            offset=record.offset,
+        )
+        if counted is not None:
+            kept.append(index)
+            sets.append(counted)
+    return Narrowed(record._replace(body=_picked(body, kept, sets)), kept)
 
 
-def _picked(batch: EventBatch, kept: list[int]) -> EventBatch:
+def _picked(batch: EventBatch, kept: list[int], sets: list[DimensionSet]) -> EventBatch:
+    """Return some events of a batch, with these dimensions."""
     number = {old: new for new, old in enumerate(kept)}
+    distinct = list(dict.fromkeys(sets))
+    set_numbers = {dimensions: place for place, dimensions in enumerate(distinct, start=1)}
     return replace(
         batch,
         keys=b"".join(batch.keys[16 * index : 16 * index + 16] for index in kept),
         fingerprints=b"".join(batch.fingerprints[8 * index : 8 * index + 8] for index in kept),
         customer=[batch.customer[index] for index in kept],
         type_=[batch.type_[index] for index in kept],
-        dimension_set=[batch.dimension_set[index] for index in kept],
+        dimension_sets=[dict(dimensions) for dimensions in distinct],
+        dimension_set=[set_numbers[dimensions] for dimensions in sets],
         occurred_at_ms=[batch.occurred_at_ms[index] for index in kept],
+        scales=batch.scales if len(batch.scales) == 1 else [batch.scales[index] for index in kept],
         quantity=[batch.quantity[index] for index in kept],
         properties=[
             (number[index], name, value)
@@ -249,13 +289,17 @@ def _by_window(
     return {(row.dimensions, row.hour): row for row in rows}
 
 
-def _windows(settings: Settings, original: Finalized, line: InvoiceLine) -> tuple[WindowRow, ...]:
+def _windows(
+    settings: Settings, original: Finalized, line: InvoiceLine, *, end: int
+) -> tuple[WindowRow, ...]:
+    """Return the line's windows, as far as they began before a source offset."""
     content = original.content
     with Snapshot(settings, tenant=content.tenant) as snapshot:
         rows = snapshot.windows(
             customer=content.customer,
             period=content.period,
             carried=carried_meters(original.catalogue.meters),
+            before_offset=end,
         )
         return tuple(row for row in rows if row.meter == line.meter)
 
@@ -269,21 +313,10 @@ def _of_line(
     return tuple(row for row in rows if row.meter == line.meter)
 
 
-def _fold_with_catalogue(
-    settings: Settings, original: Finalized, partition: int, windows: Iterable[WindowRow]
-) -> UsageFold:
-    """Return a fold that has counted nothing yet and knows the catalogue of the invoice.
-
-    It keeps apart the sets of dimensions that the line's windows have, each from its first event
-    on: what came earlier was counted with the others.
-    """
-    firsts: dict[DimensionSet, int] = {}
-    for row in windows:
-        firsts[row.dimensions] = min(
-            firsts.get(row.dimensions, row.first_offset), row.first_offset
-        )
+def _fold_with_catalogue(settings: Settings, original: Finalized, partition: int) -> UsageFold:
+    """Return a fold that has counted nothing yet and knows the catalogue of the invoice."""
     fold = UsageFold(
-        partition=partition, partitions=settings.partitions, dimension_sets=TracedSets(firsts)
+        partition=partition, partitions=settings.partitions, dimension_sets=EverySet()
     )
     catalogue = original.catalogue
     published = CataloguePublished(original.content.tenant, catalogue.version, catalogue.content)

@@ -12,12 +12,15 @@ import sqlalchemy
 from domain.aggregation.average import average_of
 from domain.aggregation.kinds import SKETCHED, Aggregation
 from domain.aggregation.measure import Measured
-from domain.catalogue import parse_catalogue
-from domain.codes import Code
-from domain.errors import Rejected
+from domain.catalogue import carried_meters, parse_catalogue
 from domain.quantity import NANOS_PER_UNIT, decimal_nanos
 from projections.queries.paging import conditions
-from projections.queries.usage_question import Granularity, UsageQuestion
+from projections.queries.usage_question import (
+    USAGE_ROWS_MAX,
+    Granularity,
+    UsageQuestion,
+    too_many_rows,
+)
 from projections.queries.usage_values import Group, Values, sketched_values
 
 if TYPE_CHECKING:
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.catalogue import Meter
-USAGE_ROWS_MAX = 10_000
-"""Rows of one answer: a month of hours of 13 series, or 13 months of days of 25 of them."""
 CATALOGUES_KEPT = 64
 """Catalogues read at once; a tenant's newest one, of at most 500 meters and 200 KB."""
 
@@ -104,19 +105,15 @@ def list_usage(
             connection, question=question, meters=sketched, named=named, parameters=parameters
         )
     buckets = [_from_row(row, question=question, meters=meters, values=values) for row in rows]
+    carried = carried_meters(meters.values())
     held = {(bucket.start, _group_of(bucket)) for bucket in buckets}
     buckets += [
         _held_on(start, group, value, question=question, meters=meters)
         for (start, group), value in values.items()
-        if (start, _shown(group, question)) not in held
+        if group[0] in carried and (start, _shown(group, question)) not in held
     ]
     if len(buckets) > USAGE_ROWS_MAX:
-        raise Rejected(
-            Code.INVALID_REQUEST,
-            f"the answer has more than {USAGE_ROWS_MAX} rows",
-            next_step="Ask for a shorter period, a coarser granularity, one customer or one meter",
-            param="from",
-        )
+        raise too_many_rows()
     return tuple(sorted(buckets, key=_order)) if len(buckets) > len(rows) else tuple(buckets)
 
 

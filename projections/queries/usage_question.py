@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 RANGE_HOURS_MAX = {"hour": 31 * 24, "day": 400 * 24, "month": 1_830 * 24, "period": 1_830 * 24}
 """Longest span by granularity, hours: a month of hours, 13 months of days, 5 years of the rest."""
+USAGE_ROWS_MAX = 10_000
+"""Rows of one answer: a month of hours of 13 series, or 13 months of days of 25 of them."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -105,3 +107,13 @@ class UsageQuestion:
                 return add_months(start, months=1)
             case Granularity.PERIOD:
                 return self.period.end
+
+
+def too_many_rows() -> Rejected:
+    """This function will return the refusal of an answer with more than USAGE_ROWS_MAX rows."""
+    return Rejected(
+        Code.INVALID_REQUEST,
+        f"the answer has more than {USAGE_ROWS_MAX} rows",
+        next_step="Ask for a shorter period, a coarser granularity, one customer or one meter",
+        param="from",
+    )

@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy
 
-from domain.aggregation import sketches
-from domain.aggregation.kinds import Aggregation
 from domain.aggregation.measure import Measured, Span
-from domain.aggregation.time_weighted import TimeWeighted
+from domain.aggregation.time_weighted import measured_spans, steps_of
+from domain.catalogue import carried_meters
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.period import HOUR_MS, from_ms
+from projections.queries.usage_question import USAGE_ROWS_MAX, too_many_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from domain.catalogue import Meter
     from projections.queries.usage_question import UsageQuestion
 
 SKETCH_BYTES_MAX = 64 * 1024 * 1024
 """Sketches of one answer, bytes: a month of 2,700 full hours of unique values."""
+
+SKETCH_OVERHEAD_BYTES = 300
+"""What a sketch costs beside its content while it is looked at."""
 
 Group: TypeAlias = tuple[str, str | None, tuple[str | None, ...]]
 """Meter, customer if asked for, value of each dimension asked for."""
@@ -36,12 +40,12 @@ class _Sketch:
     """One window's sketch.
 
     Args:
-        series: Id of the series, in the place of its dimensions.
+        series: Id of the series.
         hour: Hours since 1970 UTC.
         state: The sketch.
     """
 
-    series: tuple[tuple[str, str], ...]
+    series: UUID
     hour: int
     state: bytes
 
@@ -72,12 +76,12 @@ def sketched_values(
     """
     groups: dict[Group, list[_Sketch]] = defaultdict(list)
     bytes_read = 0
-    carried = [key for key, meter in meters.items() if _is_carried(meter)]
+    carried = carried_meters(meters.values())
     statement = sqlalchemy.text(_statement(named)).execution_options(stream_results=True)
-    asked = {**parameters, "meters": list(meters), "carried": carried}
+    asked = {**parameters, "meters": list(meters), "carried": list(carried)}
     with connection.execute(statement, asked) as rows:
         for row in rows:
-            bytes_read += len(row.sketch)
+            bytes_read += len(row.sketch) + SKETCH_OVERHEAD_BYTES
             if bytes_read > SKETCH_BYTES_MAX:
                 raise Rejected(
                     Code.INVALID_REQUEST,
@@ -86,19 +90,31 @@ def sketched_values(
                     param="from",
                 )
             group = row.meter, row.customer, tuple(row.dimension_values)
-            series = (("series", str(row.series)),)
-            groups[group].append(_Sketch(series, row.hour_number, bytes(row.sketch)))
+            groups[group].append(_Sketch(row.series, row.hour_number, bytes(row.sketch)))
+    _require_few_rows(groups, question=question, carried=carried)
     values: Values = {}
-    for group, found in groups.items():
+    for group, items in groups.items():
         meter = meters[group[0]]
-        buckets = _carried_values if _is_carried(meter) else _merged_values
-        for start, value in buckets(meter, found, question):
+        buckets = (
+            _carried_values(items, question)
+            if group[0] in carried
+            else _merged_values(meter, items, question)
+        )
+        for start, value in buckets:
             values[start, group] = value
     return values
 
 
-def _is_carried(meter: Meter) -> bool:
-    return meter.aggregation is Aggregation.TIME_WEIGHTED
+def _require_few_rows(
+    groups: Collection[Group], *, question: UsageQuestion, carried: Collection[str]
+) -> None:
+    """Refuse an answer that is too long before it is worked out.
+
+    A time-weighted value may hold on into every bucket of the period.
+    """
+    rows = sum(group[0] in carried for group in groups) * sum(1 for _ in question.buckets())
+    if rows > USAGE_ROWS_MAX:
+        raise too_many_rows()
 
 
 def _statement(named: str) -> str:
@@ -128,29 +144,16 @@ def _merged_values(
         buckets[question.bucket_of(from_ms(item.hour * HOUR_MS))].append(item.state)
     nowhere = Span(0, 0)
     for start, states in buckets.items():
-        yield start, meter.measure.value(sketches.merged_sketch(states), nowhere)
+        yield start, meter.measure.value(meter.measure.merged(states), nowhere)
 
 
 def _carried_values(
-    meter: Meter, found: Sequence[_Sketch], question: UsageQuestion
+    found: Sequence[_Sketch], question: UsageQuestion
 ) -> Iterator[tuple[datetime, Measured]]:
-    """Yield a value for each bucket from the first step on, up to the question's until.
-
-    Each bucket is measured with its own steps and the last one of each series before it, so the
-    work grows with the steps and not with steps times buckets.
-    """
-    del meter
-    measure = TimeWeighted()
-    waiting = sorted(found, key=lambda item: item.hour)
-    held: dict[tuple[tuple[str, str], ...], _Sketch] = {}
-    place = 0
-    for start, span in question.buckets():
-        own = []
-        while place < len(waiting) and waiting[place].hour * HOUR_MS < span.end_ms:
-            own.append(waiting[place])
-            place += 1
-        if not held and not own:
-            continue
-        state = {(item.series, item.hour): item.state for item in (*held.values(), *own)}
-        yield start, measure.value(state, span)
-        held |= {item.series: item for item in own}
+    """Yield a value for each bucket from the first step on, up to the question's until."""
+    steps = steps_of((item.series, item.hour, item.state) for item in found)
+    starts = [start for start, _ in question.buckets()]
+    spans = (span for _, span in question.buckets())
+    for start, value in zip(starts, measured_spans(steps, spans), strict=True):
+        if value is not None:
+            yield start, value

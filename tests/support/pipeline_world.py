@@ -78,6 +78,11 @@ class World:
                 body=body,
             )
 
+    def publish(self, catalogue: Json) -> None:
+        """Publish a newer catalogue."""
+        content = to_canonical_json(catalogue)
+        publish_catalogue(self.settings, self.sender, tenant=TENANT, content=content)
+
     def bill(self, customer: str, *, as_of: datetime = AS_OF, month: str = "") -> list[Billed]:
         """Bill one customer."""
         month = month or START.strftime("%Y-%m")

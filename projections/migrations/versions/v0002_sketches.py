@@ -22,7 +22,7 @@ def upgrade() -> None:
             hour timestamptz NOT NULL,
             sketch bytea NOT NULL,
             PRIMARY KEY (tenant, series, hour)
-        ) WITH (fillfactor=70)
+        )
     """)
     op.execute("GRANT SELECT, INSERT, UPDATE ON usage_sketch TO tidegauge_projector")
     op.execute("GRANT SELECT ON usage_sketch TO tidegauge_app")

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from domain.aggregation import time_weighted, unique
-from projections.queries import usage, usage_values
+from projections.queries import usage, usage_question, usage_values
 from tests.support.api_world import Rows, bearer
 
 USAGE = "/api/v1/billing/usage"
@@ -73,10 +73,9 @@ def unique_sketch(*texts: str) -> bytes:
 
 
 def step_sketch(hour: datetime, minute: int, units: int) -> bytes:
-    columns = (int(hour.timestamp()) * 1000 + minute * 60_000, 1, units)
-    arrays = [np.array([value], dtype=np.int64) for value in columns]
-    nothing = np.zeros(1, np.int64)
-    return dict(time_weighted.sketches_of(nothing, *arrays, nothing.astype(np.int32)))[0]
+    at_ms = np.array([int(hour.timestamp()) * 1000 + minute * 60_000])
+    zero, one = np.zeros(1, np.int64), np.ones(1, np.int64)
+    return dict(time_weighted.sketches_of(zero, at_ms, one, one * units, zero))[0]
 
 
 class TestValues:
@@ -133,6 +132,25 @@ class TestValues:
         assert [day["value"] for day in days] == ["48", str(2 * 12 + 5 * 12), "120"]
         assert [day["events"] for day in days] == [0, 1, 0]
         assert [day["latest"] for day in days] == [None, "5", None]
+
+    def test_that_would_hold_on_into_too_many_buckets_are_refused_at_once(
+        self, client: TestClient, rows: Rows, tenant: str
+    ) -> None:
+        """15 customers times 744 hours, from one step each: nothing of it is worked out first."""
+        rows.catalogue(tenant, meter("disk", "time_weighted"))
+        for number in range(15):
+            series = rows.series(tenant, customer=f"c{number}", meter="disk")
+            rows.sketch(tenant, series, NOON, step_sketch(NOON, 0, 1))
+        span = {"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z"}
+
+        answer = client.get(
+            USAGE, params={**span, "group_by": "customer"}, headers=bearer(rows.api_key(tenant))
+        )
+        (whole,) = _ask(client, rows, tenant, granularity="period", **span)
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        assert "10000 rows" in answer.json()["detail"]
+        assert whole["value"] == str(15 * (31 * 24 - 12))
 
     def test_of_a_period_are_not_those_of_its_days_added_up(
         self, client: TestClient, rows: Rows, tenant: str
@@ -304,7 +322,8 @@ class TestBuckets:
         tenant: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(usage, "USAGE_ROWS_MAX", 2)
+        for module in (usage, usage_question, usage_values):
+            monkeypatch.setattr(module, "USAGE_ROWS_MAX", 2)
         series = rows.series(tenant)
         for hour in range(3):
             rows.window(tenant, series, NOON + timedelta(hours=hour), "1")

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from cli.catalogue_file import DEPTH_MAX, NODES_MAX, PROBLEMS_MAX, check_text
 from cli.main import app
+from domain.aggregation.kinds import Aggregation
 from domain.catalogue import (
     ALIASES_PER_TYPE_MAX,
     METERS_MAX,
@@ -16,7 +17,6 @@ from domain.catalogue import (
     PLANS_MAX,
     PRICES_MAX,
     VERSION_MAX,
-    Aggregation,
 )
 from domain.catalogue_shape import CATALOGUE, Shape
 from domain.fields import TEXT_LENGTH_MAX

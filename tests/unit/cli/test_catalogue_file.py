@@ -179,6 +179,7 @@ class TestFindings:
             ("aggregation: sum, dimension_sets_max: 0", "a whole number from 1 to 100000"),
             ("aggregation: sum, dimension_sets_max: 100001", "a whole number from 1 to 100000"),
             ('aggregation: sum, dimension_sets_max: "5"', "a whole number from 1 to 100000"),
+            ("aggregation: time_weighted, dimension_sets_max: 5", "gauges are not put together"),
             ("aggregation: unique", '"property:NAME" to count different ones'),
             ("aggregation: percentile", 'above 0 and at most 100, for example "99.9"'),
             ("aggregation: percentile, percentile: 0", "above 0 and at most 100"),
