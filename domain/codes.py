@@ -44,6 +44,12 @@ class Code(StrEnum):
     CURRENCY_DIFFERS = "currency_differs"
     API_KEY_EXISTS = "api_key_exists"
     API_KEY_UNKNOWN = "api_key_unknown"
+    # Schema registry
+    SCHEMA_INVALID = "schema_invalid"
+    SCHEMA_INCOMPATIBLE = "schema_incompatible"
+    SCHEMA_LIMIT = "schema_limit"
+    SUBJECT_CLOSED = "subject_closed"
+    SUBJECT_UNKNOWN = "subject_unknown"
     # HTTP
     UNAUTHENTICATED = "unauthenticated"
     NOT_FOUND = "not_found"
@@ -105,6 +111,8 @@ class Code(StrEnum):
     STORE_LOST = "store_lost"
     BROKER_AWAY = "broker_away"
     DATABASE_AWAY = "database_away"
+    REGISTRY_AWAY = "registry_away"
+    REGISTRY_MISMATCH = "registry_mismatch"
     SETTING_INVALID = "setting_invalid"
     REPLAY_DIFFERS = "replay_differs"
     LOG_TRUNCATED = "log_truncated"
@@ -147,6 +155,11 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.CURRENCY_DIFFERS: "Two currencies meet where one is needed.",
     Code.API_KEY_EXISTS: "The API key id is taken.",
     Code.API_KEY_UNKNOWN: "The tenant has no such API key.",
+    Code.SCHEMA_INVALID: "The Avro schema is malformed, or holds what the registry does not take.",
+    Code.SCHEMA_INCOMPATIBLE: "The Avro schema cannot read what an earlier version wrote.",
+    Code.SCHEMA_LIMIT: "The schema registry holds as much as it may.",
+    Code.SUBJECT_CLOSED: "Only Tidegauge itself writes this record, so nobody else may extend it.",
+    Code.SUBJECT_UNKNOWN: "The schema registry has no such subject, version or schema id.",
     Code.UNAUTHENTICATED: "No valid API key came with the request.",
     Code.NOT_FOUND: "There is nothing at this address for this tenant.",
     Code.INVALID_REQUEST: "A parameter or the body is malformed; param names it.",
@@ -202,6 +215,8 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.STORE_LOST: "A fold's local store cannot be read or written; the facts fill it again.",
     Code.BROKER_AWAY: "Kafka does not answer.",
     Code.DATABASE_AWAY: "PostgreSQL does not answer.",
+    Code.REGISTRY_AWAY: "The external schema registry does not answer.",
+    Code.REGISTRY_MISMATCH: "The log was begun with another schema registry than is set.",
     Code.SETTING_INVALID: "A setting is missing or malformed.",
     Code.REPLAY_DIFFERS: "Replaying the log gave another content than the invoice has.",
     Code.LOG_TRUNCATED: "The log no longer reaches back to its start.",

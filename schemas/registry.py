@@ -33,6 +33,11 @@ class Schema:
         definition: dict[str, Any] = json.loads(text)
         return definition
 
+    @property
+    def text(self) -> str:
+        """Return the Avro schema as one line of JSON."""
+        return json.dumps(self.definition, separators=(",", ":"))
+
     @cached_property
     def parsed(self) -> Any:  # noqa: ANN401 -- fastavro's own opaque form
         """Return the schema as fastavro wants it."""

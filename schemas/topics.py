@@ -34,6 +34,9 @@ class Topic:
         message_bytes_max: Largest record value taken, bytes.
         facts: Name of the facts topic of the fold that reads it; empty when no fold does.
         dead: Name of its dead-letter topic; empty when it has none.
+        foreign: Schemas that others may write too, and extend in the schema registry; the first
+            is what the registry's subject NAME-value begins with.
+        partitions: Partitions, where it has not as many as the setting says.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Topic:
     message_bytes_max: int
     facts: str = ""
     dead: str = ""
+    foreign: tuple[Schema, ...] = ()
+    partitions: int = 0
 
 
 USAGE_EVENTS = Topic(
@@ -55,6 +60,7 @@ USAGE_EVENTS = Topic(
     message_bytes_max=1 * MIB,  # four full SDK batches; bounds what one bad record can cost
     facts="usage.facts",
     dead="usage.dead",
+    foreign=(USAGE_EVENT, USAGE_BATCH),
 )
 USAGE_FACTS_TOPIC = Topic(
     name="usage.facts",
@@ -105,7 +111,27 @@ NODE_EVENTS = Topic(
     schemas=(NODE_UPDATED, PULSE_RECEIVED),
     retention_ms=FOREVER_MS,  # emergence is judged on them, and judged again on a rebuild
     message_bytes_max=1 * MIB,  # four times the largest webhook body that the gateway takes
+    foreign=(NODE_UPDATED, PULSE_RECEIVED),
 )
+SCHEMA_REGISTRATIONS = Topic(
+    name="schema.registrations",
+    record_key="subject",
+    partition_by="nothing: their order decides",
+    schemas=(),  # canonical JSON: what gives ids their meaning cannot need an id to be read
+    retention_ms=FOREVER_MS,
+    message_bytes_max=256 * 1024,  # the largest schema, each of its characters escaped
+    partitions=1,
+)
+SCHEMA_EXTERNAL = Topic(
+    name="schema.external",
+    record_key="none",
+    partition_by="nothing: it stays empty",
+    schemas=(),
+    retention_ms=FOREVER_MS,
+    message_bytes_max=1024,
+    partitions=1,
+)
+"""Its being there says that the ids in this log's frames are those of an external registry."""
 TOPICS: tuple[Topic, ...] = (
     USAGE_EVENTS,
     USAGE_FACTS_TOPIC,
@@ -114,9 +140,10 @@ TOPICS: tuple[Topic, ...] = (
     ACCOUNT_FACTS,
     ACCOUNT_DEAD,
     NODE_EVENTS,
+    SCHEMA_REGISTRATIONS,
 )
 
 
 def topic_of(name: str) -> Topic:
     """This function will return a topic of the catalogue by its name (KeyError otherwise)."""
-    return {topic.name: topic for topic in TOPICS}[name]
+    return {topic.name: topic for topic in (*TOPICS, SCHEMA_EXTERNAL)}[name]

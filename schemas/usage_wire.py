@@ -39,17 +39,35 @@ from schemas.topics import USAGE_EVENTS, USAGE_FACTS_TOPIC
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from schemas.codec import ForeignSchemas
+
 _SOURCE = Decoder(USAGE_EVENTS)
 _FACTS = Decoder(USAGE_FACTS_TOPIC)
 _INT32, _UINT64 = np.dtype("<i4"), np.dtype("<u8")
 
 
 def from_wire_usage_source(
-    value: bytes | None, *, offset: int, received_at_ms: int, key: bytes | None = None
+    value: bytes | None,
+    *,
+    offset: int,
+    received_at_ms: int,
+    key: bytes | None = None,
+    foreign: ForeignSchemas | None = None,
 ) -> SourceRecord:
-    """This function will decode a record of usage.events; a bad one becomes Unreadable."""
+    """This function will decode a record of usage.events; a bad one becomes Unreadable.
+
+    Args:
+        value: The record's value.
+        offset: Its offset.
+        received_at_ms: Its append time, milliseconds since 1970 UTC.
+        key: The record's key, for the tenant of a bad one.
+        foreign: Where schema ids are looked up that are not ours; None knows no others.
+
+    Raises:
+        Retryable: Nobody can say now what the schema id means.
+    """
     try:
-        schema, fields = _SOURCE.decode(value)
+        schema, fields = _SOURCE.decode(value, received_at_ms=received_at_ms, foreign=foreign)
         body = _source_body(schema, fields)
     except Rejected as error:
         return SourceRecord(
@@ -235,7 +253,7 @@ def _admitted(fields: Mapping[str, Any]) -> np.ndarray:
 def _sketches(fields: Mapping[str, Any]) -> Sketches:
     lengths = _unpacked(fields["sketch_length"], _INT32)
     ends = np.cumsum(lengths, dtype=np.int64)
-    states = fields["sketch_states"]
+    states = fields["sketch_states"] or b""
     if (lengths < 0).any() or int(lengths.sum()) != len(states):
         raise ValueError("sketches differ in length")
     places = zip((ends - lengths).tolist(), ends.tolist(), strict=True)
@@ -272,4 +290,5 @@ def _packed(column: np.ndarray, kind: np.dtype) -> bytes:
 
 
 def _unpacked(data: bytes, kind: np.dtype) -> np.ndarray:
-    return np.frombuffer(data, dtype=kind)
+    """Read a packed column; fastavro gives an empty text where a default of bytes is filled in."""
+    return np.frombuffer(data or b"", dtype=kind)

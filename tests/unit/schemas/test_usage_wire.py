@@ -14,9 +14,10 @@ from domain.errors import Rejected
 from domain.usage.facts import UsageFacts
 from domain.usage.fold import UsageFold
 from domain.usage.records import CataloguePublished, Unreadable
-from schemas.codec import encode
+from schemas.codec import Decoder, encode
 from schemas.command_wire import from_wire_books_facts, from_wire_command
-from schemas.registry import CATALOG_PUBLISHED
+from schemas.registry import CATALOG_PUBLISHED, SUPERSEDED
+from schemas.topics import USAGE_FACTS_TOPIC
 from schemas.usage_wire import (
     from_wire_usage_facts,
     from_wire_usage_source,
@@ -46,6 +47,18 @@ class TestFacts:
         for name in ("from_offset", "to_offset", "received_high_ms", "counts", "rejects",
                      "catalogues"):  # fmt: skip
             assert getattr(facts, name) == getattr(found, name)
+
+    def test_of_the_first_version_are_read_with_all_their_sets_admitted(
+        self, facts: UsageFacts
+    ) -> None:
+        """Written before there were sketches and limits; the log keeps them for ever."""
+        (old,) = (schema for schema in SUPERSEDED if schema.name == "usage_facts")
+        _, fields = Decoder(USAGE_FACTS_TOPIC).decode(to_wire_usage_facts(facts, writer="w"))
+        found = from_wire_usage_facts(encode(old, fields))
+        assert found.windows.columns.keys() == facts.windows.columns.keys()
+        assert found.sketches.states == ()
+        assert list(range(len(facts.series))) == found.series.admitted.tolist()
+        UsageFold(partition=0, partitions=1).restore(found)
 
     @pytest.mark.parametrize(
         ("table", "column"),
