@@ -13,6 +13,7 @@ from api.routes import (
     invoices,
     operations,
     rejects,
+    schema_registry,
     subscriptions,
     usage,
 )
@@ -30,6 +31,8 @@ ROUTERS = (
     invoices.router,
     operations.router,
 )
+FOREIGN_ROUTERS = (schema_registry.router,)
+"""Routes in the form of another protocol, which docs/schema-registry.md describes, not OpenAPI."""
 WATCH = Watch("api", API_REQUESTS, API_SECONDS, is_quiet=False)
 
 
@@ -45,7 +48,7 @@ def create_app(
     return new_app(
         title="Tidegauge",
         description=DESCRIPTION,
-        routers=ROUTERS,
+        routers=(*ROUTERS, *FOREIGN_ROUTERS),
         watch=WATCH,
         make_backend=lambda: make_backend(settings),
         build_openapi=openapi.build,

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 
 import sqlalchemy
 
-from api.authentication import Authenticator
 from api.commands import CommandGate, Sender
 from api.readiness import Log, Readiness
-from projections.queries import api_keys, outcomes
-from projections.queries.api_keys import ApiKey
-from projections.queries.connection import secret_connection, tenant_connection
+from projections.queries import outcomes
+from projections.queries.connection import tenant_connection
 from projections.queries.outcomes import CommandOutcome
 from runtime import kafka, postgres
 from runtime.commands import CommandSender
+from runtime.schema_log import SchemaLog
 from runtime.settings import Settings
+from runtime.web.authentication import Authenticator
+from runtime.web.key_store import KeyStore
+
+CACHE_MS = 30_000
+"""How long a key is believed here, ms. The gateway takes longer, to outlive a database that is
+away; an API without its database has nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +32,20 @@ class Backend:
         authenticator: Finds whom a key speaks for.
         commands: Sends commands and waits for their outcomes.
         readiness: Asks the parts how they are.
+        schemas: The built-in schema registry; None when an external one is set.
     """
 
     engine: sqlalchemy.Engine
     authenticator: Authenticator
     commands: CommandGate
     readiness: Readiness
+    schemas: SchemaLog | None = None
 
     def close(self) -> None:
         """Let go of the connections."""
         self.engine.dispose()
+        if self.schemas is not None:
+            self.schemas.close()
 
 
 def new_backend(settings: Settings) -> Backend:
@@ -56,19 +65,16 @@ def backend_on(settings: Settings, *, sender: Sender, log: Log) -> Backend:
     """
     engine = postgres.new_engine(settings, role="app")
 
-    def find_api_key(secret_sha256: str) -> ApiKey | None:
-        with secret_connection(engine, secret_sha256=secret_sha256) as connection:
-            return api_keys.find_api_key(connection, secret_sha256=secret_sha256)
-
     def find_outcome(tenant: str, source_offset: int) -> CommandOutcome | None:
         with tenant_connection(engine, tenant=tenant) as connection:
             return outcomes.find_outcome(connection, source_offset=source_offset)
 
     return Backend(
         engine=engine,
-        authenticator=Authenticator(find_api_key),
+        authenticator=Authenticator(KeyStore(engine).find, cache_ms=CACHE_MS),
         commands=CommandGate(
             sender=sender, find=find_outcome, timeout_ms=settings.command_timeout_ms
         ),
         readiness=Readiness(engine=engine, log=log),
+        schemas=None if settings.is_registry_external else SchemaLog(settings),
     )

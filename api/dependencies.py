@@ -9,15 +9,17 @@ import structlog
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from api.authentication import Caller
 from api.backend import Backend
 from domain.codes import Code
+from runtime.web.authentication import Caller
 from runtime.web.problems import Problem, ProblemError, invalid, unauthenticated
+from runtime.web.scopes import Scope
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 200
 """Characters of an Idempotency-Key."""
 
 _IDEMPOTENCY_KEY = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_LENGTH_MAX}}}")
+_READING = frozenset({"GET", "HEAD"})
 _bearer = HTTPBearer(
     scheme_name="ApiKey", description="An API key: tg_live_<8>_<32>", auto_error=False
 )
@@ -29,18 +31,20 @@ def get_backend(request: Request) -> Backend:
 
 
 async def get_caller(
+    request: Request,
     backend: Annotated[Backend, Depends(get_backend)],
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
 ) -> Caller:
-    """This function will return whom the request speaks for.
+    """This function will return whom the request speaks for, if the key may do it.
 
     Raises:
-        ProblemError: unauthenticated.
+        ProblemError: unauthenticated, or scope_missing.
     """
     if credentials is None:
         raise unauthenticated()
     caller = await backend.authenticator.caller(credentials.credentials)
     structlog.contextvars.bind_contextvars(key_id=caller.key_id)
+    caller.require(Scope.BILLING_READ if request.method in _READING else Scope.BILLING_WRITE)
     return caller
 
 

@@ -12,10 +12,11 @@ from domain.errors import Rejected
 from projections.invoicing.builder import await_outcome
 from runtime.commands import CommandSender
 from runtime.ids import derived_id, new_id
+from runtime.web import scopes
 from runtime.web.keys import new_api_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from domain.canonical import Json
     from runtime.settings import Settings
@@ -48,7 +49,14 @@ def send(
         raise Rejected(Code(code), reason)
 
 
-def create_api_key(settings: Settings, sender: CommandSender, *, tenant: str, label: str) -> str:
+def create_api_key(
+    settings: Settings,
+    sender: CommandSender,
+    *,
+    tenant: str,
+    label: str,
+    scopes: Sequence[str] = (),
+) -> str:
     """This function will make an API key; only its hash is kept, so it is shown once."""
     key = new_api_key()
     send(
@@ -57,7 +65,12 @@ def create_api_key(settings: Settings, sender: CommandSender, *, tenant: str, la
         tenant=tenant,
         command_id=new_id("cmd"),
         kind="CreateApiKey",
-        body={"key_id": key.key_id, "secret_sha256": key.secret_sha256, "label": label},
+        body={
+            "key_id": key.key_id,
+            "secret_sha256": key.secret_sha256,
+            "label": label,
+            "scopes": list(scopes),
+        },
     )
     return key.key
 
@@ -96,11 +109,30 @@ def subscription_create(customer: str, plan: str, start: str, tenant: Tenant = "
 
 
 @key_app.command("create")
-def key_create(label: str, tenant: Tenant = "") -> None:
+def key_create(
+    label: str,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCOPE",
+            help="What the key may do; repeat it for more: "
+            + "; ".join(f"{name}: {text}" for name, text in scopes.DESCRIPTIONS.items())
+            + ". Without any, everything but "
+            + " and ".join(sorted(scopes.ONLY_WHEN_NAMED))
+            + ".",
+        ),
+    ] = None,
+    tenant: Tenant = "",
+) -> None:
     """Make an API key and print it, this once."""
+    wanted = scopes.checked(scope or [])
     settings = load_settings("key")
     sender = CommandSender(settings, actor="cli")
-    typer.echo(create_api_key(settings, sender, tenant=tenant or settings.tenant, label=label))
+    typer.echo(
+        create_api_key(
+            settings, sender, tenant=tenant or settings.tenant, label=label, scopes=wanted
+        )
+    )
 
 
 def add_to(app: typer.Typer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,6 +142,7 @@ def show_letter(
     """Show a dead letter: headers, what it says as far as it can be read, and its bytes."""
     from producers.dead_letters.letters import Wanted, name_of, read_letters
     from producers.dead_letters.replay import body_of
+    from runtime.schema_registry import new_foreign_schemas
 
     settings = load_settings("dead")
     wanted = Wanted(names=frozenset({name_of(name)}))
@@ -163,7 +165,9 @@ def show_letter(
     if letters[0].whole_bytes:
         console.print("value    only the head was kept; it cannot be replayed")
     else:
-        for line in told(body_of(letters[0])):
+        with closing(new_foreign_schemas(settings)) as foreign:
+            body = body_of(letters[0], foreign)
+        for line in told(body):
             console.print(f"value    {shown(line)}", soft_wrap=True)
     for line in hex_lines(value[:dump]):
         console.print(line, markup=False)

@@ -16,6 +16,7 @@ from cli import (
     gateway,
     importing,
     operate,
+    schemas,
     updown,
     workers,
 )
@@ -38,6 +39,7 @@ demonstrate.add_to(app)
 updown.add_to(app)
 importing.add_to(app)
 dead.add_to(app)
+schemas.add_to(app)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 from pydantic import SecretStr
 
 from runtime import failpoints, kafka, logs
+from runtime.schema_registry import take_ids
 from runtime.settings import Settings, env_example, read_settings
 
 config_app = typer.Typer(help="Settings.", no_args_is_help=True)
@@ -16,10 +17,16 @@ topics_app = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 
 
 def load_settings(process: str) -> Settings:
-    """This function will read the settings and start the logs of one process."""
+    """This function will read the settings, start the logs of one process, and agree on ids.
+
+    Raises:
+        Fatal: setting_invalid, or registry_mismatch with an external schema registry.
+        Retryable: registry_away, when that does not answer.
+    """
     settings = read_settings()
     logs.configure(settings, process=process)
     failpoints.arm(settings.failpoint)
+    take_ids(settings)
     return settings
 
 

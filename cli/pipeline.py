@@ -39,12 +39,16 @@ class Worker:
     port: int
 
 
+API = Worker("api", ("api",), 0)
+GATEWAY = Worker("gateway", ("gateway",), 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """All processes of the pipeline.
 
     Args:
-        settings: What they share; the API's address too.
+        settings: What they share; the addresses of API and gateway too.
         workers: The processes.
         directory: Their working directory.
     """
@@ -57,6 +61,11 @@ class Pipeline:
     def api_url(self) -> str:
         """Return the address of the API without its base path."""
         return f"http://{self.settings.api_host}:{self.settings.api_port}"
+
+    @property
+    def gateway_url(self) -> str:
+        """Return the address of the gateway without its base path."""
+        return f"http://{self.settings.gateway_host}:{self.settings.gateway_port}"
 
     def start(self, supervisor: Supervisor) -> None:
         """Start all; they are not ready yet when this returns."""
@@ -74,7 +83,7 @@ class Pipeline:
         )
 
     def await_ready(self, supervisor: Supervisor, *, on_ready: Callable[[str], None]) -> None:
-        """Wait until the folds hold all partitions with their state and the API answers.
+        """Wait until the folds hold all partitions with their state and API and gateway answer.
 
         Args:
             supervisor: Runs the processes.
@@ -95,13 +104,19 @@ class Pipeline:
             )
             for name in names:
                 on_ready(name)
+        self._await_web(supervisor, API, self.api_url, what="the API")
+        on_ready(API.name)
+        if GATEWAY in self.workers:
+            self._await_web(supervisor, GATEWAY, self.gateway_url, what="the gateway")
+            on_ready(GATEWAY.name)
+
+    def _await_web(self, supervisor: Supervisor, worker: Worker, url: str, *, what: str) -> None:
         supervisor.wait(
-            lambda: get_json(f"{self.api_url}/readyz") is not None,
-            what="the API",
+            lambda: get_json(f"{url}/readyz") is not None,
+            what=what,
             timeout_ms=READY_TIMEOUT_MS,
-            whose="api",
+            whose=worker.name,
         )
-        on_ready("api")
 
     def _is_held(self, ports: Sequence[int]) -> bool:
         """Say whether workers hold partitions, and have the state of each.
@@ -113,11 +128,12 @@ class Pipeline:
         return is_holding and all(answer.get("ready") for answer in answers)
 
 
-def workers(*, usage_folds: int = 1) -> tuple[Worker, ...]:
+def workers(*, usage_folds: int = 1, has_gateway: bool = False) -> tuple[Worker, ...]:
     """This function will name the processes of a pipeline, with ports that are free now.
 
     Args:
         usage_folds: How many processes share the partitions of usage.events.
+        has_gateway: Whether events may come over HTTP too.
     """
     folds = [
         Worker(f"usage-{number}" if usage_folds > 1 else "usage", ("stream", "usage"), 0)
@@ -133,7 +149,8 @@ def workers(*, usage_folds: int = 1) -> tuple[Worker, ...]:
             for fold, port in zip(folds, sorted(ports), strict=True)
         ),
         Worker("project", ("project",), 0),
-        Worker("api", ("api",), 0),
+        API,
+        *((GATEWAY,) if has_gateway else ()),
     )
 
 

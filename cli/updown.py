@@ -33,6 +33,11 @@ USAGE_FOLDS = 2
 DOWN_TIMEOUT_MS = 90_000
 """How long `down` waits for `up` to end: our processes, then broker and database, ms."""
 SERVICES_TIMEOUT_S = 120
+EXAMPLE_USE = (
+    '{"customer": "customer-1", "type": "llm.request", "quantity": 512,'
+    ' "dimensions": {"context": "chat"}, "properties": {"generated_tokens": "64"}}'
+)
+"""A use to try the gateway with; it counts under the catalogue that `--seed` publishes."""
 
 CacheDir = Annotated[
     Path,
@@ -245,7 +250,7 @@ def _run(services: Settings, cache: Cache, *, seeds: bool) -> None:
     logs.configure(settings, process="up")
     ensure_topics(settings)
     migrate(settings)
-    pipeline = Pipeline(settings, workers(usage_folds=USAGE_FOLDS), cache.folder)
+    pipeline = Pipeline(settings, workers(usage_folds=USAGE_FOLDS, has_gateway=True), cache.folder)
 
     def note_children(pids: list[tuple[str, int]]) -> None:
         note = {**cache.read_state(), "children": [_identity(pid) for _, pid in pids]}
@@ -263,15 +268,16 @@ def _run(services: Settings, cache: Cache, *, seeds: bool) -> None:
 
 
 def _settings_of_processes(services: Settings, cache: Cache) -> Settings:
-    """Fill in what was not set: a free port, a folder for checkpoints, readable logs."""
+    """Fill in what was not set: free ports, a folder for checkpoints, readable logs."""
     is_set = services.model_fields_set
-    port = services.api_port
-    if "api_port" not in is_set and not checkout.is_free(port):
-        port = checkout.free_port()
+    ports = {"api_port": services.api_port, "gateway_port": services.gateway_port}
+    for name, port in ports.items():
+        if name not in is_set and not checkout.is_free(port):
+            ports[name] = checkout.free_port()
     is_tty = sys.stderr.isatty()
     return services.model_copy(
         update={
-            "api_port": port,
+            **ports,
             "state_dir": services.state_dir if "state_dir" in is_set else cache.folder / "state",
             "log_format": "console"
             if is_tty and "log_format" not in is_set
@@ -293,6 +299,7 @@ def _open(settings: Settings, cache: Cache, pipeline: Pipeline, *, seeds: bool) 
         "kafka": settings.kafka,
         "database_url": settings.database_url.get_secret_value(),
         "api_url": pipeline.api_url,
+        "gateway_url": pipeline.gateway_url,
         "api_key": books.create_api_key(settings, sender, tenant=tenant, label="up"),
     }
     cache.write(cache.services, where)
@@ -308,6 +315,11 @@ def _welcome(where: dict[str, str], cache: Cache, *, tenant: str, seeds: bool) -
     yield f"  API       {where['api_url']}  (reference: {where['api_url']}/docs)"
     yield f"  KEY={where['api_key']}"
     yield f'  curl -H "Authorization: Bearer $KEY" {where["api_url"]}/api/v1/billing/intake'
+    yield f"  gateway   {where['gateway_url']}  (reference: {where['gateway_url']}/docs)"
+    yield (
+        '  curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json"'
+        f" {where['gateway_url']}/api/v1/billing/usage -d '{EXAMPLE_USE}'"
+    )
     if not seeds:
         yield "No catalogue yet: `./dev up --seed` brings one, or `tidegauge catalogue publish`."
     yield "Ctrl-C or `./dev down` ends it."

@@ -25,10 +25,10 @@ from domain.codes import Code
 from domain.errors import Fatal, Retryable
 from runtime import clock
 from runtime.logs import logger
-from schemas.topics import TOPICS, Topic, topic_of
+from schemas.topics import SCHEMA_EXTERNAL, TOPICS, Topic, topic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from runtime.settings import Settings
 
@@ -183,7 +183,8 @@ def ensure_topics(settings: Settings) -> None:
     """This function will create missing topics and check the others against the catalogue.
 
     Raises:
-        Fatal: topic_mismatch, when a topic exists with another shape.
+        Fatal: topic_mismatch, when a topic exists with another shape; registry_mismatch, when the
+            log was begun with another schema registry.
         Retryable: broker_away.
     """
     if settings.broker_is_mock:
@@ -191,13 +192,16 @@ def ensure_topics(settings: Settings) -> None:
     admin = AdminClient(client_config(settings))
     try:
         present = admin.list_topics(timeout=ADMIN_TIMEOUT_S).topics
-        missing = [topic for topic in TOPICS if topic.name not in present]
+        if any(topic.schemas and topic.name in present for topic in TOPICS):
+            _require_registry(settings, present)
+        wanted = (*TOPICS, SCHEMA_EXTERNAL) if settings.is_registry_external else TOPICS
+        missing = [topic for topic in wanted if topic.name not in present]
         futures = (
             admin.create_topics(
                 [
                     NewTopic(
                         topic.name,
-                        num_partitions=settings.partitions,
+                        num_partitions=topic.partitions or settings.partitions,
                         config=_config_of(topic),
                     )
                     for topic in missing
@@ -250,7 +254,7 @@ def check_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> None
         topics: Those to compare; a process needs not all of them.
 
     Raises:
-        Fatal: topic_missing or topic_mismatch, with what differs.
+        Fatal: topic_missing, topic_mismatch or registry_mismatch, with what differs.
         Retryable: broker_away.
     """
     if settings.broker_is_mock:
@@ -268,9 +272,10 @@ def check_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> None
             _require(
                 topic.name,
                 "partitions",
-                str(settings.partitions),
+                str(topic.partitions or settings.partitions),
                 str(len(present[topic.name].partitions)),
             )
+        _require_registry(settings, present)
         resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in topics]
         for resource, future in admin.describe_configs(resources).items():
             entries = future.result(timeout=ADMIN_TIMEOUT_S)
@@ -278,6 +283,24 @@ def check_topics(settings: Settings, topics: tuple[Topic, ...] = TOPICS) -> None
                 _require(resource.name, what, wanted, entries[what].value)
     except KafkaException as error:
         raise broker_away(error) from error
+
+
+def _require_registry(settings: Settings, present: Container[str]) -> None:
+    """Refuse a log whose frames hold the ids of another registry: they would be misread.
+
+    The topic schema.external is made with the others, or never.
+    """
+    if settings.is_registry_external == (SCHEMA_EXTERNAL.name in present):
+        return
+    raise Fatal(
+        Code.REGISTRY_MISMATCH,
+        "the log was begun with the built-in schema registry, TIDEGAUGE_SCHEMA_REGISTRY is set"
+        if settings.is_registry_external
+        else "the log was begun with an external schema registry, TIDEGAUGE_SCHEMA_REGISTRY is not"
+        " set",
+        next_step="A log keeps its registry for life, for its ids stand in every record: correct "
+        "TIDEGAUGE_SCHEMA_REGISTRY or TIDEGAUGE_KAFKA, or begin a new log",
+    )
 
 
 def _require(topic: str, what: str, wanted: str, found: str) -> None:

@@ -37,6 +37,11 @@ SEEN_FILTER_BYTES = Gauge(
 FOLD_APPEND_SECONDS = Histogram(
     "tidegauge_fold_append_seconds", "From a micro-batch's fold to its acknowledgement", ["topic"]
 )
+SCHEMA_LOOKUPS = Counter(
+    "tidegauge_schema_lookups_total",
+    "Times a reader asked a schema registry what an id means: found, unknown, or nobody there",
+    ["outcome"],
+)
 PROJECTOR_POSITION = Gauge(
     "tidegauge_projector_position", "Next source offset of a projector", ["topic", "partition"]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,6 +38,16 @@ class Settings(BaseSettings):
     )
     partitions: int = Field(
         default=4, ge=1, le=1024, description="Partitions of every topic; fixed for its life"
+    )
+    schema_registry: SecretStr = Field(
+        default=SecretStr(""),
+        description="URL of an external Confluent-compatible schema registry, "
+        "https://user:password@host; empty for the built-in one",
+    )
+    schema_registry_config: SecretStr = Field(
+        default=SecretStr("{}"),
+        description="More properties of Confluent's registry client as a JSON object, for example "
+        "ssl.ca.location",
     )
     database_url: SecretStr = Field(
         default=SecretStr("postgresql://tidegauge@127.0.0.1:5432/tidegauge"),
@@ -119,12 +130,33 @@ class Settings(BaseSettings):
         description="Tests only: name:n kills the process when the point is passed n times",
     )
 
-    @field_validator("kafka_config")
+    @property
+    def is_registry_external(self) -> bool:
+        """Say whether ids of schemas come from an external registry."""
+        return bool(self.schema_registry.get_secret_value())
+
+    @field_validator("schema_registry")
+    @classmethod
+    def _require_url(cls, value: SecretStr) -> SecretStr:
+        urls = value.get_secret_value()
+        if urls and not all(_is_http_url(url.strip()) for url in urls.split(",")):
+            raise ValueError("must be http://… or https://…, or several of them with commas")
+        return value
+
+    @field_validator("kafka_config", "schema_registry_config")
     @classmethod
     def _require_json_object(cls, value: SecretStr) -> SecretStr:
         if not isinstance(json.loads(value.get_secret_value()), dict):
             raise ValueError("must be a JSON object")  # noqa: TRY004 -- what pydantic wants
         return value
+
+
+def _is_http_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def read_settings() -> Settings:

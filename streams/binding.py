@@ -40,7 +40,8 @@ class PartitionFold(Protocol[Record, Facts]):
     def decode(self, messages: deque[Message], *, events_max: int, bytes_max: int) -> list[Record]:
         """Read messages from the left, without taking them, until they hold so much.
 
-        At least one is read. Bad bytes become a record that says so, never an error.
+        At least one is read. Bad bytes become a record that says so, never an error; Retryable
+        says that nobody can tell now what the first one is.
         """
 
     def step(self, records: Sequence[Record], *, from_offset: int, to_offset: int) -> Facts:

@@ -208,13 +208,18 @@ class PartitionWorker(Generic[Record, Facts]):
     def _append_next(self) -> None:
         """Steps 2 and 3: fold as much as fits, put refused records aside, append the facts."""
         fold = self._fold
-        if fold is None:
+        if fold is None or clock.monotonic_ms() < self._retry_at_ms:
             return
-        records = fold.decode(
-            self._buffer,
-            events_max=self._events_max,
-            bytes_max=self._settings.fold_batch_bytes_max,
-        )[: self._records_max]
+        try:
+            records = fold.decode(
+                self._buffer,
+                events_max=self._events_max,
+                bytes_max=self._settings.fold_batch_bytes_max,
+            )[: self._records_max]
+        except Retryable as error:  # the records stay where they are
+            logger().warning("fold.waits", partition=self.partition, error=str(error))
+            self._retry_at_ms = clock.monotonic_ms() + error.retry_after_ms
+            return
         taken = [self._buffer.popleft() for _ in records]
         self._buffered_bytes -= self._bytes_of(taken)
         self._oldest_ms = clock.monotonic_ms()

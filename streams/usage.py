@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from domain.codes import Code
+from domain.errors import Retryable
 from domain.usage.facts import UsageFacts, no_sketches
 from domain.usage.fold import STATE_VERSION, UsageFold
 from domain.usage.records import EventBatch, SourceRecord
 from domain.usage.windows import no_deltas
 from runtime import ids, metrics
 from runtime.kafka import offset_of, received_at_ms
+from runtime.schema_registry import new_foreign_schemas
 from schemas.topics import USAGE_EVENTS, Topic
 from schemas.usage_wire import from_wire_usage_facts, from_wire_usage_source, to_wire_usage_facts
 from streams.binding import DeadLetter
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from runtime.settings import Settings
+    from schemas.codec import ForeignSchemas
     from streams.checkpoint import Checkpoint
 
 
@@ -34,28 +37,46 @@ class UsagePartition:
         fold: The fold.
         partition: Partition number.
         runs: The fold's cold tier, where it has one.
+        foreign: Where schema ids are looked up that are not ours.
     """
 
-    def __init__(self, fold: UsageFold, partition: int, runs: SeenRuns | None = None) -> None:
+    def __init__(
+        self,
+        fold: UsageFold,
+        partition: int,
+        runs: SeenRuns | None = None,
+        foreign: ForeignSchemas | None = None,
+    ) -> None:
         self._fold = fold
         self._partition = str(partition)
         self._runs = runs
+        self._foreign = foreign
 
     def decode(
         self, messages: deque[Message], *, events_max: int, bytes_max: int
     ) -> list[SourceRecord]:
-        """Read messages of usage.events until they hold enough windows or bytes."""
+        """Read messages of usage.events until they hold enough windows or bytes.
+
+        Raises:
+            Retryable: Nobody can say now what the schema id of the first one means.
+        """
         records: list[SourceRecord] = []
         events_left = events_max // self._fold.meters_per_event_max
         bytes_left = bytes_max
         for message in messages:
             value = message.value()
-            record = from_wire_usage_source(
-                value,
-                offset=offset_of(message),
-                received_at_ms=received_at_ms(message),
-                key=message.key(),
-            )
+            try:
+                record = from_wire_usage_source(
+                    value,
+                    offset=offset_of(message),
+                    received_at_ms=received_at_ms(message),
+                    key=message.key(),
+                    foreign=self._foreign,
+                )
+            except Retryable:
+                if records:
+                    break
+                raise
             records.append(record)
             body = record.body
             events_left -= len(body.occurred_at_ms) if isinstance(body, EventBatch) else 1
@@ -114,6 +135,7 @@ class UsageBinding:
     def __init__(self, settings: Settings) -> None:
         self._partitions = settings.partitions
         self._memory_keys = settings.seen_memory_keys
+        self._foreign = new_foreign_schemas(settings)
         self._writer = ids.new_id("wri")
 
     def new_fold(self, partition: int, checkpoint: Checkpoint | None) -> UsagePartition:
@@ -126,7 +148,7 @@ class UsageBinding:
             cold=runs,
             memory_keys=self._memory_keys,
         )
-        return UsagePartition(fold, partition, runs)
+        return UsagePartition(fold, partition, runs, self._foreign)
 
     def to_wire(self, facts: UsageFacts) -> bytes:
         """Write a record of usage.facts."""

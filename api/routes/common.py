@@ -19,6 +19,7 @@ Responses = dict[int | str, dict[str, Any]]
 READ_RESPONSES: Responses = {
     400: problem_response("A parameter is malformed; param names it"),
     401: problem_response("No valid API key"),
+    403: problem_response("The key lacks the scope, billing:read or billing:write"),
     503: problem_response("A part is away; Retry-After says when to try again"),
     "default": problem_response("Any other error"),
 }

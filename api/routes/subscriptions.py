@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from api.authentication import Caller
 from api.backend import Backend
 from api.bodies import read_object
 from api.commands import Command
@@ -31,6 +30,7 @@ from domain.period import time_text
 from projections.queries import subscriptions
 from projections.queries.connection import tenant_connection
 from runtime.ids import derived_id
+from runtime.web.authentication import Caller
 from runtime.web.problems import not_found
 
 router = new_router("subscriptions")

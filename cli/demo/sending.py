@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from cli.failures import CommandFailure
 from runtime.kafka import new_producer
+from schemas import wire_ids
+from schemas.registry import USAGE_BATCH
 from schemas.topics import USAGE_EVENTS
 from tidegauge import Delivery, Meter
 
@@ -50,6 +52,7 @@ def send_all(
         source=SOURCE,
         block_ms=ROOM_WAIT_MS,
         on_delivery=on_delivery,
+        schema_id=wire_ids.number_of(USAGE_BATCH),
         kafka_config=json.loads(settings.kafka_config.get_secret_value()),
     ) as meter:
         for send in sends.through_the_sdk:

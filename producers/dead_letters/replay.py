@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,8 +16,11 @@ from domain.errors import Rejected
 from domain.routing import partition_of
 from domain.usage.records import CataloguePublished, EventBatch, Unreadable
 from producers.dead_letters.letters import Letter, Name
+from runtime import clock
 from runtime.kafka import broker_away
+from runtime.schema_registry import new_foreign_schemas
 from runtime.settings import Settings
+from schemas.codec import ForeignSchemas
 from schemas.command_wire import from_wire_command
 from schemas.topics import ACCOUNT_COMMANDS, USAGE_EVENTS, topic_of
 from schemas.usage_wire import from_wire_usage_source
@@ -49,11 +53,21 @@ class Replay:
     codes: Counter[str] = field(default_factory=Counter)
 
 
-def body_of(letter: Letter) -> Body:
-    """This function will decode a letter's value as its fold would."""
+def body_of(letter: Letter, foreign: ForeignSchemas | None = None) -> Body:
+    """This function will decode a letter's value as its fold would, if it came now.
+
+    Args:
+        letter: The letter.
+        foreign: Where schema ids are looked up that are not ours; None knows no others.
+
+    Raises:
+        Retryable: Nobody can say now what the schema id means.
+    """
     key, offset = letter.key, letter.name.offset
     if letter.name.topic == USAGE_EVENTS.name:
-        record = from_wire_usage_source(letter.value, offset=offset, received_at_ms=0, key=key)
+        record = from_wire_usage_source(
+            letter.value, offset=offset, received_at_ms=clock.now_ms(), key=key, foreign=foreign
+        )
         body = record.body
         return dict(body) if isinstance(body, dict) else body
     if letter.name.topic == ACCOUNT_COMMANDS.name:
@@ -72,7 +86,7 @@ def events_in(body: Body) -> int:
             return 1
 
 
-def target_of(letter: Letter, *, partitions: int) -> int:
+def target_of(letter: Letter, *, partitions: int, foreign: ForeignSchemas | None = None) -> int:
     """This function will find the partition where a letter's record belongs.
 
     That is the one it came from, unless all its customers belong to another one.
@@ -80,6 +94,7 @@ def target_of(letter: Letter, *, partitions: int) -> int:
     Args:
         letter: The letter.
         partitions: Partitions of its source topic.
+        foreign: As in body_of.
 
     Raises:
         Rejected: letter_cut, letter_control or letter_split: it cannot be sent again.
@@ -97,7 +112,7 @@ def target_of(letter: Letter, *, partitions: int) -> int:
             f"{letter.name.topic} takes no record of {len(letter.value or b'')} bytes",
             next_step="Have its sender send it in parts",
         )
-    body = body_of(letter)
+    body = body_of(letter, foreign)
     if isinstance(body, CataloguePublished):
         raise Rejected(
             Code.LETTER_CONTROL,
@@ -145,26 +160,29 @@ def replay(
         Counts and what was refused.
 
     Raises:
-        Retryable: broker_away, when not everything was acknowledged; repeat the replay.
+        Retryable: broker_away, when not everything was acknowledged, or registry_away; repeat the
+            replay.
     """
     result, sent = Replay(), set[Name]()
     kafka = producer() if producer is not None else None
-    for letter in letters:
-        if letter.name in sent:
-            result.copies += 1
-            continue
-        try:
-            target = target_of(letter, partitions=settings.partitions)
-        except Rejected as refusal:
-            result.refused.append((letter.name, refusal.code, refusal.reason))
-            continue
-        sent.add(letter.name)
-        if kafka is None:
-            _on_sent(result, letter, None, None)
-            continue
-        _send(kafka, letter, target, partial(_on_sent, result, letter))
-        while len(kafka) > IN_FLIGHT_MAX:
-            kafka.poll(0.1)
+    with closing(new_foreign_schemas(settings)) as foreign:
+        for letter in letters:
+            if letter.name in sent:
+                result.copies += 1
+                continue
+            try:
+                target = target_of(letter, partitions=settings.partitions, foreign=foreign)
+            except Rejected as refusal:
+                result.refused.append((letter.name, refusal.code, refusal.reason))
+                continue
+            sent.add(letter.name)
+            on_sent = partial(_on_sent, result, letter, events_in(body_of(letter, foreign)))
+            if kafka is None:
+                on_sent(None, None)
+                continue
+            _send(kafka, letter, target, on_sent)
+            while len(kafka) > IN_FLIGHT_MAX:
+                kafka.poll(0.1)
     if kafka is not None and kafka.flush(FLUSH_S):
         raise broker_away(f"{len(kafka)} letters were not acknowledged; replay them again")
     return result
@@ -190,12 +208,16 @@ def _send(
 
 
 def _on_sent(
-    result: Replay, letter: Letter, error: KafkaError | None, message: Message | None
+    result: Replay,
+    letter: Letter,
+    events: int,
+    error: KafkaError | None,
+    message: Message | None,
 ) -> None:
     del message
     if error is not None:
         result.refused.append((letter.name, Code.LETTER_UNDELIVERED, error.str()))
         return
     result.sent += 1
-    result.events += events_in(body_of(letter))
+    result.events += events
     result.codes[letter.code] += 1

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from producers.gateway.admission import Budget, Limits
-from producers.gateway.authentication import Authenticator
 from producers.gateway.balances import Balances, UnknownBalances
 from producers.gateway.judging import Encoder
-from producers.gateway.key_store import KeyStore
 from producers.gateway.log import KafkaLog, Log
 from producers.gateway.repeats import Repeats
 from producers.gateway.webhooks import Deliveries, Verifier, read_secrets
 from runtime import postgres
 from runtime.settings import Settings
+from runtime.web.authentication import Authenticator
+from runtime.web.key_store import KeyStore
 
 
 @dataclass(frozen=True, slots=True)

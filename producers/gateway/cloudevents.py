@@ -45,11 +45,16 @@ _is_json_type = re.compile(
 ).fullmatch
 
 
-def read_events(request: Request, body: bytes) -> tuple[list[Exact], bool]:
+def is_batch(request: Request) -> bool:
+    """This function will say whether a request says that it holds a batch, in UTF-8."""
+    return bodies.media_type(request) == bodies.MediaType(BATCH, "utf-8")
+
+
+def read_events(request: Request, body: bytes) -> list[Exact]:
     """This function will find the events of a request.
 
     Returns:
-        The events, each unchecked, and whether they came as a batch.
+        The events, each unchecked.
 
     Raises:
         ProblemError: invalid_request, when the request as a whole is wrong.
@@ -58,16 +63,16 @@ def read_events(request: Request, body: bytes) -> tuple[list[Exact], bool]:
     if kind.charset != "utf-8":
         raise _other_type()
     if kind.name == STRUCTURED:
-        return [exact_json.read(body)], False
+        return [exact_json.read(body)]
     if kind.name == BATCH:
         events = exact_json.read(body)
         if not isinstance(events, list):
             raise invalid("body", "A batch is a JSON array of events")
         if len(events) > EVENTS_MAX:
             raise invalid("body", f"A batch has at most {EVENTS_MAX} events", status=413)
-        return events, True
+        return events
     if f"{HEADER_PREFIX}specversion" in request.headers:
-        return [_of_headers(request, kind.name, body)], False
+        return [_of_headers(request, kind.name, body)]
     raise _other_type()
 
 
@@ -125,10 +130,15 @@ def to_candidate(event: Exact) -> Candidate:
     )
 
 
+def is_extension(name: str) -> bool:
+    """This function will say whether a name may be that of an extension that we do not read."""
+    return name not in _ATTRIBUTES and _is_name(name) is not None
+
+
 def _check_extensions(names: set[str]) -> None:
     """Refuse names that CloudEvents does not allow; other extensions are not ours to judge."""
     for name in names:
-        if _is_name(name) is None:
+        if not is_extension(name):
             raise RefusedEvent(name[:60], "is no attribute of CloudEvents: a-z and 0-9 only")
 
 

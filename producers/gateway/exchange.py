@@ -13,23 +13,26 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
+import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
 from domain.canonical import Json
 from domain.codes import Code
-from producers.gateway.authentication import WRITE_SCOPE, Caller
 from producers.gateway.backend import Backend
 from producers.gateway.bodies import BODY_BYTES_MAX, read_body
 from producers.gateway.candidates import RefusedEvent
 from producers.gateway.cloudevents import HEADER_PREFIX
 from producers.gateway.repeats import ACCEPTED_STATUS, Answer
+from runtime.web.authentication import Caller
 from runtime.web.problems import Problem, ProblemError, invalid
+from runtime.web.scopes import Scope
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 KEY_LENGTH_MAX = 200
 """Characters of an Idempotency-Key."""
 
+_MEANING_HEADERS = frozenset({"content-type", "tidegauge-atomic", "tidegauge-backfill"})
 _is_key = re.compile(rf"[\x21-\x7e]{{1,{KEY_LENGTH_MAX}}}").fullmatch
 
 
@@ -78,8 +81,8 @@ async def answer_post(
         parameters: Query parameters that the address takes.
     """
     backend = backend_of(request)
-    caller = await backend.authenticator.caller(request)
-    caller.require(WRITE_SCOPE)
+    caller = await backend.authenticator.caller_of(request)
+    caller.require(Scope.USAGE_WRITE)
     backend.limits.take_request(caller.key_id)
     refuse_query(request, but=parameters)
     key = _idempotency_key(request)
@@ -97,7 +100,11 @@ async def answer_post(
 
 def accepted(document: Mapping[str, Json]) -> Answer:
     """This function will write the answer to something that the log has."""
-    return Answer(ACCEPTED_STATUS, json.dumps(document, separators=(",", ":")).encode())
+    try:
+        body = msgspec.json.encode(document)
+    except UnicodeEncodeError:  # the id of a refused event, shown as it came
+        body = json.dumps(document, separators=(",", ":")).encode()
+    return Answer(ACCEPTED_STATUS, body)
 
 
 def refused_event(
@@ -141,6 +148,6 @@ def _identity(arrival: Arrival) -> bytes:
     headers = [
         f"{name}: {value}"
         for name, value in sorted(arrival.request.headers.items())
-        if name.startswith(HEADER_PREFIX) or name in {"content-type", "tidegauge-atomic"}
+        if name.startswith(HEADER_PREFIX) or name in _MEANING_HEADERS
     ]
     return "\n".join([*headers, ""]).encode("latin-1") + arrival.body

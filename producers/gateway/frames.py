@@ -8,10 +8,11 @@ from typing import Any
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.usage.records import EVENTS_PER_BATCH_MAX
-from producers.gateway.authentication import BACKFILL_SCOPE, Caller
 from producers.gateway.log import Record
 from producers.gateway.partitions import partition_of_customer
+from runtime.web.authentication import Caller
 from runtime.web.problems import Problem, ProblemError
+from runtime.web.scopes import Scope
 from schemas.codec import Decoder
 from schemas.registry import USAGE_BATCH
 from schemas.topics import USAGE_EVENTS
@@ -35,13 +36,16 @@ class Frame:
     events: int
 
 
-def read_frame(body: bytes, *, caller: Caller, partitions: int) -> Frame:
+def read_frame(
+    body: bytes, *, caller: Caller, partitions: int, traceparents: tuple[str, ...] = ()
+) -> Frame:
     """This function will check a framed batch; values of events are the fold's to judge.
 
     Args:
         body: The bytes as they will stand in usage.events.
         caller: Whose batch it must be.
         partitions: Partitions of usage.events.
+        traceparents: Those of the request, for the record's headers.
 
     Raises:
         Rejected: oversized, undecodable or unknown_schema.
@@ -55,13 +59,14 @@ def read_frame(body: bytes, *, caller: Caller, partitions: int) -> Frame:
             Problem(403, Code.TENANT_MISMATCH, "The batch names another tenant than the API key")
         )
     if fields["backfill"]:
-        caller.require(BACKFILL_SCOPE)
+        caller.require(Scope.USAGE_BACKFILL)
     events = _events_of(fields)
     record = Record(
         USAGE_EVENTS.name,
         _partition_of(fields, partitions=partitions),
         caller.tenant.encode(),
         body,
+        traceparents,
     )
     return Frame(record, events)
 

@@ -8,6 +8,7 @@ partition and source become one UsageBatch.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ from producers.gateway.log import Record
 from producers.gateway.partitions import partition_of_customer
 from runtime import clock, ids
 from runtime.metrics import GATEWAY_EVENTS
+from schemas import wire_ids
+from schemas.registry import USAGE_BATCH
 from schemas.topics import USAGE_EVENTS
 from tidegauge import errors, limits, text
 from tidegauge.intake import Intake
@@ -51,23 +54,29 @@ class Judgement:
     Args:
         rows: Rows by (partition, source).
         results: One for each event, in order.
-        refused: The first refusal with its result; None when there was none.
+        refused: The first refusal; None when there was none.
+        counts: How many events have each status.
     """
 
     rows: dict[tuple[int, str], list[batch.EventRow]] = field(default_factory=dict)
     results: list[dict[str, Json]] = field(default_factory=list)
     refused: RefusedEvent | None = None
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def count(self, status: str) -> int:
-        """Return how many events have this status."""
-        return sum(1 for result in self.results if result["status"] == status)
+    def accept(self, row: batch.EventRow, *, partition: int, source: str) -> None:
+        """Take an event to those that are sent."""
+        self.rows.setdefault((partition, source), []).append(row)
+        self.say(row[batch.ROW_ID], ACCEPTED)
+
+    def say(self, event_id: str | None, status: str, **more: Json) -> None:
+        """Write down what became of the next event."""
+        self.results.append({"index": len(self.results), "id": event_id, "status": status, **more})
+        self.counts[status] += 1
 
     def report(self) -> None:
         """Count what is said, once it is said."""
-        for status in (ACCEPTED, DUPLICATE, REJECTED):
-            count = self.count(status)
-            if count:
-                GATEWAY_EVENTS.labels(status=status).inc(count)
+        for status, count in self.counts.items():
+            GATEWAY_EVENTS.labels(status=status).inc(count)
 
 
 class Judge:
@@ -88,30 +97,19 @@ class Judge:
         row = self._row(candidate)
         _, key, fingerprint, customer, *_ = row
         name = (customer, key)
-        results = self.judgement.results
         before = self._seen.setdefault(name, fingerprint)
         if before is not fingerprint:
             if before != fingerprint:
                 raise RefusedEvent("id", "came before with another payload", Code.CONFLICT)
-            results.append({"index": len(results), "id": candidate.id, "status": DUPLICATE})
+            self.judgement.say(candidate.id, DUPLICATE)
             return
         partition = partition_of_customer(self._place.tenant, customer, self._place.partitions)
-        self.judgement.rows.setdefault((partition, candidate.source), []).append(row)
-        results.append({"index": len(results), "id": candidate.id, "status": ACCEPTED})
+        self.judgement.accept(row, partition=partition, source=candidate.source)
 
     def refuse(self, error: RefusedEvent, event_id: Json) -> None:
         """Write down that an event is refused, and why."""
-        results = self.judgement.results
-        shown = event_id if isinstance(event_id, str) else None
-        results.append(
-            {
-                "index": len(results),
-                "id": None if shown is None else shown[: limits.NAME_CHARACTERS_MAX],
-                "status": REJECTED,
-                "code": error.code,
-                "param": error.param,
-            }
-        )
+        shown = event_id[: limits.NAME_CHARACTERS_MAX] if isinstance(event_id, str) else None
+        self.judgement.say(shown, REJECTED, code=error.code, param=error.param)
         self.judgement.refused = self.judgement.refused or error
 
     def _row(self, candidate: Candidate) -> batch.EventRow:
@@ -147,28 +145,45 @@ class Encoder:
         self._producer_id = b"".join(number.to_bytes(8, "big") for number in salt)
         self._sequence = itertools.count()
 
-    def records(self, tenant: str, judgement: Judgement) -> list[Record]:
-        """Return the records of a request; every event that is accepted is in exactly one."""
+    def records(
+        self,
+        tenant: str,
+        judgement: Judgement,
+        *,
+        is_backfill: bool = False,
+        traceparents: tuple[str, ...] = (),
+    ) -> list[Record]:
+        """Return the records of a request; every event that is accepted is in exactly one.
+
+        Args:
+            tenant: Of the API key.
+            judgement: What is to be sent.
+            is_backfill: Whether events may be older than the fold's horizon; a right of the key.
+            traceparents: Those of the request; each record gets them all.
+        """
         return [
-            Record(USAGE_EVENTS.name, partition, tenant.encode(), value)
+            Record(USAGE_EVENTS.name, partition, tenant.encode(), value, traceparents)
             for (partition, source), rows in judgement.rows.items()
             for run in batch.cut_by_scale(rows)
-            for value in self._values(tenant, source, run)
+            for value in self._values(tenant, source, run, is_backfill=is_backfill)
         ]
 
-    def _values(self, tenant: str, source: str, rows: Sequence[batch.EventRow]) -> Iterator[bytes]:
+    def _values(
+        self, tenant: str, source: str, rows: Sequence[batch.EventRow], *, is_backfill: bool
+    ) -> Iterator[bytes]:
         header = batch.BatchHeader(
             tenant=tenant,
             source=source,
             producer_id=self._producer_id,
             sequence=next(self._sequence),
             sent_at_ms=clock.now_ms(),
-            backfill=False,
+            backfill=is_backfill,
+            schema_id=wire_ids.number_of(USAGE_BATCH),
         )
         value = batch.encode(header, rows)
         if len(value) <= USAGE_EVENTS.message_bytes_max or len(rows) == 1:
             yield value
             return
         middle = len(rows) // 2
-        yield from self._values(tenant, source, rows[:middle])
-        yield from self._values(tenant, source, rows[middle:])
+        yield from self._values(tenant, source, rows[:middle], is_backfill=is_backfill)
+        yield from self._values(tenant, source, rows[middle:], is_backfill=is_backfill)

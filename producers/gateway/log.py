@@ -47,6 +47,8 @@ RETRY_AFTER_MS = 2_000
 """What a sender is told to wait while the broker is away, ms."""
 TOPICS = (USAGE_EVENTS, NODE_EVENTS)
 OK = "ok"
+TRACEPARENT = "traceparent"
+"""Name of the record header; the SDK's Kafka transport writes the same."""
 
 
 class Record(NamedTuple):
@@ -57,12 +59,14 @@ class Record(NamedTuple):
         partition: Where it goes.
         key: Record key: the tenant.
         value: Framed bytes.
+        traceparents: Of the W3C; each becomes a header, as the SDK writes them to Kafka.
     """
 
     topic: str
     partition: int
     key: bytes
     value: bytes
+    traceparents: tuple[str, ...] = ()
 
 
 class Log(Protocol):
@@ -173,6 +177,7 @@ class KafkaLog:
                 record.value,
                 record.key,
                 partition=record.partition,
+                headers=[(TRACEPARENT, trace.encode()) for trace in record.traceparents],
                 on_delivery=partial(self._on_delivery, waiting, number),
             )
         except BufferError as error:

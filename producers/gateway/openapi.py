@@ -146,6 +146,12 @@ EVENTS_POST: dict[str, Any] = {
     "parameters": [
         _REPEATABLE,
         _header("Tidegauge-Atomic", "true: take all events or none of them"),
+        _header(
+            "Tidegauge-Backfill",
+            "true: CloudEvents may be older than 35 days; the key needs usage:backfill",
+        ),
+        _header("Tidegauge-Traceparents", "W3C traceparents of the events, up to 32, by commas"),
+        _header("traceparent", "The W3C traceparent of the request, when there are no others"),
         _header("Content-Encoding", "gzip, or nothing"),
     ],
     **_body(

@@ -13,6 +13,8 @@ from producers.importers.events import Event
 from producers.importers.rows import BadRow
 from runtime import clock
 from runtime.settings import Settings
+from schemas import wire_ids
+from schemas.registry import USAGE_BATCH
 from tidegauge.intake import Intake
 
 TRIES_MAX = 3
@@ -78,6 +80,7 @@ class MeterOutlet:
                 tenant=tenant,
                 source=source,
                 backfill=is_backfill,
+                schema_id=wire_ids.number_of(USAGE_BATCH),
                 block_ms=int(LOOK_S * 1_000),
                 kafka_config=json.loads(settings.kafka_config.get_secret_value()),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from domain.acceptance import accepts
@@ -13,6 +14,7 @@ from domain.usage.facts import UsageFacts
 from domain.usage.fold import UsageFold
 from domain.usage.records import EventBatch
 from runtime.kafka import offset_of, read_partition, received_at_ms
+from runtime.schema_registry import new_foreign_schemas
 from schemas.command_wire import from_wire_books_facts
 from schemas.topics import ACCOUNT_FACTS, USAGE_EVENTS, USAGE_FACTS_TOPIC
 from schemas.usage_wire import from_wire_usage_facts, from_wire_usage_source
@@ -64,10 +66,14 @@ def source_records(
     settings: Settings, *, partition: int, start: int, end: int
 ) -> Iterator[SourceRecord]:
     """This function will yield decoded records [start, end) of usage.events."""
-    for message in read_partition(settings, USAGE_EVENTS, partition, start=start, end=end):
-        yield from_wire_usage_source(
-            message.value(), offset=offset_of(message), received_at_ms=received_at_ms(message)
-        )
+    with closing(new_foreign_schemas(settings)) as foreign:
+        for message in read_partition(settings, USAGE_EVENTS, partition, start=start, end=end):
+            yield from_wire_usage_source(
+                message.value(),
+                offset=offset_of(message),
+                received_at_ms=received_at_ms(message),
+                foreign=foreign,
+            )
 
 
 def folded(fold: UsageFold, records: Iterable[SourceRecord]) -> Iterator[UsageFacts]:

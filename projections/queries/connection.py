@@ -29,8 +29,7 @@ _ENTER = sqlalchemy.text(
     " set_config('work_mem', :work_memory, true),"
     " set_config('jit', 'off', true),"  # compiling takes longer than most of these statements
     " set_config('role', 'tidegauge_app', true),"
-    " set_config('tidegauge.tenant', :tenant, true),"
-    " set_config('tidegauge.secret_sha256', :secret_sha256, true)"
+    " set_config('tidegauge.tenant', :tenant, true)"
 )
 
 
@@ -48,31 +47,6 @@ def tenant_connection(
         Retryable: database_away, or not_ready when a statement took too long or the tables are
             not there yet.
     """
-    with _transaction(engine, tenant=tenant, secret_sha256="") as connection:
-        yield connection
-
-
-@contextmanager
-def secret_connection(
-    engine: sqlalchemy.Engine, *, secret_sha256: str
-) -> Iterator[sqlalchemy.Connection]:
-    """This function will open a read-only transaction that sees one API key and nothing else.
-
-    Args:
-        engine: Engine of the role app.
-        secret_sha256: SHA-256 of the whole key, 64 lower-case hex digits.
-
-    Raises:
-        Retryable: As tenant_connection.
-    """
-    with _transaction(engine, tenant="", secret_sha256=secret_sha256) as connection:
-        yield connection
-
-
-@contextmanager
-def _transaction(
-    engine: sqlalchemy.Engine, *, tenant: str, secret_sha256: str
-) -> Iterator[sqlalchemy.Connection]:
     try:
         with engine.connect() as connection, connection.begin():
             connection.execute(
@@ -81,7 +55,6 @@ def _transaction(
                     "statement_timeout": f"{STATEMENT_TIMEOUT_MS}ms",
                     "work_memory": WORK_MEMORY,
                     "tenant": tenant,
-                    "secret_sha256": secret_sha256,
                 },
             )
             yield connection

@@ -8,18 +8,19 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from api.app import ROUTERS, create_app
-from api.authentication import Authenticator
 from api.backend import Backend
 from api.commands import CommandGate
 from api.readiness import Readiness
 from domain.canonical import Json
 from domain.codes import DESCRIPTIONS, Code
-from projections.queries.api_keys import ApiKey
 from projections.queries.outcomes import CommandOutcome
 from runtime import postgres
 from runtime.settings import Settings
+from runtime.web.authentication import Authenticator
+from runtime.web.key_store import StoredKey
 from runtime.web.keys import new_api_key
 from runtime.web.openapi import PROBLEM_SCHEMA
+from runtime.web.scopes import Scope
 from tests.support.api_world import ReachableLog, bearer
 
 BASE = "/api/v1/billing"
@@ -48,15 +49,26 @@ class Refusals:
         return CommandOutcome("cmd_1", "CreateCustomer", Code.CUSTOMER_EXISTS, "it exists")
 
 
+SCOPED = {scope: new_api_key() for scope in Scope}
+"""A key for each scope, which may do that and nothing else."""
+
+
+def _find(digest: str) -> StoredKey | None:
+    if digest == KEY.secret_sha256:
+        return StoredKey("t", KEY.key_id)
+    for scope, key in SCOPED.items():
+        if digest == key.secret_sha256:
+            return StoredKey("t", key.key_id, frozenset({scope}))
+    return None
+
+
 def _backend(settings: Settings) -> Backend:
-    """A key that works, books that refuse, and no database behind them."""
+    """Keys that work, books that refuse, and no database behind them."""
     engine = postgres.new_engine(settings, role="app")
     refusals = Refusals()
     return Backend(
         engine=engine,
-        authenticator=Authenticator(
-            lambda digest: ApiKey("t", KEY.key_id) if digest == KEY.secret_sha256 else None
-        ),
+        authenticator=Authenticator(_find),
         commands=CommandGate(sender=refusals, find=refusals.find, timeout_ms=1_000),
         readiness=Readiness(engine=engine, log=ReachableLog()),
     )
@@ -112,7 +124,7 @@ class TestOpenapi:
                     for status, response in operation["responses"].items()
                     if not status.startswith("2")
                 }
-                assert {"400", "401", "default"} <= set(errors), path
+                assert {"400", "401", "403", "default"} <= set(errors), path
                 assert all(content == problem for content in errors.values()), path
 
     def test_promises_closed_objects(self, document: dict[str, Any]) -> None:
@@ -356,3 +368,19 @@ class TestOperations:
         assert answer.headers["content-type"].startswith("text/html")
         assert "script-src" not in answer.headers["content-security-policy"]
         assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+class TestScopes:
+    @pytest.mark.parametrize("scope", Scope)
+    def test_each_open_their_own_addresses_only(
+        self, client: TestClient, document: dict[str, Any], scope: Scope
+    ) -> None:
+        """Every address with data, with a key of every scope: the method says which it needs."""
+        for path, methods in document["paths"].items():
+            if not path.startswith(BASE):
+                continue
+            for method in methods:
+                wanted = Scope.BILLING_READ if method == "get" else Scope.BILLING_WRITE
+                answer = client.request(method, path, headers=bearer(SCOPED[scope]))
+                is_refused = answer.status_code == 403 and answer.json()["code"] == "scope_missing"
+                assert is_refused is (scope is not wanted), (method, path, answer.text)

@@ -1,17 +1,26 @@
 """Records with a spool until somebody kills it; says beforehand and afterwards, on its journal.
 
-Arguments: bootstrap, topic, folder of the spool, journal, fsync, first number, events, seed.
-One line before each record ("? n") and one after it returned ("! n"), each written at once: what
-a process wrote with write(2) outlives it.
+Arguments: where, topic or key, folder of the spool, journal, fsync, first number, number to wait
+at, seed, whether to end. Where is a broker, with a topic; or the URL of a gateway, with an API
+key. One line before each record ("? n") and one after it returned ("! n"), each written at once:
+what a process wrote with write(2) outlives it. A child that is not to end waits at its last
+number to be killed, so that one that is killed late has not finished the work of the others.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 import uuid
+from typing import Any
 
 from tidegauge import BufferFull, Meter, Spool
+
+TENANT = "acme"
+HTTP_BATCH_EVENTS = 50
+HTTP_PAUSE_S = 0.005
+"""Between as many events: so a life is long enough for its gateway to be killed in it."""
 
 
 def event_id(seed: int, number: int) -> str:
@@ -20,22 +29,14 @@ def event_id(seed: int, number: int) -> str:
 
 
 def main() -> None:
-    """Record the events from a number on, then drain and end."""
-    bootstrap, topic, folder, journal, fsync, *numbers = sys.argv[1:]
-    first, events, seed = map(int, numbers)
+    """Record the events from a number on; then wait to be killed, or drain and end."""
+    where, name, folder, journal, fsync, *numbers = sys.argv[1:]
+    first, last, seed, is_ending = map(int, numbers)
     said = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     # A small memory and small segments: overflow, reading back and rolling happen all the time.
     spool = Spool(folder, fsync=fsync, segment_bytes=128 * 1_024)  # type: ignore[arg-type]
-    with Meter(
-        bootstrap,
-        tenant="acme",
-        source="spool",
-        topic=topic,
-        spool=spool,
-        buffer_events_max=2_000,
-        delivery_timeout_ms=5_000,
-    ) as meter:
-        for number in range(first, events):
+    with _meter(where, name, spool) as meter:
+        for number in range(first, last):
             os.write(said, f"? {number}\n".encode())
             meter.record(
                 customer=f"cus_{number % 50}",
@@ -45,6 +46,10 @@ def main() -> None:
                 id=event_id(seed, number),
             )
             os.write(said, f"! {number}\n".encode())
+            if where.startswith("http") and number % HTTP_BATCH_EVENTS == 0:
+                time.sleep(HTTP_PAUSE_S)
+        while not is_ending:
+            time.sleep(1)
         os.write(said, b"drain\n")
         while meter.flush(5) > 0:
             pass
@@ -52,6 +57,20 @@ def main() -> None:
         facts = ("recovered", "torn", "dropped", "failed", "spool_errors")
         told = " ".join(f"{name}={getattr(counters, name)}" for name in facts)
         os.write(said, f"end {told}\n".encode())
+
+
+def _meter(where: str, name: str, spool: Spool) -> Meter:
+    options: dict[str, Any] = {
+        "tenant": TENANT,
+        "source": "spool",
+        "spool": spool,
+        "buffer_events_max": 2_000,
+        "delivery_timeout_ms": 5_000,
+    }
+    if where.startswith("http"):
+        # Small batches: a gateway that is killed shall be at work then.
+        return Meter.over_http(where, api_key=name, batch_events_max=HTTP_BATCH_EVENTS, **options)
+    return Meter(where, topic=name, **options)
 
 
 if __name__ == "__main__":

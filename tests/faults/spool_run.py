@@ -21,9 +21,11 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import confluent_kafka
 import fastavro
@@ -39,10 +41,10 @@ if TYPE_CHECKING:
 
 PARTITIONS = 4
 WAIT_S = 60
-LIFE_SHARES = 0.3, 1.1
+LIFE_SHARES = 0.2, 0.9
 """A child is killed after so much of its even share of the events, so that all are spread."""
-LINES_BYTES = 16
-"""About what one event writes to the journal, in bytes."""
+SHARE_MAX = 1.2
+"""A child waits after so much of its even share: a late kill leaves enough for the others."""
 SCHEMA = ROOT / "schemas" / "avro" / "usage_batch.avsc"
 
 
@@ -73,6 +75,11 @@ class Journal:
     returned: set[int] = field(default_factory=set)
     ends: list[str] = field(default_factory=list)
 
+    @property
+    def next(self) -> int:
+        """Return the number that nobody intended yet."""
+        return max(self.intended, default=-1) + 1
+
     @classmethod
     def read(cls, path: Path) -> Journal:
         """Read the file; a line that was cut off was not said."""
@@ -91,61 +98,150 @@ class Journal:
         return journal
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How events get to the log, and where they are found there.
+
+    Args:
+        where: The broker, or the URL of a gateway.
+        name: The topic, or an API key of the gateway.
+        kafka: The broker.
+        topic: Where the events are found.
+    """
+
+    where: str
+    name: str
+    kafka: str
+    topic: str
+
+
 def run(plan: Plan, services: Services) -> dict[str, Any]:
-    """Do what the plan says and return the figures."""
-    print(f"spool run: {plan}", flush=True)
-    chance = random.Random(plan.seed)
+    """Do what the plan says straight on Kafka, on a topic of its own, and return the figures."""
     topic = f"spool-{uuid.uuid4().hex[:12]}"
-    folder = Path(tempfile.mkdtemp(prefix="spool-run-"))
     admin = AdminClient({"bootstrap.servers": services.kafka})
     admin.create_topics([NewTopic(topic, num_partitions=PARTITIONS)])[topic].result(WAIT_S)
-    broker_after = set(chance.sample(range(1, plan.kills), plan.broker_kills))
-    torn = 0
+    outages = random.Random(plan.seed).sample(range(1, plan.kills), plan.broker_kills)
+
+    way = Way(services.kafka, topic, services.kafka, topic)
+    try:
+        return prove(plan, way, lambda life: BrokerOutage(services) if life in outages else None)
+    finally:
+        admin.delete_topics([topic])
+
+
+class Outage(Protocol):
+    """What else happens during a life of the child, in a thread of its own."""
+
+    def has_struck(self) -> bool:
+        """Say whether the child may be killed now: not before it has felt this."""
+
+    def __call__(self) -> None:
+        """Let it happen; the next life begins when it is over."""
+
+
+class BrokerOutage:
+    """The broker is killed, and started again."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def has_struck(self) -> bool:
+        """Say that the child may die at any moment of it."""
+        return True
+
+    def __call__(self) -> None:
+        """Kill the broker for a second."""
+        with self._services.control.away("kafka"):
+            time.sleep(1)
+
+
+def prove(plan: Plan, way: Way, outage_of: Callable[[int], Outage | None]) -> dict[str, Any]:
+    """Do what the plan says and return the figures.
+
+    Args:
+        plan: What to do.
+        way: Where to.
+        outage_of: Says what else happens during a life of the child, by its number from 0.
+    """
+    print(f"spool run: {plan}", flush=True)
+    chance = random.Random(plan.seed)
+    folder = Path(tempfile.mkdtemp(prefix="spool-run-"))
+    torn = hits = 0
     try:
         for life in range(plan.kills):
-            outage = threading.Thread(target=_outage, args=(services,), daemon=True)
-            if life in broker_after:
-                outage.start()
-            _live_and_die(plan, services.kafka, topic, folder, chance)
-            if life in broker_after:
-                outage.join(WAIT_S * 2)
+            outage = outage_of(life)
+            with _during(outage):
+                hits += _live_and_die(plan, way, folder, chance, outage)
             torn += _torn_tails(folder / "spool")
-        child = _start(plan, services.kafka, topic, folder)
+        child = _start(plan, way, folder, plan.events, is_ending=True)
         if child.wait(WAIT_S * 3) != 0:
             raise RuntimeError((folder / "stderr").read_text())
         journal = Journal.read(folder / "journal")
         left = sorted(path.name for path in (folder / "spool").glob("*.spool"))
-        figures = _judge(plan, journal, _count(services.kafka, topic))
-        return figures | {"files_left": left, "torn_on_disk": torn, "end": journal.ends}
+        figures = _judge(plan, journal, _count(way))
+        return figures | {
+            "files_left": left,
+            "torn_on_disk": torn,
+            "killed_at_work": hits,
+            "end": journal.ends,
+        }
     finally:
-        admin.delete_topics([topic])
         shutil.rmtree(folder)
 
 
-def _live_and_die(plan: Plan, kafka: str, topic: str, folder: Path, chance: random.Random) -> None:
-    """Start the child, let it record something, and kill it at a moment of chance."""
-    before = len(Journal.read(folder / "journal").returned)
+@contextmanager
+def _during(outage: Outage | None) -> Iterator[None]:
+    thread = threading.Thread(target=outage, daemon=True) if outage else None
+    if thread is not None:
+        thread.start()
+    yield
+    if thread is not None:
+        thread.join(WAIT_S * 2)
+        assert not thread.is_alive(), "the outage does not end"
+
+
+def _live_and_die(
+    plan: Plan, way: Way, folder: Path, chance: random.Random, outage: Outage | None
+) -> bool:
+    """Start the child, let it record something, and kill it at a moment of chance.
+
+    Returns:
+        Whether it was killed at work; when the kill comes late, it waits for it.
+    """
+    before = Journal.read(folder / "journal")
     path = folder / "journal"
     size = path.stat().st_size if path.exists() else 0
-    share = plan.events / (plan.kills + 1) * chance.uniform(*LIFE_SHARES)
-    enough = size + int(share * LINES_BYTES)
-    child = _start(plan, kafka, topic, folder)
+    even = plan.events / (plan.kills + 1)
+    share = int(even * chance.uniform(*LIFE_SHARES))
+    said = range(before.next, before.next + share)
+    enough = size + sum(len(f"? {number}\n! {number}\n") for number in said)
+    last = before.next + int(even * SHARE_MAX)
+    child = _start(plan, way, folder, last, is_ending=False)
     _await(lambda: (path.exists() and path.stat().st_size >= enough) or child.poll() is not None)
+    _await(lambda: outage is None or outage.has_struck())
     time.sleep(chance.uniform(0, 0.02))
     child.send_signal(signal.SIGKILL)
-    child.wait()
-    after = len(Journal.read(folder / "journal").returned)
-    print(f"  killed after {after - before} events, {after} in all", flush=True)
+    if child.wait() != -signal.SIGKILL:
+        raise RuntimeError((folder / "stderr").read_text())
+    after = Journal.read(folder / "journal")
+    is_hit = after.next < last
+    print(
+        f"  killed {'at work' if is_hit else 'waiting'} after"
+        f" {len(after.returned) - len(before.returned)} events, {len(after.returned)} in all",
+        flush=True,
+    )
+    return is_hit
 
 
-def _start(plan: Plan, kafka: str, topic: str, folder: Path) -> subprocess.Popen[bytes]:
-    intended = Journal.read(folder / "journal").intended
-    first = max(intended, default=-1) + 1
-    arguments = [kafka, topic, str(folder / "spool"), str(folder / "journal"), plan.fsync]
-    numbers = [str(first), str(plan.events), str(plan.seed)]
+def _start(
+    plan: Plan, way: Way, folder: Path, last: int, *, is_ending: bool
+) -> subprocess.Popen[bytes]:
+    first = Journal.read(folder / "journal").next
+    places = [way.where, way.name, str(folder / "spool"), str(folder / "journal"), plan.fsync]
+    numbers = [first, last, plan.seed, int(is_ending)]
     with (folder / "stderr").open("wb") as stderr:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.spool_child", *arguments, *numbers],
+            [sys.executable, "-m", "tests.faults.spool_child", *places, *map(str, numbers)],
             cwd=ROOT,
             stderr=stderr,
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'producers/sdk/src'}"},
@@ -156,7 +252,7 @@ def _await(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_S
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("the child never recorded anything")
+            raise TimeoutError("the child never got so far")
         time.sleep(0.005)
 
 
@@ -175,17 +271,13 @@ def _torn_tails(folder: Path) -> int:
     return torn
 
 
-def _outage(services: Services) -> None:
-    with services.control.away("kafka"):
-        time.sleep(1)
-
-
-def _count(kafka: str, topic: str) -> Counter[tuple[bytes, bytes, str, int]]:
+def _count(way: Way) -> Counter[tuple[bytes, bytes, str, int]]:
     """Read the topic; return how often each (key, fingerprint, customer, quantity) is there."""
     schema = fastavro.parse_schema(json.loads(SCHEMA.read_text()))
     consumer = confluent_kafka.Consumer(
-        {"bootstrap.servers": kafka, "group.id": topic, "enable.auto.commit": False}
+        {"bootstrap.servers": way.kafka, "group.id": "spool", "enable.auto.commit": False}
     )
+    topic = way.topic
     ends = {
         place: consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, place))[1]
         for place in range(PARTITIONS)

@@ -237,13 +237,13 @@ class TestAProcessStopsAndSaysWhatToDo:
             self.stops(stage, *arguments, code="topic_mismatch", step=step, partitions="5")
         admin = AdminClient({"bootstrap.servers": stage.settings["kafka"]})
         admin.create_partitions([NewPartitions("usage.events", 5)])["usage.events"].result(15)
-        time.sleep(1)
+        _await_partitions(admin, "usage.events", 5)
         self.stops(stage, "stream", "usage", code="topic_mismatch", step=step)
 
     def test_when_a_topic_is_missing(self, stage: Stage) -> None:
         admin = AdminClient({"bootstrap.servers": stage.settings["kafka"]})
         admin.delete_topics(["usage.dead"])["usage.dead"].result(15)
-        time.sleep(1)
+        _await_partitions(admin, "usage.dead", 0)
         for arguments in (["stream", "usage"], ["project"], ["topics", "check"]):
             self.stops(stage, *arguments, code="topic_missing", step="tidegauge topics create")
 
@@ -274,6 +274,17 @@ class TestAProcessStopsAndSaysWhatToDo:
         )
         stage.tidegauge("migrate", database_schema="other")
         self.stops(stage, "project", code="facts_gap", step="backup", database_schema="other")
+
+
+def _await_partitions(admin: AdminClient, topic: str, count: int) -> None:
+    """Wait until the broker says that a topic has so many partitions; 0 when it is gone."""
+    give_up_s = time.monotonic() + NOTICE_TIMEOUT_S
+    while True:
+        found = admin.list_topics(timeout=15).topics.get(topic)
+        if (len(found.partitions) if found is not None else 0) == count:
+            return
+        assert time.monotonic() < give_up_s, f"{topic} does not change"
+        time.sleep(0.1)
 
 
 def _delete_before(stage: Stage, topic: str, partition: int, *, offset: int) -> None:

@@ -62,7 +62,7 @@ class FoldWorld:
 
     def send(self, events: int, *, repeats: int = 0) -> None:
         """Send new events, some as batches and some alone, and repeats of earlier ones."""
-        fresh = [self._new_event() for _ in range(events)]
+        fresh = [self.new_event() for _ in range(events)]
         again = self.random.choices(self.sent or fresh, k=repeats)
         self.sent += fresh
         waiting = fresh + again
@@ -84,9 +84,11 @@ class FoldWorld:
         """Send one record that is none."""
         self._producer.produce(USAGE_EVENTS.name, b"garbage", b"key", partition=partition)
         assert self._producer.flush(30) == 0
-        self.truth.refuse(
-            partition=partition, offset=self._ends[partition], events=1, code="undecodable"
-        )
+        self.refuse(partition, "undecodable")
+
+    def refuse(self, partition: int, code: str) -> None:
+        """Tell the truth of a record at a partition's end that must be refused."""
+        self.truth.refuse(partition=partition, offset=self._ends[partition], events=1, code=code)
         self._ends[partition] += 1
 
     def conflict(self) -> None:
@@ -96,7 +98,8 @@ class FoldWorld:
         self._send_record(partition, [event])
         assert self._producer.flush(30) == 0
 
-    def _new_event(self) -> Event:
+    def new_event(self) -> Event:
+        """An event that nobody has sent."""
         draw = self.random
         kind = draw.choice(("llm", "call", "disk"))
         return Event(
@@ -114,6 +117,10 @@ class FoldWorld:
     def _send_record(self, partition: int, events: list[Event]) -> None:
         value = event_record(events[0]) if len(events) == 1 else batch_record(events)
         self._producer.produce(USAGE_EVENTS.name, value, TENANT.encode(), partition=partition)
+        self.count(events, partition=partition)
+
+    def count(self, events: list[Event], *, partition: int) -> None:
+        """Tell the truth of a record at a partition's end that holds these events."""
         self.truth.take(
             events, tenant=TENANT, backfill=False, partition=partition,
             offset=self._ends[partition], received_ms=self.now_ms,

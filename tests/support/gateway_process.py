@@ -15,9 +15,9 @@ from cli.checkout import free_port
 from runtime.settings import Settings
 from runtime.web.keys import NewApiKey
 from tests.support.gateway_world import SECRET, TENANT
-from tests.support.processes import TIDEGAUGE, environment_of
+from tests.support.processes import TIDEGAUGE, Child, environment_of
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 60
 
 
 @dataclass
@@ -68,6 +68,19 @@ class Gateway:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+def await_ready(url: str, gateway: Child) -> None:
+    """Wait until a gateway that is a child of a fleet takes events."""
+    give_up_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < give_up_s:
+        try:
+            if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"the gateway does not get ready:\n{gateway.tail()}")
 
 
 def start_gateway(settings: Settings, key: NewApiKey, folder: Path, **more: str) -> Gateway:

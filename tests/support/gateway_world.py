@@ -20,12 +20,12 @@ from fastapi.testclient import TestClient
 
 from producers.gateway.admission import Budget, Limits
 from producers.gateway.app import create_app
-from producers.gateway.authentication import Authenticator
 from producers.gateway.backend import Backend
-from producers.gateway.key_store import StoredKey
 from producers.gateway.log import OK, Record
 from producers.gateway.webhooks import Verifier, read_secrets
 from runtime.settings import Settings
+from runtime.web.authentication import Authenticator
+from runtime.web.key_store import StoredKey
 from runtime.web.keys import NewApiKey, new_api_key
 from schemas.topics import topic_of
 

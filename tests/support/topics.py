@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from runtime.kafka import client_config, ensure_topics
 from runtime.settings import Settings
-from schemas.topics import TOPICS
+from schemas.topics import SCHEMA_EXTERNAL, TOPICS
 
 WAIT_SECONDS_MAX = 30
 
 
-def fresh_topics(settings: Settings) -> None:
-    """Delete every Tidegauge topic, wait until the broker has forgotten them, make them again."""
+def fresh_topics(settings: Settings, *, keep: Collection[str] = ()) -> None:
+    """Delete every Tidegauge topic, wait until the broker has forgotten them, make them again.
+
+    Args:
+        settings: Where the broker is.
+        keep: Topics that stay as they are.
+    """
     admin = AdminClient(client_config(settings))
-    names = [topic.name for topic in TOPICS]
+    names = [topic.name for topic in (*TOPICS, SCHEMA_EXTERNAL)]
+    names = [name for name in names if name not in keep]
     present = [name for name in names if name in admin.list_topics(timeout=15).topics]
     for name, future in (admin.delete_topics(present) if present else {}).items():
         try:

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import Retryable
-from producers.gateway import bodies, cloudevents, frames, openapi
+from producers.gateway import bodies, cloudevents, cloudevents_fast, frames, openapi
 from producers.gateway.candidates import RefusedEvent
 from producers.gateway.exact_json import Exact
 from producers.gateway.exchange import (
@@ -22,12 +22,15 @@ from producers.gateway.exchange import (
 from producers.gateway.judging import ACCEPTED, DUPLICATE, REJECTED, Judge, Judgement, Place
 from producers.gateway.log import OK, RETRY_AFTER_MS
 from producers.gateway.repeats import Answer
+from producers.gateway.traces import read_traceparents
 from runtime import clock
 from runtime.metrics import GATEWAY_EVENTS
 from runtime.web.problems import invalid
+from runtime.web.scopes import Scope
 from schemas.topics import USAGE_EVENTS
 
 ATOMIC_HEADER = "Tidegauge-Atomic"
+BACKFILL_HEADER = "Tidegauge-Backfill"
 
 router = APIRouter(prefix="/api/v1/events", tags=["events"], redirect_slashes=False)
 
@@ -57,7 +60,7 @@ async def post_events(request: Request) -> Response:
 async def get_partitions(request: Request) -> Response:
     """For producers that make framed batches: a batch holds customers of one partition."""
     backend = backend_of(request)
-    await backend.authenticator.caller(request)
+    await backend.authenticator.caller_of(request)
     refuse_query(request)
     if backend.log.state() != OK:
         raise Retryable(Code.NOT_READY, "The log is not ready", retry_after_ms=RETRY_AFTER_MS)
@@ -66,7 +69,12 @@ async def get_partitions(request: Request) -> Response:
 
 async def _take_frame(arrival: Arrival) -> Answer:
     backend, caller = arrival.backend, arrival.caller
-    frame = frames.read_frame(arrival.body, caller=caller, partitions=backend.log.partitions)
+    frame = frames.read_frame(
+        arrival.body,
+        caller=caller,
+        partitions=backend.log.partitions,
+        traceparents=read_traceparents(arrival.request.headers),
+    )
     backend.limits.take_events(caller.key_id, frame.events)
     (offset,) = await backend.log.append([frame.record])
     GATEWAY_EVENTS.labels(status=ACCEPTED).inc(frame.events)
@@ -74,28 +82,39 @@ async def _take_frame(arrival: Arrival) -> Answer:
 
 
 async def _take_cloudevents(arrival: Arrival) -> Answer:
-    is_atomic = _is_atomic(arrival.request)
-    events, _ = cloudevents.read_events(arrival.request, arrival.body)
-    judgement = _judge(arrival, events)
-    accepted_count = judgement.count(ACCEPTED)
+    is_atomic = _flag(arrival.request, ATOMIC_HEADER)
+    is_backfill = _flag(arrival.request, BACKFILL_HEADER)
+    if is_backfill:
+        arrival.caller.require(Scope.USAGE_BACKFILL)
+    judgement = _judge(arrival)
+    accepted_count = judgement.counts[ACCEPTED]
     if judgement.refused is not None and (is_atomic or not accepted_count):
         raise _nothing_taken(judgement)
-    await _append(arrival, judgement, accepted_count)
+    await _append(arrival, judgement, is_backfill=is_backfill)
     document: dict[str, Json] = {
         "accepted": accepted_count,
-        "duplicates_in_request": judgement.count(DUPLICATE),
-        "rejected": judgement.count(REJECTED),
+        "duplicates_in_request": judgement.counts[DUPLICATE],
+        "rejected": judgement.counts[REJECTED],
         "results": judgement.results,
     }
     return accepted(document)
 
 
-def _judge(arrival: Arrival, events: list[Exact]) -> Judgement:
+def _judge(arrival: Arrival) -> Judgement:
     place = Place(
         tenant=arrival.caller.tenant,
         partitions=arrival.backend.log.partitions,
         now=clock.now(),
     )
+    if cloudevents.is_batch(arrival.request):
+        judgement = cloudevents_fast.judge_batch(arrival.body, place)
+        if judgement is not None:
+            return judgement
+    return judge_each(cloudevents.read_events(arrival.request, arrival.body), place)
+
+
+def judge_each(events: list[Exact], place: Place) -> Judgement:
+    """This function will judge events one by one, the exact way."""
     judge = Judge(place)
     for event in events:
         try:
@@ -105,9 +124,14 @@ def _judge(arrival: Arrival, events: list[Exact]) -> Judgement:
     return judge.judgement
 
 
-async def _append(arrival: Arrival, judgement: Judgement, accepted_count: int) -> None:
-    arrival.backend.limits.take_events(arrival.caller.key_id, accepted_count)
-    records = arrival.backend.encoder.records(arrival.caller.tenant, judgement)
+async def _append(arrival: Arrival, judgement: Judgement, *, is_backfill: bool) -> None:
+    arrival.backend.limits.take_events(arrival.caller.key_id, judgement.counts[ACCEPTED])
+    records = arrival.backend.encoder.records(
+        arrival.caller.tenant,
+        judgement,
+        is_backfill=is_backfill,
+        traceparents=read_traceparents(arrival.request.headers),
+    )
     if records:
         await arrival.backend.log.append(records)
     judgement.report()
@@ -119,8 +143,8 @@ def _nothing_taken(judgement: Judgement) -> Exception:
     return refused_event(judgement.refused or RefusedEvent("events", "none"), refused)
 
 
-def _is_atomic(request: Request) -> bool:
-    value = request.headers.get(ATOMIC_HEADER, "false").lower()
+def _flag(request: Request, header: str) -> bool:
+    value = request.headers.get(header, "false").lower()
     if value not in {"true", "false"}:
-        raise invalid(ATOMIC_HEADER, "must be true or false")
+        raise invalid(header, "must be true or false")
     return value == "true"

@@ -13,6 +13,7 @@ from producers.gateway.candidates import Candidate, RefusedEvent
 from producers.gateway.exchange import Arrival, accepted, answer_post, refused_event
 from producers.gateway.judging import ACCEPTED, Judge, Place
 from producers.gateway.repeats import Answer
+from producers.gateway.traces import read_traceparents
 from runtime import clock
 from runtime.web.problems import not_found
 
@@ -100,7 +101,11 @@ async def _taken(arrival: Arrival) -> Candidate:
         raise refused_event(error, tuple(judge.judgement.results)) from error
     arrival.backend.limits.take_events(arrival.caller.key_id, 1)
     await arrival.backend.log.append(
-        arrival.backend.encoder.records(arrival.caller.tenant, judge.judgement)
+        arrival.backend.encoder.records(
+            arrival.caller.tenant,
+            judge.judgement,
+            traceparents=read_traceparents(arrival.request.headers),
+        )
     )
     judge.judgement.report()
     return candidate

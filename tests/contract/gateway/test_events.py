@@ -18,6 +18,8 @@ from tidegauge.intake import Intake
 from tidegauge.wire import batch
 
 AT = datetime.fromisoformat("2026-01-31T12:00:00+00:00")
+BACKFILLING = frozenset({"usage:write", "usage:backfill"})
+TRACES = [f"00-{number:032x}-{number:016x}-01" for number in range(1, 51)]
 AT_MS = int(AT.timestamp()) * 1000
 
 
@@ -294,7 +296,7 @@ class TestBadRequest:
         answer = world.client.post(
             URL,
             content=body,
-            headers=[(name, value.encode("latin-1")) for name, value in given.items()],
+            headers=[(name.encode(), value.encode("latin-1")) for name, value in given.items()],
         )
         assert answer.status_code == status, answer.text[:300]
         problem = answer.json()
@@ -314,6 +316,80 @@ def frame(
     """A batch as the SDK sends it."""
     rows = [row(customer=customer, event_id=f"e-{customer}") for customer in customers]
     return batch.encode(batch.BatchHeader(tenant, "/tests", bytes(16), 0, 0, backfill), rows)
+
+
+class TestOldEvents:
+    """CloudEvents older than the fold's horizon: `Tidegauge-Backfill: true`."""
+
+    @pytest.mark.parametrize("scopes", [(), ("usage:write",)])
+    def test_need_their_scope(self, scopes: tuple[str, ...]) -> None:
+        with gateway_world.world(scopes=frozenset(scopes)) as world:
+            answer = world.post(made(), **{"Tidegauge-Backfill": "true"})
+            assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+            assert world.log.records == []
+            assert world.post(made(), **{"Tidegauge-Backfill": "false"}).status_code == 202
+            assert world.log.decoded()[0]["backfill"] is False
+
+    @pytest.mark.parametrize("kind", [BATCH, STRUCTURED])
+    def test_are_marked_on_the_log(self, kind: str) -> None:
+        with gateway_world.world(scopes=BACKFILLING) as world:
+            events = [made(1), made(2, subject="customer-2")] if kind == BATCH else made()
+            assert world.post(events, kind=kind, **{"Tidegauge-Backfill": "true"}).is_success
+            assert {fields["backfill"] for fields in world.log.decoded()} == {True}
+
+    def test_are_no_repeat_of_the_same_ones_without_the_mark(self) -> None:
+        """The same Idempotency-Key for both would give the first one's answer to the second."""
+        with gateway_world.world(scopes=BACKFILLING) as world:
+            key = {"Idempotency-Key": "one"}
+            assert world.post(made(), **key).status_code == 202
+            answer = world.post(made(), **key, **{"Tidegauge-Backfill": "true"})
+            assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
+
+    def test_are_marked_by_true_or_false_alone(self, world: World) -> None:
+        answer = world.post(made(), **{"Tidegauge-Backfill": "yes"})
+        assert (answer.status_code, answer.json()["param"]) == (400, "Tidegauge-Backfill")
+
+
+class TestTraces:
+    """Traceparents of a request stand in its records' headers, as the SDK writes them to Kafka."""
+
+    @pytest.mark.parametrize("kind", [FRAMED, BATCH, STRUCTURED])
+    def test_are_carried_by_every_way(self, world: World, kind: str) -> None:
+        content: Any = {FRAMED: frame(), BATCH: [made(1), made(2)], STRUCTURED: made()}[kind]
+        answer = world.post(
+            content, kind=kind, **{"Tidegauge-Traceparents": f"{TRACES[0]}, {TRACES[1]}"}
+        )
+        assert answer.status_code == 202
+        assert {record.traceparents for record in world.log.records} == {tuple(TRACES[:2])}
+
+    def test_of_the_request_counts_when_there_is_no_other(self, world: World) -> None:
+        world.post(made(1), traceparent=TRACES[0])
+        world.post(made(2), **{"traceparent": TRACES[0], "Tidegauge-Traceparents": TRACES[1]})
+        world.post(made(3))
+        assert [record.traceparents for record in world.log.records] == [
+            (TRACES[0],), (TRACES[1],), (),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            "", "x", TRACES[0][:-1], TRACES[9].upper(), TRACES[0] + "-00", "ff" + TRACES[0][2:],
+            f"00-{0:032x}-{1:016x}-01", f"00-{1:032x}-{0:016x}-01", "é", TRACES[0] + "١",
+        ],
+    )  # fmt: skip
+    def test_that_are_none_cost_no_event(self, world: World, wrong: str) -> None:
+        headers = {"Tidegauge-Traceparents": f"{wrong},{TRACES[1]}"}
+        given = {**world.headers, "Content-Type": FRAMED, **headers}
+        sent = [(name.encode(), value.encode()) for name, value in given.items()]
+        answer = world.client.post(URL, content=frame(), headers=sent)
+        assert answer.status_code == 202
+        assert world.log.records[0].traceparents == (TRACES[1],)
+
+    def test_are_distinct_and_bounded(self, world: World) -> None:
+        """A header of 60 KB becomes 32 record headers of 55 bytes."""
+        header = ",".join([TRACES[0], *TRACES * 20])
+        world.post(frame(), kind=FRAMED, **{"Tidegauge-Traceparents": header})
+        assert world.log.records[0].traceparents == tuple(TRACES[:32])
 
 
 class TestFrame:
@@ -358,11 +434,18 @@ class TestFrame:
             for body in (good[:at], good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :]):
                 assert world.post(body, kind=FRAMED).status_code in {202, 403, 409, 422}
 
-    def test_of_old_events_needs_its_scope(self) -> None:
-        with gateway_world.world(scopes=frozenset({"usage:write"})) as world:
+    @pytest.mark.parametrize("scopes", [(), ("usage:write",), ("usage:backfill",)])
+    def test_of_old_events_needs_its_scope(self, scopes: tuple[str, ...]) -> None:
+        """A key without scopes may do much, and this not: it changes months that were billed."""
+        with gateway_world.world(scopes=frozenset(scopes)) as world:
             answer = world.post(frame(backfill=True), kind=FRAMED)
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
-            assert world.post(frame(), kind=FRAMED).status_code == 202
+            assert world.log.records == []
+
+    def test_of_old_events_is_taken_from_a_key_with_both_scopes(self) -> None:
+        with gateway_world.world(scopes=BACKFILLING) as world:
+            assert world.post(frame(backfill=True), kind=FRAMED).status_code == 202
+            assert world.log.decoded()[0]["backfill"] is True
 
     def test_learns_its_partitions(self, world: World) -> None:
         answer = world.client.get(f"{URL}/partitions", headers=world.headers)

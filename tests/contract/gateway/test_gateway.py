@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 
 from domain.errors import Retryable
 from producers.gateway.app import ROUTERS
-from producers.gateway.authentication import CACHE_MS, Authenticator
-from producers.gateway.key_store import StoredKey
 from producers.gateway.log import away, unknown_delivery
+from runtime.web.authentication import CACHE_MS, Authenticator
+from runtime.web.key_store import StoredKey
 from runtime.web.keys import new_api_key
 from runtime.web.problems import ProblemError
 from tests.support import gateway_world
@@ -106,7 +106,7 @@ class TestKeys:
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
     def test_without_the_scope_may_not_write(self) -> None:
-        with gateway_world.world(scopes=frozenset({"usage:read"})) as world:
+        with gateway_world.world(scopes=frozenset({"billing:read"})) as world:
             answer = world.post(made())
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
 
@@ -128,17 +128,17 @@ class TestKeys:
             authenticator = Authenticator(find, now_ms=lambda: now_ms[0])
             header = (b"authorization", f"Bearer {key.key}".encode())
             request = Request({"type": "http", "headers": [header]})
-            await asyncio.gather(*(authenticator.caller(request) for _ in range(10)))
+            await asyncio.gather(*(authenticator.caller_of(request) for _ in range(10)))
             assert len(asked) == 1
             state["answer"] = ""
             now_ms[0] = 59_999
-            await authenticator.caller(request)
+            await authenticator.caller_of(request)
             now_ms[0] = 60_000
             with pytest.raises(ProblemError):
-                await authenticator.caller(request)
+                await authenticator.caller_of(request)
             state["answer"] = "away"
             with pytest.raises(Retryable):
-                await authenticator.caller(request)
+                await authenticator.caller_of(request)
 
         asyncio.run(scene())
 

@@ -10,9 +10,10 @@ from domain.codes import Code
 from domain.errors import Retryable
 from projections.queries import connection as connections
 from projections.queries import health
-from projections.queries.connection import secret_connection, tenant_connection
+from projections.queries.connection import tenant_connection
 from runtime import postgres
 from runtime.settings import Settings
+from runtime.web.key_store import secret_connection
 from tests.support.api_world import ReachableLog, api_client, settings_on
 
 

@@ -9,6 +9,7 @@ from projections.migrate import migrate
 from runtime.settings import Settings
 from tests.support import services
 from tests.support.api_world import Rows
+from tests.support.gateway_pipeline import Pipeline, pipeline_behind
 from tests.support.gateway_process import Gateway, start_gateway
 from tests.support.gateway_world import TENANT
 from tests.support.topics import fresh_topics
@@ -45,3 +46,14 @@ def gateway(
     gateway.await_status("/readyz", 200)
     yield gateway
     gateway.end()
+
+
+@pytest.fixture(scope="module")
+def pipeline(
+    settings: Settings,
+    rows: Rows,
+    gateway: Gateway,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Pipeline]:
+    with pipeline_behind(gateway, settings, rows, tmp_path_factory.mktemp("pipeline")) as pipeline:
+        yield pipeline

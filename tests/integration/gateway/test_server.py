@@ -15,7 +15,7 @@ import psycopg
 from producers.gateway.log import Record
 from runtime.settings import Settings
 from tests.support.api_world import Rows
-from tests.support.gateway_process import Gateway, start_gateway
+from tests.support.gateway_process import START_TIMEOUT_S, Gateway, start_gateway
 from tests.support.gateway_world import (
     BATCH,
     STRUCTURED,
@@ -28,7 +28,7 @@ from tests.support.gateway_world import (
 from tests.support.gateway_world import event as made
 from tests.support.oracle_log import read_topic
 
-HEADER_S, BODY_S, SLACK_S = 5, 20, 4
+HEADER_S, BODY_S, SLACK_S = 5, 20, 10
 MEMORY_MB_MAX = 300
 
 
@@ -201,17 +201,16 @@ class TestAbsentParts:
         try:
             gateway.await_status("/healthz", 200)
             gateway.await_status("/readyz", 503)
-            started = time.monotonic()
             answer = httpx.post(
                 f"{gateway.url}{URL}",
                 content=json.dumps(made()),
                 headers={**gateway.headers, "Content-Type": STRUCTURED},
             )
+            # Not delivery_unknown, which it would be had the record been sent and waited for.
             assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
             assert int(answer.headers["Retry-After"]) >= 1
-            assert time.monotonic() - started < 2
             gateway.process.send_signal(signal.SIGTERM)
-            assert gateway.process.wait(15) == 0
+            assert gateway.process.wait(START_TIMEOUT_S) == 0
         finally:
             gateway.end()
 
@@ -222,10 +221,11 @@ class TestAbsentParts:
         gateway = start_gateway(settings, rows.api_key(TENANT), tmp_path, partitions="3")
         try:
             gateway.await_status("/healthz", 200)
-            time.sleep(1)
-            ready = httpx.get(f"{gateway.url}/readyz")
-            assert ready.status_code == 503
-            assert "partitions 4" in ready.json()["parts"]["kafka"]
+            give_up_s = time.monotonic() + START_TIMEOUT_S
+            while "partitions 4" not in httpx.get(f"{gateway.url}/readyz").text:
+                assert time.monotonic() < give_up_s, "it does not say why"
+                time.sleep(0.05)
+            assert httpx.get(f"{gateway.url}/readyz").status_code == 503
         finally:
             gateway.end()
 
@@ -264,7 +264,7 @@ class TestAbsentParts:
         gateway = start_gateway(
             settings, rows.api_key(TENANT), tmp_path, webhook_secrets='{"acme": ["short"]}'
         )
-        assert gateway.process.wait(30) == 1
+        assert gateway.process.wait(START_TIMEOUT_S) == 1
         said = gateway.log.read_text()
         assert "TIDEGAUGE_WEBHOOK_SECRETS" in said
         assert "short" not in said.replace("or a secret is short", "")

@@ -23,7 +23,8 @@ from tests.support.usage_truth import NANO
 ROWS = 60_000
 BAD_EVERY = 1_000
 KILLS = 6
-RATE = 12_000
+RATE = 5_000
+"""Rows a second: so low that six lives together do not reach the end, also when a kill is late."""
 MAPPING = """
 name: killed
 columns:

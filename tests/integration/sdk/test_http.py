@@ -129,7 +129,7 @@ class TestRepetition:
             record(meter)
             started = time.monotonic()
             assert meter.flush(WAIT_S) == 1
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < WAIT_S  # Retry-After said an hour
         assert [one.error for one in told] == ["http_timed_out"]
 
     def test_gives_up_a_silent_gateway(
@@ -147,8 +147,11 @@ class TestRepetition:
         with gateway.meter() as meter:
             record(meter)
             assert meter.flush(WAIT_S) == 0
+            assert meter.counters.acknowledged == 1
         hung.set()
-        assert len(gateway.requests) == 2
+        # Two, or more where the machine is so slow that an honest answer takes too long as well.
+        assert len(gateway.requests) >= 2
+        assert len({one.body for one in gateway.requests}) == 1
 
 
 class TestRefusal:

@@ -47,6 +47,12 @@ class TestReading:
             ("LOG_FORMAT", "xml"),
             ("KAFKA_CONFIG", f"{{'sasl.password': '{PASSWORD}'}}"),
             ("KAFKA_CONFIG", f'["{PASSWORD}"]'),
+            ("SCHEMA_REGISTRY", f"any:{PASSWORD}@host"),
+            ("SCHEMA_REGISTRY", f"ftp://any:{PASSWORD}@host"),
+            ("SCHEMA_REGISTRY", f"https://any:{PASSWORD}@"),
+            ("SCHEMA_REGISTRY", f"https://any:{PASSWORD}@host,nonsense"),
+            ("SCHEMA_REGISTRY", f"https://[{PASSWORD}"),
+            ("SCHEMA_REGISTRY_CONFIG", f'["{PASSWORD}"]'),
         ],
     )
     def test_refuses_a_wrong_value_by_its_variable(

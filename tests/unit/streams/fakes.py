@@ -39,11 +39,14 @@ class ListFold:
     def __init__(self) -> None:
         self.values: list[str] = []
         self.observed: list[Span] = []
+        self.cannot_decode = False
 
     def decode(
         self, messages: deque[FakeMessage], *, events_max: int, bytes_max: int
     ) -> list[str]:
         del bytes_max
+        if self.cannot_decode:
+            raise Retryable(Code.REGISTRY_AWAY, "nobody knows", retry_after_ms=1_000)
         return [message.text for message in list(messages)[:events_max]]
 
     def step(self, records: Sequence[str], *, from_offset: int, to_offset: int) -> Span:

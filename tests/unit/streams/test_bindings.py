@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
+from domain.codes import Code
+from domain.errors import Retryable
+from domain.usage.fold import UsageFold
 from domain.usage.records import Unreadable
 from runtime import metrics
 from runtime.settings import Settings
+from schemas.subjects import FOREIGN_ID_MIN, Foreign
+from schemas.topics import Topic
 from streams.binding import Binding
 from streams.books import BooksBinding
-from streams.usage import UsageBinding
+from streams.usage import UsageBinding, UsagePartition
 from tests.support.usage_truth import Event, batch_record
 from tests.unit.streams.fakes import FakeMessage
 
 SETTINGS = Settings(partitions=1)
+FOREIGN = b"\0" + FOREIGN_ID_MIN.to_bytes(4, "big")
 BINDINGS: list[Binding[Any, Any]] = [UsageBinding(SETTINGS), BooksBinding(SETTINGS)]
 
 
@@ -92,3 +98,21 @@ class TestBooksMetrics:
         }
         assert "unknown" in kinds
         assert not any("MadeUp" in kind for kind in kinds)
+
+
+class AwayRegistry:
+    """Nobody who could say what an id means."""
+
+    def find(self, topic: Topic, schema_id: int, *, received_at_ms: int) -> Foreign | None:
+        raise Retryable(Code.REGISTRY_AWAY, f"{schema_id}", retry_after_ms=1_000)
+
+
+class TestUnusualIds:
+    def test_hold_up_only_what_comes_behind_them(self) -> None:
+        """What was read before goes into the facts; the unusual record is the next one's first."""
+        fold = UsagePartition(UsageFold(partition=0, partitions=1), 0, foreign=AwayRegistry())
+        usual = batch_record([Event(key=1)])
+        limits = {"events_max": 100, "bytes_max": 100_000}
+        assert 2 == len(fold.decode(queue(usual, b"garbage", FOREIGN, usual), **limits))
+        with pytest.raises(Retryable):
+            fold.decode(queue(FOREIGN, usual), **limits)

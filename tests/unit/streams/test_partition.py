@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError
 
 from domain.codes import Code
 from domain.errors import Fatal
+from runtime import clock
 from streams.binding import DeadLetter
 from streams.checkpoint import Checkpoint
 from streams.partition import copy_of
@@ -74,6 +75,27 @@ class TestOffering:
         for offset in range(5, 10):
             world.offer(offset, text="x" * 1_000_000)
         assert world.worker.is_full
+
+
+class TestDecoding:
+    def test_that_nobody_can_do_now_keeps_the_records_and_waits(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A schema registry that is away must not turn good records into refused ones."""
+        now_ms = [clock.monotonic_ms()]
+        monkeypatch.setattr(clock, "monotonic_ms", lambda: now_ms[0])
+        world.fold.cannot_decode = True
+        world.offer(5, 6)
+        now_ms[0] += 1_000
+        world.worker.advance()
+        assert ([], True) == (world.producer.facts, world.worker.is_running)
+
+        world.fold.cannot_decode = False
+        world.worker.advance()  # too early: the registry is not asked all the time
+        assert [] == world.producer.facts
+        now_ms[0] += 1_000
+        world.worker.advance()
+        assert Span(5, 7, ("v5", "v6")) == world.binding.from_wire(world.producer.facts[0].value)
 
 
 class TestAppending:

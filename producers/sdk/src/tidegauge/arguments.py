@@ -23,6 +23,7 @@ class MeterOptions(TypedDict, total=False):
     on_delivery: Callable[[report.Delivery], None] | None
     on_drop: Callable[[report.Drop], None] | None
     backfill: bool
+    schema_id: int
     spool: Spool | str | os.PathLike[str] | None
     safe: bool
     traceparent: Callable[[], str | None] | None

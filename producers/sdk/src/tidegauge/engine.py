@@ -22,6 +22,7 @@ class Plan:
     tenant: str
     source: str
     backfill: bool
+    schema_id: int
     linger_s: float
     batch_events_max: int
     batch_bytes_max: int
@@ -60,6 +61,7 @@ class Engine:
             source=plan.source,
             producer_id=os.urandom(16),
             backfill=plan.backfill,
+            schema_id=plan.schema_id,
             linger_s=plan.linger_s,
             batch_events_max=plan.batch_events_max,
             batch_bytes_max=plan.batch_bytes_max,

@@ -28,6 +28,7 @@ class FlushSettings:
         source: Where foreign ids are unique.
         producer_id: Random id of the meter, 16 bytes.
         backfill: Whether the right to report old events is asked for.
+        schema_id: Id in the frames.
         linger_s: How long an event waits for company, in seconds.
         batch_events_max: Events of one batch, at most.
         batch_bytes_max: Bytes of one encoded batch, at most.
@@ -39,6 +40,7 @@ class FlushSettings:
     source: str
     producer_id: bytes
     backfill: bool
+    schema_id: int
     linger_s: float
     batch_events_max: int
     batch_bytes_max: int
@@ -304,6 +306,7 @@ class Flusher:
             sequence=self._sequence,
             sent_at_ms=intake.milliseconds(self._settings.clock()),
             backfill=self._settings.backfill,
+            schema_id=self._settings.schema_id,
         )
         value = batch.encode(header, rows)
         if len(value) > self._settings.batch_bytes_max and len(rows) > 1:

@@ -120,7 +120,7 @@ class Intake:
             )
         except (AttributeError, KeyError, TypeError):
             dimensions_text = self._dimensions_text(dimensions)
-        properties_text = _properties_text(properties) if properties is not None else ""
+        properties_text = canonical_properties(properties) if properties is not None else ""
         payload = identity.payload(
             customer, event_type, occurred_at_ms, billionths, dimensions_text, properties_text
         )
@@ -165,13 +165,7 @@ class Intake:
         return checked, identity.foreign_key(source=self._source, event_id=checked), True
 
     def _dimensions_text(self, dimensions: object) -> str:
-        checked = _checked_pairs(
-            dimensions,
-            field="dimensions",
-            one="dimension",
-            pairs_max=limits.DIMENSIONS_MAX,
-            characters_max=limits.DIMENSION_CHARACTERS_MAX,
-        )
+        checked = _checked_dimensions(dimensions)
         result = identity.dimensions_text(checked)
         if len(result) <= limits.DIMENSION_CACHE_CHARACTERS_MAX:
             if len(self._dimensions) >= limits.DIMENSION_CACHE_ENTRIES_MAX:
@@ -180,7 +174,33 @@ class Intake:
         return result
 
 
-def _properties_text(properties: Mapping[str, str]) -> str:
+def canonical_dimensions(dimensions: object) -> str:
+    """This function will check dimensions and write them in their canonical form.
+
+    Args:
+        dimensions: At most 32 texts by name.
+
+    Returns:
+        What `identity.dimensions_text` makes of them.
+
+    Raises:
+        InvalidEvent: Something is wrong; its code says what.
+    """
+    return identity.dimensions_text(_checked_dimensions(dimensions))
+
+
+def canonical_properties(properties: object) -> str:
+    """This function will check properties and write them in their canonical form.
+
+    Args:
+        properties: At most 32 texts by name.
+
+    Returns:
+        What `identity.properties_text` makes of them.
+
+    Raises:
+        InvalidEvent: Something is wrong; its code says what.
+    """
     return identity.properties_text(
         _checked_pairs(
             properties,
@@ -189,6 +209,16 @@ def _properties_text(properties: Mapping[str, str]) -> str:
             pairs_max=limits.PROPERTIES_MAX,
             characters_max=limits.PROPERTY_CHARACTERS_MAX,
         )
+    )
+
+
+def _checked_dimensions(dimensions: object) -> dict[str, str]:
+    return _checked_pairs(
+        dimensions,
+        field="dimensions",
+        one="dimension",
+        pairs_max=limits.DIMENSIONS_MAX,
+        characters_max=limits.DIMENSION_CHARACTERS_MAX,
     )
 
 

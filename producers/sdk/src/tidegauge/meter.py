@@ -25,6 +25,7 @@ from tidegauge import (
 )
 from tidegauge.arguments import EventArguments, MeterOptions
 from tidegauge.spool.options import Spool
+from tidegauge.wire import batch
 from tidegauge.wire.batch import ROW_ID, ROW_KEY, EventRow
 
 _MS: Final = 1_000
@@ -66,6 +67,8 @@ class Meter:
             do not wait there for this meter. What it raises is logged and counted.
         on_drop: Called when a spool lets go of events, in whatever thread found out.
         backfill: Asks for the right to report events older than the horizon.
+        schema_id: Id of UsageBatch in the log's schema registry; another than 1 only where the
+            log uses an external one.
         spool: A folder of its own, or a `Spool` with options; None keeps events in memory only.
         safe: `record` and `flush` never raise: they log (each code once a minute), count, and
             return `""`, and what is pending. Making a meter still raises.
@@ -95,6 +98,7 @@ class Meter:
         on_delivery: Callable[[report.Delivery], None] | None = None,
         on_drop: Callable[[report.Drop], None] | None = None,
         backfill: bool = False,
+        schema_id: int = batch.SCHEMA_ID,
         spool: Spool | str | os.PathLike[str] | None = None,
         safe: bool = False,
         traceparent: Callable[[], str | None] | None = None,
@@ -111,11 +115,13 @@ class Meter:
             buffer_events_max=buffer_events_max,
             block_ms=block_ms,
             delivery_timeout_ms=delivery_timeout_ms,
+            schema_id=schema_id,
         )
         self.plan = engine.Plan(
             tenant=tenant,
             source=source,
             backfill=backfill,
+            schema_id=schema_id,
             linger_s=linger_ms / _MS,
             batch_events_max=batch_events_max,
             batch_bytes_max=batch_bytes_max,

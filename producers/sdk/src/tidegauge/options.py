@@ -18,6 +18,7 @@ RANGES: Final = MappingProxyType(
         "buffer_events_max": (1, limits.BUFFER_EVENTS_CEILING),
         "block_ms": (0, limits.WAIT_MS_MAX),
         "delivery_timeout_ms": (DELIVERY_TIMEOUT_MS_MIN, limits.WAIT_MS_MAX),
+        "schema_id": (1, 2**31 - 1),
         "fsync_interval_ms": (1, limits.SYNC_INTERVAL_MS_MAX),
         "segment_bytes": (limits.SEGMENT_BYTES_MIN, limits.SEGMENT_BYTES_MAX),
         "bytes_max": (

@@ -60,7 +60,7 @@ def events_of(value: bytes, traceparents: tuple[str, ...] = ()) -> list[Recorded
     Raises:
         ValueError: It is no such batch, or something stands behind it.
     """
-    if not value.startswith(batch.FRAME):
+    if len(value) < len(batch.FRAME) or value[0]:
         raise ValueError("the frame is not that of a UsageBatch")
     body = io.BytesIO(value[len(batch.FRAME) :])
     datum: Any = fastavro.schemaless_reader(body, _SCHEMA, None)

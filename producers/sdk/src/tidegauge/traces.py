@@ -6,9 +6,14 @@ from typing import Final
 
 from tidegauge import limits
 
-_is_traceparent: Final = re.compile(
+_matches: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 ).fullmatch
+
+
+def is_traceparent(text: str) -> bool:
+    """This function will tell whether a text is a traceparent (W3C Trace Context, section 3.2)."""
+    return _matches(text) is not None
 
 
 class Traces:
@@ -40,7 +45,7 @@ class Traces:
                 traceparent = self.provider()
             except Exception:  # noqa: BLE001 - the host's code; a trace never costs an event
                 return
-        if not isinstance(traceparent, str) or not _is_traceparent(traceparent):
+        if not isinstance(traceparent, str) or not is_traceparent(traceparent):
             return
         if len(self.waiting) < limits.TRACES_WAITING_MAX:
             self.waiting[key] = traceparent

@@ -29,6 +29,10 @@ def client() -> TestClient:
     return TestClient(Starlette(routes=routes, middleware=[Middleware(Envelope, watch=WATCH)]))
 
 
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
 class TestEnvelope:
     def test_echoes_a_request_id(self, client: TestClient) -> None:
         answer = client.get("/fine", headers={"X-Request-Id": "abc.DEF-1_2"})
@@ -38,7 +42,7 @@ class TestEnvelope:
     def test_makes_its_own_id_for_a_strange_one(
         self, client: TestClient, wished: str | bytes
     ) -> None:
-        answer = client.get("/fine", headers=[("X-Request-Id", wished)])
+        answer = client.get("/fine", headers=[(b"X-Request-Id", _bytes(wished))])
         assert answer.headers["x-request-id"].startswith("req_")
 
     def test_adds_safe_headers_and_keeps_those_of_the_route(self, client: TestClient) -> None:

@@ -20,7 +20,7 @@ SCHEMA_TEXT: Final = resources.files(__package__).joinpath("usage_batch.avsc").r
 """The schema as published in schemas/avro/usage_batch.avsc."""
 
 FRAME: Final = b"\x00" + SCHEMA_ID.to_bytes(4, "big")
-"""What stands before every body: the magic byte and the schema id, big-endian."""
+"""What stands before a body: the magic byte and the schema id, big-endian."""
 
 _SCHEMA: Final = fastavro.parse_schema(json.loads(SCHEMA_TEXT))
 
@@ -50,6 +50,7 @@ class BatchHeader:
         sequence: Number of the batch within the meter, from 0.
         sent_at_ms: The producer's clock when the batch was closed, in ms since 1970 UTC.
         backfill: Whether the sender asks for the right to report old events.
+        schema_id: Id of UsageBatch in the registry that the log uses.
     """
 
     tenant: str
@@ -58,6 +59,7 @@ class BatchHeader:
     sequence: int
     sent_at_ms: int
     backfill: bool
+    schema_id: int = SCHEMA_ID
 
 
 def scale_of(billionths: Sequence[int]) -> int:
@@ -165,7 +167,7 @@ def encode(header: BatchHeader, rows: Sequence[EventRow]) -> bytes:
         "properties": _properties(properties) if any(properties) else [],
     }
     out = io.BytesIO()
-    out.write(FRAME)
+    out.write(b"\x00" + header.schema_id.to_bytes(4, "big"))
     fastavro.schemaless_writer(out, _SCHEMA, datum)
     return out.getvalue()
 

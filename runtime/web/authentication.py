@@ -13,21 +13,19 @@ from starlette.requests import Request
 
 from domain.codes import Code
 from domain.errors import Retryable
-from producers.gateway.key_store import StoredKey
 from runtime import clock
 from runtime.web import keys
+from runtime.web.key_store import StoredKey
 from runtime.web.problems import Problem, ProblemError, unauthenticated
+from runtime.web.scopes import Scope, allows
 
 CACHE_MS = 60_000
 """How long a key found in the database is believed, ms; so long a revoked one may still work, and
-so long intake goes on without a database."""
+so long intake goes on without a database. It is what we promise, and no process may exceed it."""
 CACHE_KEYS_MAX = 10_000
 """Keys remembered; about 4 MB."""
 LOOKUPS_MAX = 64
 """Look-ups that run or wait at once; who guesses keys must not fill the queue of the pool."""
-
-WRITE_SCOPE = "usage:write"
-BACKFILL_SCOPE = "usage:backfill"
 
 _SCHEME = "bearer "
 
@@ -37,28 +35,29 @@ class Caller:
     """Whom a request speaks for.
 
     Args:
-        tenant: Tenant of the key; the only source of a tenant in the gateway.
-        key_id: Public part of the key, for logs and limits.
-        scopes: What it may do; empty for everything, as keys were made before there were scopes.
+        tenant: Tenant of the key; the only source of a tenant in API and gateway.
+        key_id: Public part of the key, for logs, limits and the books.
+        scopes: What it may do, as runtime.web.scopes reads it.
     """
 
     tenant: str
     key_id: str
-    scopes: frozenset[str]
+    scopes: frozenset[str] = frozenset()
 
-    def require(self, scope: str) -> None:
+    def require(self, scope: Scope) -> None:
         """Refuse what the key may not do (ProblemError scope_missing)."""
-        if self.scopes and scope not in self.scopes:
+        if not allows(self.scopes, scope):
             raise ProblemError(
                 Problem(403, Code.SCOPE_MISSING, f"The API key needs the scope {scope}")
             )
 
 
 class Authenticator:
-    """Finds the caller of a key; remembers the keys it found for at most CACHE_MS.
+    """Finds the caller of a key; remembers the keys it found for a short time.
 
     Args:
         find: Looks a hash up; blocks, so it runs in a thread.
+        cache_ms: How long a key is believed, at most CACHE_MS.
         now_ms: A clock that never goes back, ms.
     """
 
@@ -66,15 +65,17 @@ class Authenticator:
         self,
         find: Callable[[str], StoredKey | None],
         *,
+        cache_ms: int = CACHE_MS,
         now_ms: Callable[[], int] = clock.monotonic_ms,
     ) -> None:
         self._find = find
+        self._cache_ms = min(cache_ms, CACHE_MS)
         self._now_ms = now_ms
         self._known: OrderedDict[str, tuple[int, Caller]] = OrderedDict()
         self._looking: dict[str, asyncio.Task[Caller]] = {}
 
-    async def caller(self, request: Request) -> Caller:
-        """Return whom a request speaks for.
+    async def caller_of(self, request: Request) -> Caller:
+        """Return whom a request speaks for, and name the key in its log lines.
 
         Raises:
             ProblemError: unauthenticated, when there is no such key in force.
@@ -82,16 +83,21 @@ class Authenticator:
         """
         header = request.headers.get("authorization", "")
         key = header[len(_SCHEME) :].strip()
-        if header[: len(_SCHEME)].lower() != _SCHEME or not keys.is_key_text(key):
+        if header[: len(_SCHEME)].lower() != _SCHEME:
+            raise unauthenticated()
+        caller = await self.caller(key)
+        structlog.contextvars.bind_contextvars(key_id=caller.key_id)
+        return caller
+
+    async def caller(self, key: str) -> Caller:
+        """Return whom a key speaks for; raises as caller_of."""
+        if not keys.is_key_text(key):
             raise unauthenticated()
         digest = keys.secret_sha256(key)
         known = self._known.get(digest)
         if known is None or known[0] <= self._now_ms():
-            caller = await self._looked_up(digest)
-        else:
-            caller = known[1]
-        structlog.contextvars.bind_contextvars(key_id=caller.key_id)
-        return caller
+            return await self._looked_up(digest)
+        return known[1]
 
     async def _looked_up(self, digest: str) -> Caller:
         """Ask once for all requests that wait for the same key."""
@@ -114,7 +120,7 @@ class Authenticator:
         if found is None:
             raise unauthenticated()
         caller = Caller(tenant=found.tenant, key_id=found.key_id, scopes=found.scopes)
-        self._known[digest] = (asked_ms + CACHE_MS, caller)
+        self._known[digest] = (asked_ms + self._cache_ms, caller)
         if len(self._known) > CACHE_KEYS_MAX:
             self._known.popitem(last=False)
         return caller

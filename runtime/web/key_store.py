@@ -1,11 +1,14 @@
-"""API keys as they lie in the projection; read here without the room that projects them.
+"""API keys as they lie in the projection: looked up by their hash, in a session that sees one.
 
-The gateway is a sibling of projections and must not import it. What both rely on is the table
-api_key and its row level security: a session sees the one key whose hash it names.
+It stands here because both the API and the gateway ask, and the gateway is a sibling of the room
+that projects the table. What all three rely on is the table api_key and its row level security: a
+session sees the one key whose hash it names, and no other row of anything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -37,17 +40,20 @@ class StoredKey:
 
     Args:
         tenant: Tenant it speaks for.
-        key_id: Its public part, for logs and limits.
-        scopes: What it may do; empty for everything.
+        key_id: Its public part, for logs, limits and the books.
+        scopes: What it may do, as runtime.web.scopes reads it.
     """
 
     tenant: str
     key_id: str
-    scopes: frozenset[str]
+    scopes: frozenset[str] = frozenset()
 
 
 class KeyStore:
     """Looks keys up; blocks, may be repeated, safe to use from many threads.
+
+    The hash of a secret of 192 random bits is looked up by index; what time tells about the index
+    tells nothing about a secret, so no comparison in constant time is needed.
 
     Args:
         engine: Engine of the role app.
@@ -65,25 +71,38 @@ class KeyStore:
         Raises:
             Retryable: database_away, or not_ready when the tables are not there yet.
         """
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                connection.execute(
-                    _ENTER,
-                    {
-                        "statement_timeout": f"{STATEMENT_TIMEOUT_MS}ms",
-                        "secret_sha256": secret_sha256,
-                    },
-                )
-                row = connection.execute(_FIND, {"secret_sha256": secret_sha256}).one_or_none()
-        except (exc.TimeoutError, exc.DBAPIError) as error:
-            raise _translated(error) from error
+        with secret_connection(self._engine, secret_sha256=secret_sha256) as connection:
+            row = connection.execute(_FIND, {"secret_sha256": secret_sha256}).one_or_none()
         if row is None:
             return None
         return StoredKey(tenant=row.tenant, key_id=row.key_id, scopes=frozenset(row.scopes))
 
-    def close(self) -> None:
-        """Let go of the connections."""
-        self._engine.dispose()
+
+@contextmanager
+def secret_connection(
+    engine: sqlalchemy.Engine, *, secret_sha256: str
+) -> Iterator[sqlalchemy.Connection]:
+    """This function will open a read-only transaction that sees one API key and nothing else.
+
+    Args:
+        engine: Engine of the role app.
+        secret_sha256: SHA-256 of the whole key, 64 lower-case hex digits.
+
+    Raises:
+        Retryable: As KeyStore.find.
+    """
+    try:
+        with engine.connect() as connection, connection.begin():
+            connection.execute(
+                _ENTER,
+                {
+                    "statement_timeout": f"{STATEMENT_TIMEOUT_MS}ms",
+                    "secret_sha256": secret_sha256,
+                },
+            )
+            yield connection
+    except (exc.TimeoutError, exc.DBAPIError) as error:
+        raise _translated(error) from error
 
 
 def _translated(error: exc.TimeoutError | exc.DBAPIError) -> Retryable:

@@ -4,13 +4,12 @@ import asyncio
 
 import pytest
 
-from api import authentication
-from api.authentication import Authenticator, Caller
 from domain.books.state import read_id
 from domain.codes import Code
 from domain.fields import Fields
-from projections.queries.api_keys import ApiKey
-from runtime.web import keys
+from runtime.web import authentication, keys
+from runtime.web.authentication import Authenticator, Caller
+from runtime.web.key_store import StoredKey
 from runtime.web.problems import ProblemError
 
 
@@ -47,11 +46,11 @@ class Ledger:
     """Keys, and how often they were asked for."""
 
     def __init__(self) -> None:
-        self.known: dict[str, ApiKey] = {}
+        self.known: dict[str, StoredKey] = {}
         self.asked = 0
         self.now_ms = 0
 
-    def find(self, digest: str) -> ApiKey | None:
+    def find(self, digest: str) -> StoredKey | None:
         self.asked += 1
         return self.known.get(digest)
 
@@ -63,7 +62,7 @@ class TestAuthenticator:
     def test_remembers_a_key_and_forgets_it_in_time(self) -> None:
         """A revoked key works at most CACHE_MS longer, which is below the 60 s we promise."""
         ledger, key = Ledger(), keys.new_api_key()
-        ledger.known[key.secret_sha256] = ApiKey("t", key.key_id)
+        ledger.known[key.secret_sha256] = StoredKey("t", key.key_id)
         authenticator = Authenticator(ledger.find, now_ms=lambda: ledger.now_ms)
 
         assert self._call(authenticator, key.key) == Caller("t", key.key_id)
@@ -87,7 +86,7 @@ class TestAuthenticator:
         monkeypatch.setattr(authentication, "CACHE_KEYS_MAX", 2)
         ledger, drawn = Ledger(), [keys.new_api_key() for _ in range(3)]
         for key in drawn:
-            ledger.known[key.secret_sha256] = ApiKey("t", key.key_id)
+            ledger.known[key.secret_sha256] = StoredKey("t", key.key_id)
         authenticator = Authenticator(ledger.find, now_ms=lambda: 0)
 
         for key in (*drawn, drawn[2], drawn[0]):
