@@ -135,6 +135,24 @@ def key_create(
     )
 
 
+@key_app.command("revoke")
+def key_revoke(key_id: str, tenant: Tenant = "") -> None:
+    """Revoke an API key by its id, the key_… that `key create` and the logs show.
+
+    Processes that have looked it up keep it for up to a minute. Doing it twice changes nothing.
+    """
+    settings = load_settings("key")
+    send(
+        settings,
+        CommandSender(settings, actor="cli"),
+        tenant=tenant or settings.tenant,
+        command_id=new_id("cmd"),
+        kind="RevokeApiKey",
+        body={"key_id": key_id},
+    )
+    typer.echo(f"{key_id} is revoked")
+
+
 def add_to(app: typer.Typer) -> None:
     """This function will add these commands to the `tidegauge` command."""
     app.add_typer(customer_app, name="customer")

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+ASK_WAIT_S = 2
+"""How long a question waits for others before it is answered with "try again", s."""
 READ_TIMEOUT_MS = 10_000
 """Longest wait for the end of the topic, ms; then the broker counts as away."""
 ACKNOWLEDGE_TIMEOUT_MS = 12_000
@@ -97,12 +99,17 @@ class SchemaLog:
             question: Reads the registry and changes nothing.
 
         Raises:
-            Retryable: broker_away.
+            Retryable: broker_away, also when others wait for the broker longer than ASK_WAIT_S.
             Fatal: log_truncated.
         """
-        with self._lock:
+        # The threads that wait here are those that answer everything else, too.
+        if not self._lock.acquire(timeout=ASK_WAIT_S):
+            raise broker_away(f"{SCHEMA_REGISTRATIONS.name} is being read, and does not answer")
+        try:
             self._catch_up()
             return question(self._registry)
+        finally:
+            self._lock.release()
 
     def find(self, topic: Topic, schema_id: int, *, received_at_ms: int) -> Foreign | None:
         """Return how a record is read (schemas.codec.ForeignSchemas); blocks.
@@ -172,6 +179,8 @@ class SchemaLog:
         low, high = partition_ends(self._consumer, topic, 0)
         if low > self._registry.position:
             raise _truncated(low)
+        if high < self._registry.position:
+            raise _truncated(high)
         give_up_ms = clock.monotonic_ms() + READ_TIMEOUT_MS
         while self._registry.position < high:
             for message in self._consumer.consume(READ_RECORDS_MAX, timeout=0.2):
@@ -218,10 +227,10 @@ def _note(delivered: list[KafkaError | None], error: KafkaError | None, _: Messa
     delivered.append(error)
 
 
-def _truncated(start: int) -> Fatal:
+def _truncated(offset: int) -> Fatal:
     return Fatal(
         Code.LOG_TRUNCATED,
-        f"{SCHEMA_REGISTRATIONS.name} starts at offset {start}",
+        f"{SCHEMA_REGISTRATIONS.name} begins or ends at offset {offset}: what was read is gone",
         next_step="It gives ids their meaning and must be kept for ever: restore it from a "
         "replica or backup and set its retention.ms to -1",
     )

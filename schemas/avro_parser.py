@@ -71,7 +71,7 @@ def parse(text: str) -> Type:
         definition = json.loads(
             text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_members
         )
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, ArithmeticError) as error:
         _refuse("", f"the text is no JSON: {type(error).__name__}")
     return _Parser().type_of(definition, namespace="", place="", depth=1)
 
@@ -127,13 +127,12 @@ class _Parser:
             if branch in (NULL, {"type": NULL}):
                 found.append(Primitive(NULL))
                 continue
-            if isinstance(branch, list):
-                _refuse(place, "a union holds no union")
-            found.append(
-                self.type_of(
-                    branch, namespace=namespace, place=f"{place}[{number}]", depth=depth + 1
-                )
+            type_ = self.type_of(
+                branch, namespace=namespace, place=f"{place}[{number}]", depth=depth + 1
             )
+            if isinstance(type_, Union):
+                _refuse(place, "a union holds no union")
+            found.append(type_)
         kinds = [kind_of(branch) for branch in found]
         if len(set(kinds)) != len(kinds):
             _refuse(place, "a union holds a type twice")
@@ -229,6 +228,8 @@ def _full_name(definition: Mapping[str, Any], *, namespace: str, place: str) -> 
     full = name if "." in name or not own else f"{own}.{name}"
     if not _is_name(full):
         _refuse(place, f"{full[:NAME_LENGTH_MAX]!r} is no proper name")
+    if namespace and "." not in full:
+        _refuse(place, f"{full} has no namespace within {namespace}: libraries read that apart")
     if full in PRIMITIVES or full == NULL:
         _refuse(place, f"{full} is the name of a primitive type")
     return full

@@ -147,7 +147,12 @@ class Decoder:
     def _foreign_body(self, found: Foreign, value: bytes) -> tuple[Schema, dict[str, Any]]:
         """Read with the schema of ours that is known to fit; what came later has its defaults."""
         schema = self._in_force[found.read_as.name]
-        written, read_as = found.version.parsed, found.read_as.parsed
+        try:
+            written, read_as = found.version.parsed, found.read_as.parsed
+        except Exception as error:  # fastavro raises several types
+            raise Rejected(
+                Code.UNKNOWN_SCHEMA, f"schema id {found.version.schema_id} cannot be read with"
+            ) from error
         fields = _body(written, read_as, value, name=schema.name, reader=_Exact(value))
         return schema, fields if found.read_as is schema else {**_defaults(schema), **fields}
 

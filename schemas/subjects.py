@@ -316,6 +316,7 @@ class Registry:
         """
         require_subject(proposal.subject)
         type_ = avro_parser.parse(proposal.schema)
+        _require_readable(type_)
         versions = self._versions_with(proposal.subject, own_id=proposal.own_id)
         canonical = avro_types.canonical(type_)
         for version in versions:
@@ -378,6 +379,14 @@ class Registry:
     def _versions_with(self, subject: str, *, own_id: int) -> list[Version]:
         pending = [item for item in self._pending(own_id) if item.subject == subject]
         return [*self._versions.get(subject, ()), *pending]
+
+
+def _require_readable(type_: avro_types.Type) -> None:
+    """Refuse what our reader could not be made of: its records would hold a partition up."""
+    try:
+        fastavro.parse_schema(avro_types.definition_to_read(type_))
+    except Exception as error:  # fastavro raises several types
+        raise Rejected(Code.SCHEMA_INVALID, f"it cannot be read: {error}"[:300]) from error
 
 
 def require_subject(subject: str) -> None:

@@ -6,6 +6,7 @@ here; nothing is ever deleted, because what is on the log stays readable.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -34,6 +35,7 @@ from schemas.subjects import LEVEL, Proposal, Version, found_conflicts, require_
 
 BASE_PATH = "/schema-registry"
 LATEST = frozenset({"latest", "-1"})
+_VERSION = re.compile(r"[0-9]{1,10}", re.ASCII)
 PAGE_MAX = 10_000
 """Entries of one answer: more than there can be subjects and versions of one id."""
 
@@ -270,9 +272,7 @@ def _versions(schemas: SchemaLog, subject: str) -> list[Version]:
 
 
 def _version(schemas: SchemaLog, subject: str, version: str) -> Version:
-    if version not in LATEST and not (
-        version.isascii() and version.isdigit() and 1 <= int(version[:10]) < 1 << 31
-    ):
+    if version not in LATEST and not (_VERSION.fullmatch(version) and 1 <= int(version) < 1 << 31):
         raise RefusalError(
             VERSION_INVALID,
             f"The specified version '{version[:20]}' is not a valid version id. Allowed values "

@@ -121,6 +121,14 @@ def _scopes_hold(where: dict[str, str], folder: Path, variables: dict[str, str])
     assert _get(f"{where['gateway_url']}/api/v1/events/partitions", key=key)[0] == 200
     status, problem = _get(f"{where['api_url']}/api/v1/billing/customers", key=key)
     assert (status, problem["code"]) == (403, "scope_missing")
+    key_id = f"key_{key.split('_')[2]}"
+    revoke = ("key", "revoke", key_id)
+    for _ in range(2):
+        gone = commands.run(*revoke, folder=folder, timeout_s=60, **variables)
+        assert (gone.returncode, gone.stdout) == (0, f"{key_id} is revoked\n"), gone.stderr
+    unknown = commands.run("key", "revoke", "key_nobody", folder=folder, timeout_s=60, **variables)
+    assert unknown.returncode == 1
+    assert "there is no API key key_nobody" in unknown.stderr
     wrong = commands.run(*create, "usage:all", folder=folder, timeout_s=60, **variables)
     assert wrong.returncode == 1
     assert "usage:write, usage:backfill" in wrong.stderr

@@ -246,6 +246,35 @@ class RegistryCases:
             record("R", a_field("a", ["int", "int"])),
             record("R", a_field("a", [])),
             record("R", a_field("a", ["null"])),
+            record("R", a_field("a", "int")).replace("{", '{"n": 1e99999999999999999999, ', 1),
+            record("R", a_field("a", [{"type": ["int", "string"]}, "int"])),
+            record("R", a_field("a", ["null", {"type": ["null", "int"]}])),
+            record(
+                "x.R", a_field("a", {"type": "fixed", "name": "F", "namespace": "", "size": 1})
+            ),
+            record(
+                "R",
+                a_field("a", {"type": "fixed", "name": "F", "size": 1}),
+                a_field("b", {"type": "fixed", "name": "x.F", "size": 3}),
+                a_field(
+                    "c",
+                    {
+                        "type": "record",
+                        "name": "x.Y",
+                        "fields": [
+                            a_field(
+                                "d",
+                                {
+                                    "type": "record",
+                                    "name": "Z",
+                                    "namespace": "",
+                                    "fields": [a_field("e", "F")],
+                                },
+                            )
+                        ],
+                    },
+                ),
+            ),
             record("Long", *(a_field(f"f{'x' * 80}{n}", "int") for n in range(500))),
         ],
         ids=lambda text: text[:60],
