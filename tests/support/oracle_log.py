@@ -26,7 +26,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from tests.support.kafka_hash import partition_of
 
 SCHEMA_FILES = Path(__file__).resolve().parents[2] / "schemas" / "avro"
-BATCH, EVENT, CATALOGUE, FACTS, BOOKS_FACTS = 1, 2, 3, 5, 6
+BATCH, EVENT, CATALOGUE, FACTS, BOOKS_FACTS = 1, 2, 3, 9, 6
 VALUE_BYTES_MAX = 1024 * 1024
 EVENTS_PER_BATCH_MAX, SCALE, UNITS_MAX, YEAR_10000_MS = 5_000, 9, 10**14, 253_402_300_800_000
 DIMENSIONS_MAX = 32
