@@ -42,13 +42,34 @@ dead.add_to(app)
 schemas.add_to(app)
 
 
+INTERRUPTED = 130
+"""Exit status of a process that Ctrl-C ended, as shells have it."""
+
+
 def main() -> None:
     """This function will run the command line; a known error prints one line and its next step."""
     try:
         app()
-    except TidegaugeError as error:
+    except Exception as error:
+        if is_interrupt(error):
+            sys.exit(INTERRUPTED)
+        if not isinstance(error, TidegaugeError):
+            raise
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         sys.exit(1)
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """This function will say whether an error came of Ctrl-C.
+
+    A library that tidies up after it may fail in turn: the database client does, on a connection
+    in the middle of a statement.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 if __name__ == "__main__":
