@@ -14,23 +14,19 @@ from runtime import clock
 from runtime.logs import logger
 from runtime.schema_log import SchemaLog
 from schemas import wire_ids
+from schemas.codec import ForeignSchemas
 
 if TYPE_CHECKING:
     from runtime.external_registry import ExternalRegistry
     from runtime.settings import Settings
-    from schemas.subjects import Foreign
-    from schemas.topics import Topic
 
 START_TIMEOUT_MS = 30_000
 """How long a process waits at its start for the external registry, ms; then its supervisor may
 try again."""
 
 
-class ForeignSource(Protocol):
-    """Where schema ids are looked up that are not ours (schemas.codec.ForeignSchemas)."""
-
-    def find(self, topic: Topic, schema_id: int, *, received_at_ms: int) -> Foreign | None:
-        """Return how records of a topic with this id are read; None when it means nothing."""
+class ForeignSource(ForeignSchemas, Protocol):
+    """The same behind a connection."""
 
     def close(self) -> None:
         """Let go of connections."""

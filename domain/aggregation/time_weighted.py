@@ -106,7 +106,10 @@ class TimeWeighted:
         for state in states:
             for place, sketch in state.items():
                 found.setdefault(place, []).append(sketch)
-        return {place: merged_bytes(sketches) for place, sketches in sorted(found.items())}
+        return {
+            place: sketches[0] if len(sketches) == 1 else merged_bytes(sketches)
+            for place, sketches in sorted(found.items())
+        }
 
     def value(self, state: dict[Place, bytes], span: Span) -> Measured:
         """Return value times hours over the span, all series added up."""

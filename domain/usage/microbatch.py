@@ -48,7 +48,8 @@ class MicroBatch:
 
     def __init__(self) -> None:
         self._taken: list[Taken] = []
-        self._plans: dict[int, tuple[int, TypePlan]] = {}
+        self._plans: list[TypePlan] = []
+        self._plan_numbers: dict[int, int] = {}
         self._counts: dict[tuple[str, int], IntakeCount] = {}
         self._rejects: list[Reject] = []
 
@@ -116,7 +117,7 @@ class MicroBatch:
             hashes={},
         )
         _judge(taken)
-        read_properties(taken, self._plans_by_number)
+        read_properties(taken, self._plans)
         self._taken.append(taken)
 
     def _refuse_malformed(
@@ -137,12 +138,15 @@ class MicroBatch:
         for index in np.unique(columns.type_[~columns.is_bad]).tolist():
             plan = plan_of(batch.strings[index])
             if plan is not None:
-                numbers[index] = self._plans.setdefault(id(plan), (len(self._plans), plan))[0]
+                numbers[index] = self._plan_number(plan)
         return numbers[columns.type_]
 
-    @property
-    def _plans_by_number(self) -> list[TypePlan]:
-        return [plan for _, plan in self._plans.values()]
+    def _plan_number(self, plan: TypePlan) -> int:
+        """Number a plan on first sight; the list keeps it alive, so its identity stays its own."""
+        number = self._plan_numbers.setdefault(id(plan), len(self._plans))
+        if number == len(self._plans):
+            self._plans.append(plan)
+        return number
 
     def facts(
         self,
@@ -157,7 +161,7 @@ class MicroBatch:
         """Judge the events against the seen index, aggregate the new ones, write it all down."""
         table = EventTable.of(self._taken, seen=seen)
         self._note_fates(table)
-        windows = table.windows(self._plans_by_number, owners, dimension_sets)
+        windows = table.windows(self._plans, owners, dimension_sets)
         self._rejects += windows.limited
         return UsageFacts(
             from_offset=span[0],

@@ -14,6 +14,7 @@ from domain.aggregation.kinds import SKETCHED, Aggregation
 from domain.aggregation.measure import Measured
 from domain.catalogue import carried_meters, parse_catalogue
 from domain.quantity import NANOS_PER_UNIT, decimal_nanos
+from projections.queries.catalogues import find_catalogue
 from projections.queries.paging import conditions
 from projections.queries.usage_question import (
     USAGE_ROWS_MAX,
@@ -139,10 +140,8 @@ def _order(bucket: UsageBucket) -> tuple[datetime, str, str, tuple[tuple[bool, s
 
 def _meters(connection: sqlalchemy.Connection) -> Mapping[str, Meter]:
     """Return the meters of the newest catalogue; it has every meter that ever was."""
-    content = connection.execute(
-        sqlalchemy.text("SELECT content FROM catalogue ORDER BY version DESC LIMIT 1")
-    ).scalar()
-    return {} if content is None else _meters_of(content)
+    published = find_catalogue(connection, version=None)
+    return {} if published is None else _meters_of(published.content)
 
 
 @lru_cache(maxsize=CATALOGUES_KEPT)
