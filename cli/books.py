@@ -8,10 +8,11 @@ import typer
 
 from cli.operate import load_settings
 from domain.codes import Code
+from domain.derived_ids import derived_id
 from domain.errors import Rejected
 from projections.invoicing.builder import await_outcome
 from runtime.commands import CommandSender
-from runtime.ids import derived_id, new_id
+from runtime.ids import new_id
 from runtime.web import scopes
 from runtime.web.keys import new_api_key
 

@@ -21,12 +21,12 @@ from domain.catalogue import Catalogue, parse_catalogue
 from domain.catalogue_diff import CatalogueDiff, How, diff_catalogues, new_event_names
 from domain.catalogue_schema import schema_text
 from domain.codes import Code
+from domain.derived_ids import derived_id
 from domain.errors import Rejected
 from projections.queries import catalogues
 from projections.queries.connection import tenant_connection
 from runtime import clock, postgres
 from runtime.commands import CommandSender
-from runtime.ids import derived_id
 from schemas.topics import ACCOUNT_COMMANDS, USAGE_DEAD
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
-"""Ids are made at the edge, never in the domain."""
+"""Ids that are made at the edge, by chance or by the clock; derived ones are in the domain."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
 
@@ -20,12 +19,6 @@ def uuid7() -> uuid.UUID:
 def new_id(prefix: str) -> str:
     """This function will make an id such as sub_0198c2f4…, unique and sortable by its time."""
     return f"{prefix}_{uuid7().hex}"
-
-
-def derived_id(prefix: str, *parts: str) -> str:
-    """This function will make the id of something from what it is about, the same every time."""
-    digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16)
-    return f"{prefix}_{digest.hexdigest()}"
 
 
 def random_salt() -> tuple[int, int]:

@@ -19,9 +19,9 @@ from api.representations import (
     to_representation_customer,
 )
 from api.routes.common import COMMAND_RESPONSES, READ_RESPONSES, body_schema, new_router
+from domain.derived_ids import derived_id
 from projections.queries import customers
 from projections.queries.connection import tenant_connection
-from runtime.ids import derived_id
 from runtime.web.authentication import Caller
 from runtime.web.problems import not_found
 

@@ -26,10 +26,10 @@ from api.routes.common import (
     body_schema,
     new_router,
 )
+from domain.derived_ids import derived_id
 from domain.period import time_text
 from projections.queries import subscriptions
 from projections.queries.connection import tenant_connection
-from runtime.ids import derived_id
 from runtime.web.authentication import Caller
 from runtime.web.problems import not_found
 

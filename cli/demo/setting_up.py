@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from cli import books
 from cli.demo.trace import CUSTOMERS, Trace
+from domain.derived_ids import derived_id
 from domain.period import time_text
-from runtime import ids
 
 if TYPE_CHECKING:
     from domain.catalogue import Catalogue
@@ -54,7 +54,7 @@ def create_customers(
             trace.tenant,
             "CreateSubscription",
             {
-                "subscription": ids.derived_id("sub", trace.tenant, customer),
+                "subscription": derived_id("sub", trace.tenant, customer),
                 "customer": customer,
                 "plan": plan.code,
                 "start": start,
@@ -70,7 +70,7 @@ def _send(
         settings,
         sender,
         tenant=tenant,
-        command_id=ids.derived_id("cmd", tenant, kind, body["customer"]),
+        command_id=derived_id("cmd", tenant, kind, body["customer"]),
         kind=kind,
         body=body,
     )

@@ -7,6 +7,7 @@ one thing.
 
 from __future__ import annotations
 
+from domain.derived_ids import derived_id
 from producers.gateway import exact_json
 from producers.gateway.candidates import Candidate, RefusedEvent, only_known, read_time
 from producers.gateway.exact_json import Exact
@@ -70,7 +71,7 @@ def _id_of(body: dict[str, Exact], tenant: str, idempotency_key: str) -> str:
     if given:
         return given
     if idempotency_key:
-        return ids.derived_id("req", tenant, idempotency_key)
+        return derived_id("req", tenant, idempotency_key)
     return str(ids.uuid7())
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from domain.codes import Code
+from domain.derived_ids import derived_id
 from domain.errors import Rejected, Retryable
 from domain.period import time_text
 from domain.routing import partition_of
 from projections.invoicing.snapshot import Due, Snapshot
 from runtime import clock, failpoints
-from runtime.ids import derived_id
 from runtime.kafka import new_consumer, partition_ends
 from runtime.logs import logger
 from runtime.postgres import connect, database_away

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 from domain.codes import Code
+from domain.derived_ids import derived_id
 from domain.errors import Fatal
 from runtime import clock, failpoints, ids
 from runtime.shutdown import Shutdown
@@ -39,8 +40,8 @@ class TestIds:
 
     def test_a_derived_id_is_the_same_every_time(self) -> None:
         """Twice is harmless; parts do not run into each other."""
-        assert ids.derived_id("cmd", "a", "b") == ids.derived_id("cmd", "a", "b")
-        names = {ids.derived_id("cmd", *parts) for parts in (("a", "b"), ("ab",), ("a", "b", ""))}
+        assert derived_id("cmd", "a", "b") == derived_id("cmd", "a", "b")
+        names = {derived_id("cmd", *parts) for parts in (("a", "b"), ("ab",), ("a", "b", ""))}
         assert 3 == len(names)
 
     def test_salts_differ(self) -> None:
