@@ -46,7 +46,7 @@ STYLES = {How.ADDED: "green", How.CHANGED: "yellow", How.REMOVED: "red"}
 def publish_catalogue(
     settings: Settings, sender: CommandSender, *, tenant: str, content: str
 ) -> int:
-    """This function will publish a catalogue to the books and to every usage partition.
+    """This function will publish a catalogue to the books and to every partition of the folds.
 
     The order is what makes it safe to be killed at any point: 1. the books decide, so what they
     refuse never reaches a fold; 2. each partition gets one record that holds the whole document,

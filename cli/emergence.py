@@ -13,7 +13,7 @@ from rich.table import Table
 from cli.catalogue_file import read_catalogue_file
 from domain.catalogue import parse_catalogue
 from domain.codes import Code
-from domain.emergence.judge import judge, offers, read_values
+from domain.emergence_rules.judge import judge, offers, read_values
 from domain.errors import Rejected
 
 emergence_app = typer.Typer(

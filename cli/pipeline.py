@@ -128,11 +128,14 @@ class Pipeline:
         return is_holding and all(answer.get("ready") for answer in answers)
 
 
-def workers(*, usage_folds: int = 1, has_gateway: bool = False) -> tuple[Worker, ...]:
+def workers(
+    *, usage_folds: int = 1, has_emergence: bool = True, has_gateway: bool = False
+) -> tuple[Worker, ...]:
     """This function will name the processes of a pipeline, with ports that are free now.
 
     Args:
         usage_folds: How many processes share the partitions of usage.events.
+        has_emergence: Whether node events are judged.
         has_gateway: Whether events may come over HTTP too.
     """
     folds = [
@@ -140,6 +143,8 @@ def workers(*, usage_folds: int = 1, has_gateway: bool = False) -> tuple[Worker,
         for number in range(1, usage_folds + 1)
     ]
     folds.append(Worker("books", ("stream", "books"), 0))
+    if has_emergence:
+        folds.append(Worker("emergence", ("stream", "emergence"), 0))
     ports: set[int] = set()
     while len(ports) < len(folds):
         ports.add(checkout.free_port())

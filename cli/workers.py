@@ -32,21 +32,33 @@ def stream_books() -> None:
     raise typer.Exit(run_worker(load_settings("stream-books"), "books"))
 
 
+@stream_app.command("emergence")
+def stream_emergence() -> None:
+    """Fold node.events into emergence.facts."""
+    from streams.app import run_worker
+
+    raise typer.Exit(run_worker(load_settings("stream-emergence"), "emergence"))
+
+
 def project(
     only: Annotated[
-        Literal["usage", "account", "both"], typer.Option(help="Which facts.")
-    ] = "both",
+        Literal["usage", "account", "emergence", "all"], typer.Option(help="Which facts.")
+    ] = "all",
 ) -> None:
     """Put facts into PostgreSQL."""
     from prometheus_client import start_http_server
 
     from projections import projector
+    from projections.effects import scheduler
 
-    topics = projector.TOPIC_NAMES if only == "both" else (only,)
+    topics = projector.TOPIC_NAMES if only == "all" else (only,)
     settings = load_settings("project")
     if settings.projector_port:
         start_http_server(settings.projector_port, addr="127.0.0.1")
-    projector.run_projector(settings, Shutdown().install(), topics=topics)
+    shutdown = Shutdown().install()
+    if "account" in topics:
+        scheduler.start_scheduler(settings, shutdown)  # beside the tables that it looks into
+    projector.run_projector(settings, shutdown, topics=topics)
 
 
 def api() -> None:

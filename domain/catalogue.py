@@ -10,22 +10,25 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from domain.aggregation.kinds import Aggregation
 from domain.aggregation.measures import measure_of
 from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
 from domain.codes import Code
-from domain.emergence import rules
-from domain.emergence.rules import NO_RULES, EmergenceRules
+from domain.emergence_rules import rules
+from domain.emergence_rules.rules import NO_RULES, EmergenceRules
 from domain.errors import Rejected
 from domain.fields import Fields
 from domain.money import minor_unit_places
 from domain.pricing.forms import price_from_fields
 from domain.pricing.price import Price
+from domain.problems import Problems
+from domain.suspicions import RULES_MAX, SuspicionRule, suspicion_from_fields
+from domain.wallet_terms import WalletTerms, wallet_from_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from domain.aggregation.measure import Measure
 
@@ -127,6 +130,8 @@ class Catalogue:
         content: The canonical JSON it was read from.
         event_types: Event types that have aliases.
         emergence: When work on nodes has become real, and what that costs.
+        wallet: What credits are and cost; None where customers have no wallets.
+        suspicions: What looks like misuse.
     """
 
     version: int
@@ -135,6 +140,8 @@ class Catalogue:
     content: str
     event_types: tuple[EventType, ...] = ()
     emergence: EmergenceRules = NO_RULES
+    wallet: WalletTerms | None = None
+    suspicions: tuple[SuspicionRule, ...] = ()
     _fed: Mapping[str, tuple[Meter, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -183,7 +190,7 @@ class Catalogue:
 
 _PARTS = (
     *("version", "event_types", "meters", "node_fields", "gates", "tiers", "bundles", "pulses"),
-    "plans",
+    *("wallet", "suspicions", "plans"),
 )
 
 
@@ -216,7 +223,7 @@ def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ..
         The catalogue and no problems, or no catalogue and the first problem of each part: each
         event type, meter, plan and price is a part, and what they mean to each other is one more.
     """
-    problems = _Problems()
+    problems = Problems()
     fields = problems.attempt(
         lambda: Fields.of(document, place="catalogue", code=Code.CATALOGUE_INVALID)
     )
@@ -240,6 +247,8 @@ def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ..
             fields.refuse("meters", f"feed more than {METERS_PER_TYPE_MAX} from one event type")
         )
     emergence = _emergence(fields, problems)
+    wallet = problems.attempt(lambda: _wallet(fields))
+    suspicions = _suspicions(fields, problems, emergence)
     types = {meter.event_type for meter in meters} | _texts_below(fields, "meters", "event_type")
     problems.found += _name_problems(fields, event_types, types=types)
     if problems.found or version is None:
@@ -251,6 +260,8 @@ def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ..
         content=to_canonical_json(document),
         event_types=event_types,
         emergence=emergence,
+        wallet=wallet,
+        suspicions=suspicions,
     )
     return catalogue, ()
 
@@ -279,37 +290,6 @@ def is_newer(catalogue: Catalogue, *, current: Catalogue | None, version: int) -
             f"version {catalogue.version} was published with another content",
         )
     return False
-
-
-_T = TypeVar("_T")
-
-
-class _Problems:
-    """Collects refusals, so that a person sees all of them at once."""
-
-    def __init__(self) -> None:
-        self.found: list[Rejected] = []
-
-    def attempt(self, read: Callable[[], _T]) -> _T | None:
-        """Return what was read; None when it was refused, which is kept."""
-        try:
-            return read()
-        except Rejected as error:
-            self.found.append(error)
-            return None
-
-    def each(
-        self, fields: Fields, name: str, *, count_max: int, read: Callable[[Fields], _T]
-    ) -> tuple[_T, ...]:
-        """Return the objects of a list that can be read, and keep why the others cannot."""
-        items = self.attempt(lambda: fields.objects(name, count_max=count_max)) or ()
-        results = []
-        for item in items:
-            before = len(self.found)
-            result = self.attempt(lambda item=item: read(item))  # type: ignore[misc]
-            if len(self.found) == before:
-                results.append(result)
-        return tuple(results)  # type: ignore[arg-type]
 
 
 def _repeats(fields: Fields, name: str, keys: list[str]) -> Iterator[Rejected]:
@@ -352,7 +332,7 @@ def _name_problems(
                 yield fields.refuse("event_types", f"give the type {alias!r} as an alias")
 
 
-def _emergence(fields: Fields, problems: _Problems) -> EmergenceRules:
+def _emergence(fields: Fields, problems: Problems) -> EmergenceRules:
     """Read the parts that say when work has become real."""
     declared = problems.each(
         fields, "node_fields", count_max=rules.NODE_FIELDS_MAX, read=rules.node_field_from_fields
@@ -385,6 +365,24 @@ def _emergence(fields: Fields, problems: _Problems) -> EmergenceRules:
     )
     found = EmergenceRules(declared, gates, tiers, bundles, pulses)
     problems.found += rules.code_repeats(found, fields)
+    return found
+
+
+def _wallet(fields: Fields) -> WalletTerms | None:
+    return wallet_from_fields(fields.object("wallet")) if "wallet" in fields.values else None
+
+
+def _suspicions(
+    fields: Fields, problems: Problems, emergence: EmergenceRules
+) -> tuple[SuspicionRule, ...]:
+    types = rules.types_of(emergence.fields)
+    found = problems.each(
+        fields,
+        "suspicions",
+        count_max=RULES_MAX,
+        read=lambda item: suspicion_from_fields(item, types=types),
+    )
+    problems.found += _repeats(fields, "suspicions", [rule.key for rule in found])
     return found
 
 
@@ -449,7 +447,7 @@ def _percentile(fields: Fields, aggregation: Aggregation) -> str:
     return text
 
 
-def _plan(fields: Fields, *, known: set[str], problems: _Problems) -> Plan:
+def _plan(fields: Fields, *, known: set[str], problems: Problems) -> Plan:
     problems.attempt(lambda: fields.only(("code", "name", "currency", "prices")))
     prices = problems.each(
         fields,

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from domain.catalogue import Catalogue, read_catalogue
-from domain.catalogue_shape import CATALOGUE, Field, Kind, Shape
-from domain.emergence.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
+from domain.catalogue_shape import CATALOGUE
+from domain.document_shape import Field, Kind, Shape
+from domain.emergence_rules.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ def _of_field(value: Json, *, field: Field, place: str) -> Iterator[Problem]:
     if field.kind is Kind.OBJECTS:
         yield from _of_objects(value, field=field, place=place)
         return
+    if field.kind is Kind.OBJECT:
+        yield from _of_object(value, shape=field.items[0], place=place)
+        return
     if not _is_right(value, field):
         hint = did_you_mean(value, field.choices) if isinstance(value, str) else ""
         yield Problem(place, f"{place} must be {rule_of(field)}{hint}")
@@ -116,23 +120,25 @@ def _of_objects(value: Json, *, field: Field, place: str) -> Iterator[Problem]:
         return
     for index, item in enumerate(value):
         where = f"{place}[{index}]"
-        shape = _shape_of(item, field.items)
+        shape = _shape_of(item, field)
         if shape is None:
-            yield _form_problem(item, forms=[each.name for each in field.items], place=where)
+            yield _form_problem(item, field=field, place=where)
         else:
             yield from _of_object(item, shape=shape, place=where)
 
 
-def _shape_of(item: Json, shapes: tuple[Shape, ...]) -> Shape | None:
-    if len(shapes) == 1 or not isinstance(item, Mapping):
-        return shapes[0]
-    return next((shape for shape in shapes if shape.name == item.get("form")), None)
+def _shape_of(item: Json, field: Field) -> Shape | None:
+    if len(field.items) == 1 or not isinstance(item, Mapping):
+        return field.items[0]
+    told = item.get(field.told_by)
+    return next((shape for shape in field.items if shape.name == told), None)
 
 
-def _form_problem(item: Json, *, forms: list[str], place: str) -> Problem:
-    """Say that a price has no form, or one that is unknown."""
-    form = item.get("form") if isinstance(item, Mapping) else None
-    where = f"{place}.form"
+def _form_problem(item: Json, *, field: Field, place: str) -> Problem:
+    """Say that a price has no form, or one that is unknown; the same of a suspicion's kind."""
+    forms = [shape.name for shape in field.items]
+    form = item.get(field.told_by) if isinstance(item, Mapping) else None
+    where = f"{place}.{field.told_by}"
     if form is None:
         return Problem(where, f"{where} is missing: it must be one of {', '.join(forms)}")
     hint = did_you_mean(form, forms) if isinstance(form, str) else ""
@@ -140,19 +146,31 @@ def _form_problem(item: Json, *, forms: list[str], place: str) -> Problem:
 
 
 def _is_right(value: Json, field: Field) -> bool:
-    if field.kind is Kind.WHOLE:
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        return is_number and field.count_min <= value <= field.count_max  # type: ignore[operator]
-    if field.kind is Kind.CONDITION:
-        return isinstance(value, str) and is_clean_text(value, length_max=CONDITION_LENGTH_MAX)
-    if field.kind is Kind.TEXTS:
-        return (
-            isinstance(value, list | tuple)
-            and all(isinstance(item, str) and is_clean_text(item) for item in value)
-            and len(set(value)) == len(value)
-            and field.count_min <= len(value)
-            and (not field.count_max or len(value) <= field.count_max)
-        )
+    match field.kind:
+        case Kind.WHOLE:
+            is_number = isinstance(value, int) and not isinstance(value, bool)
+            return is_number and field.count_min <= value <= field.count_max  # type: ignore[operator]
+        case Kind.BOOLEAN:
+            return isinstance(value, bool)
+        case Kind.TEXTS:
+            return _are_texts(value, field)
+        case Kind.CONDITION:
+            return isinstance(value, str) and is_clean_text(value, length_max=CONDITION_LENGTH_MAX)
+        case _:
+            return _is_text(value, field)
+
+
+def _are_texts(value: Json, field: Field) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and all(isinstance(item, str) and is_clean_text(item) for item in value)
+        and len(set(value)) == len(value)
+        and field.count_min <= len(value)
+        and (not field.count_max or len(value) <= field.count_max)
+    )
+
+
+def _is_text(value: Json, field: Field) -> bool:
     if not isinstance(value, str) or not is_clean_text(value):
         return False
     if field.choices:

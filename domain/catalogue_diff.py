@@ -98,7 +98,8 @@ def _changes(before: Catalogue, after: Catalogue) -> Iterator[Change]:
         shown=_meter_text,
         changed=lambda key: _fields_text(old[key], new[key]),
     )
-    for name, what, key in _EMERGENCE:
+    yield from _raw_changes("wallet", "", _wallet(before), _wallet(after))
+    for name, what, key in _PARTS:
         yield from _raw_changes(what, key, _raw(before, name, key), _raw(after, name, key))
     yield from _plan_changes(before, after)
 
@@ -120,14 +121,21 @@ def _raw_changes(
     yield from _part_changes(what, old, new, shown=shown, changed=changed)
 
 
-_EMERGENCE = (
+_PARTS = (
     ("node_fields", "node field", "name"),
     ("gates", "gate", "key"),
     ("tiers", "tier", "code"),
     ("bundles", "bundle", "code"),
     ("pulses", "pulse", "field"),
+    ("suspicions", "suspicion", "key"),
 )
-"""Parts of the emergence rules: name of the list, of one of them, and of what names it."""
+"""Parts whose fields say it all: name of the list, of one of them, and of what names it."""
+
+
+def _wallet(catalogue: Catalogue) -> dict[str, Mapping[str, Json]]:
+    document = from_json(catalogue.content)
+    wallet = document.get("wallet") if isinstance(document, Mapping) else None
+    return {"wallet": wallet} if isinstance(wallet, Mapping) else {}
 
 
 def _alias_changes(before: Catalogue, after: Catalogue) -> Iterator[Change]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from domain.catalogue_shape import CATALOGUE, Field, Kind, Shape
-from domain.emergence.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
+from domain.catalogue_shape import CATALOGUE
+from domain.document_shape import Field, Kind, Shape
+from domain.emergence_rules.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
 from domain.fields import TEXT_LENGTH_MAX
 
 if TYPE_CHECKING:
@@ -36,8 +37,14 @@ def _object(shape: Shape) -> dict[str, Json]:
 def _field(field: Field) -> dict[str, Json]:
     described: dict[str, Json] = {"description": _meaning(field), **_value(field)}
     if field.default:
-        described["default"] = int(field.default) if field.kind is Kind.WHOLE else field.default
+        described["default"] = _default(field)
     return described
+
+
+def _default(field: Field) -> Json:
+    if field.kind is Kind.WHOLE:
+        return int(field.default)
+    return field.default == "true" if field.kind is Kind.BOOLEAN else field.default
 
 
 def _meaning(field: Field) -> str:
@@ -46,18 +53,28 @@ def _meaning(field: Field) -> str:
 
 def _value(field: Field) -> dict[str, Json]:
     match field.kind:
+        case Kind.TEXTS:
+            return {"type": "array", "items": _text(""), "uniqueItems": True, **_bounds(field)}
+        case Kind.OBJECTS:
+            return {"type": "array", "items": _items(field), **_bounds(field)}
+        case Kind.OBJECT:
+            return _object(field.items[0])
+        case _:
+            return _scalar(field)
+
+
+def _scalar(field: Field) -> dict[str, Json]:
+    match field.kind:
         case Kind.WHOLE:
             return {"type": "integer", "minimum": field.count_min, "maximum": field.count_max}
+        case Kind.BOOLEAN:
+            return {"type": "boolean"}
         case Kind.DECIMAL:
             # A number without quotes is read as its text, so `check` takes it; quotes are better.
             return {"type": ["string", "number"], "pattern": f"^{field.pattern}$", "minimum": 0}
         case Kind.CHOICE:
             return {"enum": list(field.choices)}
-        case Kind.TEXTS:
-            return {"type": "array", "items": _text(""), "uniqueItems": True, **_bounds(field)}
-        case Kind.OBJECTS:
-            return {"type": "array", "items": _items(field), **_bounds(field)}
-        case Kind.TEXT | Kind.CONDITION:
+        case _:
             is_condition = field.kind is Kind.CONDITION
             length_max = CONDITION_LENGTH_MAX if is_condition else TEXT_LENGTH_MAX
             return _text(field.pattern, length_max=length_max)
@@ -81,14 +98,15 @@ def _items(field: Field) -> Json:
     if len(field.items) == 1:
         return _object(field.items[0])
     # if/then instead of oneOf: an editor then says what is wrong with the form that was meant.
+    told = field.told_by
     forms: list[Json] = [shape.name for shape in field.items]
     return {
         "type": "object",
-        "required": ["form"],
-        "properties": {"form": {"enum": forms}},
+        "required": [told],
+        "properties": {told: {"enum": forms}},
         "allOf": [
             {
-                "if": {"required": ["form"], "properties": {"form": {"const": shape.name}}},
+                "if": {"required": [told], "properties": {told: {"const": shape.name}}},
                 "then": _object(shape),
             }
             for shape in field.items

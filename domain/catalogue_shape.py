@@ -8,8 +8,6 @@ has the last word; a property test holds the two together.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from domain.aggregation.kinds import Aggregation
@@ -23,114 +21,40 @@ from domain.catalogue import (
     PRICES_MAX,
     VERSION_MAX,
 )
-from domain.emergence.expressions import FIELD_NAME, FieldType
-from domain.emergence.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
-from domain.emergence.rules import (
+from domain.document_shape import (
+    DECIMAL,
+    DECIMAL_RULE,
+    Field,
+    Kind,
+    Shape,
+    boolean_field,
+    decimal_field,
+    list_field,
+    optional_decimal_field,
+)
+from domain.emergence_rules.expressions import FIELD_NAME, FieldType
+from domain.emergence_rules.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
+from domain.emergence_rules.rules import (
     BUNDLES_MAX,
     CREDITS_MAX,
+    DELIVERS_MAX,
     GATES_MAX,
     HOURS_MAX,
     NODE_FIELDS_MAX,
     PULSES_MAX,
     REVERSAL_HOURS_DEFAULT,
 )
-from domain.emergence.rules import TIERS_MAX as EMERGENCE_TIERS_MAX
+from domain.emergence_rules.rules import TIERS_MAX as EMERGENCE_TIERS_MAX
 from domain.pricing.graduated import TIERS_MAX
+from domain.wallet_shape import SUSPICIONS_FIELD, WALLET_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Kind(StrEnum):
-    """What a field holds."""
-
-    WHOLE = "whole number"
-    TEXT = "text"
-    DECIMAL = "decimal"
-    CHOICE = "choice"
-    TEXTS = "list of texts"
-    CONDITION = "condition"
-    OBJECTS = "list of objects"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of an object.
-
-    Args:
-        name: Its name.
-        kind: What it holds.
-        meaning: What it says, for editors and for the reference.
-        is_required: Whether it must be there.
-        rule: What the value must be, to follow "must be" in a message.
-        pattern: Regular expression of a text or decimal, without anchors; empty for any text.
-        choices: Texts of a choice.
-        default: What a missing field counts as, for people.
-        count_min, count_max: Bounds of a list, or of a whole number; 0 for no own bound.
-        items: Shapes of a list's objects; with several, the field "form" tells which.
-    """
-
-    name: str
-    kind: Kind
-    meaning: str
-    is_required: bool = True
-    rule: str = "text of 1 to 200 printable characters"
-    pattern: str = ""
-    choices: tuple[str, ...] = ()
-    default: str = ""
-    count_min: int = 0
-    count_max: int = 0
-    items: tuple[Shape, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One kind of object.
-
-    Args:
-        name: Its name; of a price, its form.
-        meaning: What it is.
-        fields: Its fields, in the order in which people write them.
-    """
-
-    name: str
-    meaning: str
-    fields: tuple[Field, ...]
-
-
-DECIMAL = r"[0-9]{1,18}(\.[0-9]{1,18})?"
-_DECIMAL_RULE = 'a decimal written as text, for example "0.0020"'
 _POWER = r"(?=[0-9]{1,18}(\.|$))0*10*(\.0{1,18})?"
 WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
 """How a whole number is written; VERSION_MAX, the largest, has ten digits."""
-
-
-def _decimal(name: str, meaning: str, *, default: str = "") -> Field:
-    return Field(
-        name,
-        Kind.DECIMAL,
-        meaning,
-        is_required=not default,
-        rule=_DECIMAL_RULE,
-        pattern=DECIMAL,
-        default=default,
-    )
-
-
-def _optional_decimal(name: str, meaning: str) -> Field:
-    return replace(_decimal(name, meaning), is_required=False)
-
-
-def _list(name: str, meaning: str, count_max: int, *items: Shape) -> Field:
-    return Field(
-        name,
-        Kind.OBJECTS,
-        meaning,
-        is_required=False,
-        rule=f"a list of at most {count_max} objects",
-        count_max=count_max,
-        items=items,
-    )
 
 
 _KEY = Field("key", Kind.TEXT, "Name of the price within the plan; the invoice line carries it.")
@@ -144,7 +68,7 @@ _PER = Field(
     pattern=_POWER,
     default="1",
 )
-_INCLUDED = _decimal("included", "Units of a period that cost nothing.", default="0")
+_INCLUDED = decimal_field("included", "Units of a period that cost nothing.", default="0")
 
 
 def _form(name: str) -> Field:
@@ -154,7 +78,11 @@ def _form(name: str) -> Field:
 FLAT = Shape(
     "flat",
     "A fee per period, whatever is used.",
-    (_KEY, _form("flat"), _decimal("amount", "The fee, in major units of the plan's currency.")),
+    (
+        _KEY,
+        _form("flat"),
+        decimal_field("amount", "The fee, in major units of the plan's currency."),
+    ),
 )
 PER_UNIT = Shape(
     "per_unit",
@@ -163,7 +91,7 @@ PER_UNIT = Shape(
         _KEY,
         _form("per_unit"),
         _METER,
-        _decimal("rate", "Money for each `per` units."),
+        decimal_field("rate", "Money for each `per` units."),
         _PER,
         _INCLUDED,
     ),
@@ -177,10 +105,10 @@ TIER = Shape(
             Kind.DECIMAL,
             "Last unit of the tier, inclusive, counted above `included`; the last tier has none.",
             is_required=False,
-            rule=_DECIMAL_RULE,
+            rule=DECIMAL_RULE,
             pattern=DECIMAL,
         ),
-        _decimal("rate", "Money for each `per` units that fall into the tier."),
+        decimal_field("rate", "Money for each `per` units that fall into the tier."),
     ),
 )
 GRADUATED = Shape(
@@ -282,7 +210,7 @@ PLAN = Shape(
             rule="an ISO 4217 code, for example USD",
             pattern="[A-Z]{3}",
         ),
-        _list(
+        list_field(
             "prices",
             "Prices in the order of the invoice lines.",
             PRICES_MAX,
@@ -304,8 +232,8 @@ NODE_FIELD = Shape(
             pattern=FIELD_NAME.pattern,
         ),
         Field("type", Kind.CHOICE, "What it holds.", choices=tuple(FieldType)),
-        _optional_decimal("minimum", "Smallest value of a decimal."),
-        _optional_decimal("maximum", "Largest value of a decimal."),
+        optional_decimal_field("minimum", "Smallest value of a decimal."),
+        optional_decimal_field("maximum", "Largest value of a decimal."),
     ),
 )
 _WHEN = Field(
@@ -329,14 +257,15 @@ _TERMS = (
         rule=f"a whole number from 0 to {CREDITS_MAX}",
         count_max=CREDITS_MAX,
     ),
-    _decimal("price", "What that is worth, in major units of the currency."),
+    decimal_field("price", "What that is worth, in major units of the currency."),
     Field("currency", Kind.TEXT, "ISO 4217 code of the price.", pattern="[A-Z]{3}"),
     Field(
         "delivers",
         Kind.TEXTS,
         "What is handed over after the charge.",
         is_required=False,
-        rule="a list of different texts",
+        rule=f"a list of at most {DELIVERS_MAX} different texts",
+        count_max=DELIVERS_MAX,
     ),
     Field(
         "cool_down_hours",
@@ -355,6 +284,11 @@ _TERMS = (
         rule=f"a whole number from 0 to {HOURS_MAX}",
         count_max=HOURS_MAX,
         default=str(REVERSAL_HOURS_DEFAULT),
+    ),
+    boolean_field(
+        "once_per_project",
+        "Whether a project is charged for it once for good, however often it is reached.",
+        default=False,
     ),
 )
 EMERGENCE_TIER = Shape(
@@ -403,31 +337,35 @@ CATALOGUE = Shape(
             count_min=1,
             count_max=VERSION_MAX,
         ),
-        _list("event_types", "Event types that have aliases.", METERS_MAX, EVENT_TYPE),
-        _list("meters", "All meters.", METERS_MAX, METER),
-        _list("node_fields", "Fields that conditions may name.", NODE_FIELDS_MAX, NODE_FIELD),
-        _list("gates", "What must hold before any tier.", GATES_MAX, GATE),
-        _list(
+        list_field("event_types", "Event types that have aliases.", METERS_MAX, EVENT_TYPE),
+        list_field("meters", "All meters.", METERS_MAX, METER),
+        list_field("node_fields", "Fields that conditions may name.", NODE_FIELDS_MAX, NODE_FIELD),
+        list_field("gates", "What must hold before any tier.", GATES_MAX, GATE),
+        list_field(
             "tiers",
             "Kinds of emergence, in the order offered.",
             EMERGENCE_TIERS_MAX,
             EMERGENCE_TIER,
         ),
-        _list("bundles", "Tiers that are cheaper together.", BUNDLES_MAX, BUNDLE),
-        _list("pulses", "What pulses mean.", PULSES_MAX, PULSE),
-        _list("plans", "All plans.", PLANS_MAX, PLAN),
+        list_field("bundles", "Tiers that are cheaper together.", BUNDLES_MAX, BUNDLE),
+        list_field("pulses", "What pulses mean.", PULSES_MAX, PULSE),
+        WALLET_FIELD,
+        SUSPICIONS_FIELD,
+        list_field("plans", "All plans.", PLANS_MAX, PLAN),
     ),
 )
 
 
-def _whole_places(shape: Shape, place: str) -> Iterator[str]:
+def _places(shape: Shape, place: str, kind: Kind) -> Iterator[str]:
     for field in shape.fields:
         where = f"{place}.{field.name}"
-        if field.kind is Kind.WHOLE:
+        if field.kind is kind:
             yield where
         for item in field.items:
-            yield from _whole_places(item, where)
+            yield from _places(item, where, kind)
 
 
-WHOLE_PLACES = frozenset(_whole_places(CATALOGUE, "catalogue"))
+WHOLE_PLACES = frozenset(_places(CATALOGUE, "catalogue", Kind.WHOLE))
 """Places of whole numbers, without the places in lists: "catalogue.version"."""
+BOOLEAN_PLACES = frozenset(_places(CATALOGUE, "catalogue", Kind.BOOLEAN))
+"""Places of what is true or false, written the same way."""

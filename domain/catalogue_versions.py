@@ -41,9 +41,14 @@ def refused_changes(*, before: Catalogue, after: Catalogue) -> tuple[str, ...]:
     something else. New meters, plans and aliases may come, prices may change; a new meaning is a
     new key. An alias stays for the same reason, and because one that could be dropped could be
     given to another type a version later. How many sets of dimensions a meter keeps apart is no
-    meaning: it may change, and holds for sets that come later.
+    meaning: it may change, and holds for sets that come later. A wallet stays, and in its
+    currency: customers hold credits that they paid for.
     """
-    return (*_meter_reasons(before, after), *_alias_reasons(before, after))
+    return (
+        *_meter_reasons(before, after),
+        *_alias_reasons(before, after),
+        *_wallet_reasons(before, after),
+    )
 
 
 def differing_fields(before: Meter, after: Meter) -> tuple[str, ...]:
@@ -78,3 +83,16 @@ def _alias_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
                     f"{what} moved from {item.name!r} to {meant[alias]!r}: "
                     "an alias stays with its type"
                 )
+
+
+def _wallet_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
+    if before.wallet is None:
+        return
+    what = f"the wallet of version {before.version}"
+    if after.wallet is None:
+        yield f"{what} is missing: customers hold credits"
+    elif after.wallet.currency != before.wallet.currency:
+        yield (
+            f"{what} is in {before.wallet.currency}, not {after.wallet.currency}: customers paid "
+            "for their credits in it"
+        )

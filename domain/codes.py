@@ -19,6 +19,8 @@ class Code(StrEnum):
     FUTURE = "future"
     CONFLICT = "conflict"
     DIMENSION_LIMIT = "dimension_limit"
+    # Node events
+    PROJECT_LIMIT = "project_limit"
     # Catalogue
     CATALOGUE_INVALID = "catalogue_invalid"
     CATALOGUE_VERSION_TAKEN = "catalogue_version_taken"
@@ -44,6 +46,29 @@ class Code(StrEnum):
     CURRENCY_DIFFERS = "currency_differs"
     API_KEY_EXISTS = "api_key_exists"
     API_KEY_UNKNOWN = "api_key_unknown"
+    # Wallets and charges
+    EMAIL_TAKEN = "email_taken"
+    WALLET_MISSING = "wallet_missing"
+    WALLET_FULL = "wallet_full"
+    TOP_UP_EXISTS = "top_up_exists"
+    GRANT_EXISTS = "grant_exists"
+    ADJUSTMENT_EXISTS = "adjustment_exists"
+    AMOUNT_WRONG = "amount_wrong"
+    INSUFFICIENT_CREDITS = "insufficient_credits"
+    CHARGE_EXISTS = "charge_exists"
+    CHARGE_UNKNOWN = "charge_unknown"
+    CHARGE_NOT_OPEN = "charge_not_open"
+    CHARGE_NOT_HELD = "charge_not_held"
+    CHARGE_NOT_CAPTURED = "charge_not_captured"
+    APPROVAL_EXPIRED = "approval_expired"
+    TIER_CHARGED = "tier_charged"
+    CUSTOMER_DIFFERS = "customer_differs"
+    REFUND_TOO_LARGE = "refund_too_large"
+    DELIVERABLE_DIFFERS = "deliverable_differs"
+    DELIVERABLE_LIMIT = "deliverable_limit"
+    NOT_DUE = "not_due"
+    SUSPICION_EXISTS = "suspicion_exists"
+    SUSPICION_UNKNOWN = "suspicion_unknown"
     # Schema registry
     SCHEMA_INVALID = "schema_invalid"
     SCHEMA_INCOMPATIBLE = "schema_incompatible"
@@ -52,9 +77,12 @@ class Code(StrEnum):
     SUBJECT_UNKNOWN = "subject_unknown"
     # HTTP
     UNAUTHENTICATED = "unauthenticated"
+    ORIGIN_REFUSED = "origin_refused"
     NOT_FOUND = "not_found"
     INVALID_REQUEST = "invalid_request"
     IDEMPOTENCY_KEY_MISSING = "idempotency_key_missing"
+    NOT_CHARGED = "not_charged"
+    NOT_APPROVED = "not_approved"
     NOT_READY = "not_ready"
     COMMAND_TIMEOUT = "command_timeout"
     INTERNAL = "internal"
@@ -132,6 +160,7 @@ DESCRIPTIONS: dict[Code, str] = {
         "Counted, with every group-by dimension as __other__: the meter keeps no more sets of "
         "values apart."
     ),
+    Code.PROJECT_LIMIT: "The node or its project holds as much as it may.",
     Code.CATALOGUE_INVALID: "The catalogue breaks a rule; the reason names the place.",
     Code.CATALOGUE_VERSION_TAKEN: "This version was published with another content.",
     Code.CATALOGUE_VERSION_OLD: "A newer version is already in force.",
@@ -155,15 +184,40 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.CURRENCY_DIFFERS: "Two currencies meet where one is needed.",
     Code.API_KEY_EXISTS: "The API key id is taken.",
     Code.API_KEY_UNKNOWN: "The tenant has no such API key.",
+    Code.EMAIL_TAKEN: "Another customer has this e-mail address.",
+    Code.WALLET_MISSING: "The catalogue in force has no wallet, so there are no credits.",
+    Code.WALLET_FULL: "The wallet holds as many grants, or credits, as it may.",
+    Code.TOP_UP_EXISTS: "The top-up id is taken.",
+    Code.GRANT_EXISTS: "The grant id is taken.",
+    Code.ADJUSTMENT_EXISTS: "The adjustment id is taken.",
+    Code.AMOUNT_WRONG: "These credits cost another amount; the reason says which.",
+    Code.INSUFFICIENT_CREDITS: "The wallet has fewer credits than that; nothing was taken.",
+    Code.CHARGE_EXISTS: "The charge was requested before.",
+    Code.CHARGE_UNKNOWN: "The tenant has no such charge.",
+    Code.CHARGE_NOT_OPEN: "The charge no longer waits for approval; the reason says why.",
+    Code.CHARGE_NOT_HELD: "The charge holds no credits; the reason says why.",
+    Code.CHARGE_NOT_CAPTURED: "The charge was not billed, or it was given back.",
+    Code.APPROVAL_EXPIRED: "The time for approving the charge is over.",
+    Code.TIER_CHARGED: "What the charge is for was charged already, alone or in a bundle.",
+    Code.CUSTOMER_DIFFERS: "The charge belongs to another customer.",
+    Code.REFUND_TOO_LARGE: "More would be given back than was charged.",
+    Code.DELIVERABLE_DIFFERS: "The deliverable was registered with other content.",
+    Code.DELIVERABLE_LIMIT: "The charge has as many deliverables as it may.",
+    Code.NOT_DUE: "The time for this has not come yet.",
+    Code.SUSPICION_EXISTS: "The suspicion id is taken.",
+    Code.SUSPICION_UNKNOWN: "The tenant has no such suspicion.",
     Code.SCHEMA_INVALID: "The Avro schema is malformed, or holds what the registry does not take.",
     Code.SCHEMA_INCOMPATIBLE: "The Avro schema cannot read what an earlier version wrote.",
     Code.SCHEMA_LIMIT: "The schema registry holds as much as it may.",
     Code.SUBJECT_CLOSED: "Only Tidegauge itself writes this record, so nobody else may extend it.",
     Code.SUBJECT_UNKNOWN: "The schema registry has no such subject, version or schema id.",
     Code.UNAUTHENTICATED: "No valid API key came with the request.",
+    Code.ORIGIN_REFUSED: "A request without a key may come from a strange page or machine.",
     Code.NOT_FOUND: "There is nothing at this address for this tenant.",
     Code.INVALID_REQUEST: "A parameter or the body is malformed; param names it.",
     Code.IDEMPOTENCY_KEY_MISSING: "A POST needs the header Idempotency-Key.",
+    Code.NOT_CHARGED: "The deliverables of a charge can be read once it is captured.",
+    Code.NOT_APPROVED: "Without the customer's approval nothing is charged.",
     Code.NOT_READY: "The service cannot answer yet or a part it needs is away.",
     Code.COMMAND_TIMEOUT: "The command is in the log, its outcome is not visible yet.",
     Code.INTERNAL: "A defect; the request id finds it in the logs.",

@@ -98,6 +98,13 @@ class Fields:
             raise self.refuse(name, f"must be a whole number from {minimum} to {maximum}")
         return value
 
+    def boolean(self, name: str, *, default: bool | None = None) -> bool:
+        """Return true or false."""
+        value = self.values.get(name, default)
+        if not isinstance(value, bool):
+            raise self.refuse(name, "must be true or false")
+        return value
+
     def decimal(self, name: str, *, default: str | None = None) -> Decimal:
         """Return a non-negative decimal written as plain text, at most 18 places."""
         value = self.values.get(name, default)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from domain.errors import Retryable
 from projections.account_binding import AccountBinding
+from projections.emergence_binding import EmergenceBinding
 from projections.engine import TopicProjector
 from projections.lane import Lane
 from projections.usage_binding import UsageBinding
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
     from runtime.shutdown import Shutdown
 
-TopicName = Literal["usage", "account"]
-TOPIC_NAMES: tuple[TopicName, ...] = ("usage", "account")
+TopicName = Literal["usage", "account", "emergence"]
+TOPIC_NAMES: tuple[TopicName, ...] = ("usage", "account", "emergence")
 LOOK_MS = 200
 """How often the main thread looks whether a loop has ended; it also takes the signals."""
 STOP_WAIT_MS = 9_000
@@ -76,10 +77,13 @@ def _run_one(
 ) -> None:
     group = group_of(settings, name)
     try:
-        if name == "usage":
-            TopicProjector(settings, UsageBinding(), group=group).run(shutdown)
-        else:
-            TopicProjector(settings, AccountBinding(), group=group).run(shutdown)
+        match name:
+            case "usage":
+                TopicProjector(settings, UsageBinding(), group=group).run(shutdown)
+            case "account":
+                TopicProjector(settings, AccountBinding(), group=group).run(shutdown)
+            case "emergence":
+                TopicProjector(settings, EmergenceBinding(), group=group).run(shutdown)
     except BaseException as error:  # noqa: BLE001 -- the main thread raises it
         logger().error("projector.failed", topic=name, error=str(error))
         errors.append(error)

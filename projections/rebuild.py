@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from domain.errors import Retryable
 from projections.account_binding import AccountBinding
 from projections.dump import dump_hash
+from projections.emergence_binding import EmergenceBinding
 from projections.flush import Database
 from projections.migrate import drop_schema, migrate
 from projections.span import Facts, Intake
@@ -28,7 +29,7 @@ RETRIES_MAX = 10
 
 
 def rebuild(settings: Settings) -> dict[str, dict[int, int]]:
-    """This function will drop the schema and project both facts topics from their start again.
+    """This function will drop the schema and project all facts topics from their start again.
 
     Readers see empty tables meanwhile. A projector that runs at the same time does no harm: the
     position rows decide who writes what.
@@ -46,6 +47,7 @@ def rebuild(settings: Settings) -> dict[str, dict[int, int]]:
     return {
         UsageBinding.topic.name: _replay(settings, UsageBinding()),
         AccountBinding.topic.name: _replay(settings, AccountBinding()),
+        EmergenceBinding.topic.name: _replay(settings, EmergenceBinding()),
     }
 
 

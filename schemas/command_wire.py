@@ -54,6 +54,7 @@ def from_wire_command(
         command_id=fields["command_id"],
         kind=fields["kind"],
         body=fields["body"],
+        actor=fields["actor"],
     )
     return CommandRecord(offset, received_at_ms, command)
 

@@ -52,6 +52,8 @@ USAGE_FACTS = Schema("usage_facts", 9, 2)
 BOOKS_FACTS = Schema("books_facts", 6, 1)
 NODE_UPDATED = Schema("node_updated", 7, 1)
 PULSE_RECEIVED = Schema("pulse_received", 8, 1)
+EMERGENCE_SETTLED = Schema("emergence_settled", 10, 1)
+EMERGENCE_FACTS = Schema("emergence_facts", 11, 1)
 
 SCHEMAS: tuple[Schema, ...] = (
     USAGE_BATCH,
@@ -62,6 +64,8 @@ SCHEMAS: tuple[Schema, ...] = (
     BOOKS_FACTS,
     NODE_UPDATED,
     PULSE_RECEIVED,
+    EMERGENCE_SETTLED,
+    EMERGENCE_FACTS,
 )
 """The version in force of each: what is written."""
 

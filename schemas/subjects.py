@@ -157,8 +157,8 @@ def _places() -> dict[str, Place]:
     for topic in TOPICS:
         for schema in topic.schemas:
             name = full_name(schema)
-            for subject in (f"{topic.name}-{name}", name):
-                places[subject] = Place(topic, schema)
+            places[f"{topic.name}-{name}"] = Place(topic, schema)
+            places.setdefault(name, Place(topic, schema))  # of a record of two topics the first
         defaults = topic.foreign or (topic.schemas if len(topic.schemas) == 1 else ())
         for schema in defaults[:1]:
             places[f"{topic.name}-value"] = Place(topic, schema)

@@ -8,6 +8,8 @@ from schemas.registry import (
     BOOKS_FACTS,
     CATALOG_PUBLISHED,
     COMMAND,
+    EMERGENCE_FACTS,
+    EMERGENCE_SETTLED,
     NODE_UPDATED,
     PULSE_RECEIVED,
     USAGE_BATCH,
@@ -108,10 +110,30 @@ NODE_EVENTS = Topic(
     name="node.events",
     record_key="tenant",
     partition_by="tenant, project",
-    schemas=(NODE_UPDATED, PULSE_RECEIVED),
-    retention_ms=FOREVER_MS,  # emergence is judged on them, and judged again on a rebuild
+    schemas=(NODE_UPDATED, PULSE_RECEIVED, EMERGENCE_SETTLED, CATALOG_PUBLISHED),
+    retention_ms=FOREVER_MS,  # the evidence of what was charged
     message_bytes_max=1 * MIB,  # four times the largest webhook body that the gateway takes
+    facts="emergence.facts",
+    dead="node.dead",
     foreign=(NODE_UPDATED, PULSE_RECEIVED),
+)
+EMERGENCE_FACTS_TOPIC = Topic(
+    name="emergence.facts",
+    record_key="none",
+    partition_by="the source's partition number",
+    schemas=(EMERGENCE_FACTS,),
+    retention_ms=FOREVER_MS,
+    # One record at its largest makes 50 tiers known with their evidence: about 15 MiB. Usually a
+    # micro-batch's facts are as large as its source records.
+    message_bytes_max=16 * MIB,
+)
+NODE_DEAD = Topic(
+    name="node.dead",
+    record_key="the source's key",
+    partition_by="the source's partition number",
+    schemas=(),
+    retention_ms=35 * DAY_MS,
+    message_bytes_max=6 * MIB,
 )
 SCHEMA_REGISTRATIONS = Topic(
     name="schema.registrations",
@@ -140,6 +162,8 @@ TOPICS: tuple[Topic, ...] = (
     ACCOUNT_FACTS,
     ACCOUNT_DEAD,
     NODE_EVENTS,
+    EMERGENCE_FACTS_TOPIC,
+    NODE_DEAD,
     SCHEMA_REGISTRATIONS,
 )
 

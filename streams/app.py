@@ -22,9 +22,12 @@ from domain.errors import TidegaugeError
 from runtime import metrics
 from runtime.logs import logger
 from runtime.shutdown import Shutdown
-from schemas.topics import ACCOUNT_FACTS
+from schemas.topics import USAGE_DEAD
 from streams.books import BooksBinding
+from streams.emergence import EmergenceBinding
 from streams.engine import FoldEngine, await_topics
+from streams.policies import request_charges, settle_detections
+from streams.policies.agent import Policies
 from streams.usage import UsageBinding
 
 if TYPE_CHECKING:
@@ -38,12 +41,15 @@ if TYPE_CHECKING:
 
 WATCH_INTERVAL_S = 0.25
 """How often the shell looks whether its fold still lives, seconds."""
+HEARTBEATS_PER_SESSION = 3
+"""As Kafka's own documentation has it: two may be late before a worker counts as gone."""
 STOP_TIMEOUT_S = 8
 """How long a fold may take to finish its round at the end, seconds."""
 
 BINDINGS: dict[str, Callable[[Settings], Binding[Any, Any]]] = {
     "usage": UsageBinding,
     "books": BooksBinding,
+    "emergence": EmergenceBinding,
 }
 
 
@@ -72,7 +78,7 @@ def run_worker(settings: Settings, kind: str) -> int:
 
     Args:
         settings: Everything it needs.
-        kind: "usage" or "books".
+        kind: "usage", "books" or "emergence".
 
     Returns:
         The exit status: 0 after a requested end, 1 when the fold or the shell died.
@@ -120,9 +126,14 @@ def build_app(
 ) -> faust.App:
     """This function will put the fold, its pages and the policies into a Faust app."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
+    session_s = settings.kafka_session_timeout_ms / 1000
     app = faust.App(
         f"tidegauge-policies-{kind}",
         broker=[f"kafka://{server}" for server in settings.kafka.split(",")],
+        # Faust's own 60 s would let a killed worker hold up approvals for a minute.
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / HEARTBEATS_PER_SESSION,
+        broker_rebalance_timeout=session_s,
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,
@@ -131,9 +142,9 @@ def build_app(
         web_port=settings.worker_port or free_port(),
         web_bind="127.0.0.1",
     )
-    add_service(app, thread=thread, shutdown=shutdown)
+    policies = add_policies(app, settings=settings, kind=kind)
+    add_service(app, thread=thread, policies=policies, shutdown=shutdown)
     add_pages(app, engine=engine, thread=thread)
-    add_policies(app)
     return app
 
 
@@ -146,18 +157,22 @@ def free_port() -> int:
     return port
 
 
-def add_service(app: faust.App, *, thread: FoldThread, shutdown: Shutdown) -> None:
-    """This function will tie the fold's life to the app's."""
+def add_service(
+    app: faust.App, *, thread: FoldThread, policies: Policies, shutdown: Shutdown
+) -> None:
+    """This function will tie the life of the fold and of the policies to the app's."""
 
     @app.service
     class FoldService(Service):
-        """Dies with the fold, and ends it when the app ends."""
+        """Dies with the fold or a policy, and ends the fold when the app ends."""
 
         @Service.task
         async def _watch(self) -> None:
             while not self.should_stop:
                 if not thread.is_alive() and not shutdown.is_requested:
                     raise thread.error or RuntimeError("the fold thread ended")
+                if policies.error is not None:
+                    raise policies.error
                 await self.sleep(WATCH_INTERVAL_S)
 
         async def on_stop(self) -> None:  # type: ignore[explicit-override]
@@ -184,14 +199,29 @@ def add_pages(app: faust.App, *, engine: FoldEngine[Any, Any], thread: FoldThrea
         return view.bytes(generate_latest(), content_type=CONTENT_TYPE_LATEST)
 
 
-def add_policies(app: AppT) -> None:
-    """This function will add the agents: low-volume, idempotent, and never a decision.
+def add_policies(app: AppT, *, settings: Settings, kind: str) -> Policies:
+    """This function will add the agents of one kind of worker: idempotent, and never a decision.
 
-    The spine has one: it counts the facts records of the books, which shows that the policy path
-    is alive. Notices, schedules and effects join it with the issues that need them.
+    Returns:
+        What tells whether one of them has ended in an error.
+    """
+    policies = Policies()
+    if kind == "usage":
+        add_idle_agent(app)
+    if kind == "emergence":
+        policies.add(app, request_charges.new_policy(settings))
+    if kind == "books":
+        policies.add(app, settle_detections.new_policy(settings))
+    return policies
+
+
+def add_idle_agent(app: AppT) -> None:
+    """This function will add an agent that does nothing: a Faust worker without any ends itself.
+
+    It reads the dead letters, for few come and each partition of them has its reader.
     """
     topic = app.topic(
-        ACCOUNT_FACTS.name,
+        USAGE_DEAD.name,
         key_type=bytes,
         value_type=bytes,
         key_serializer="raw",
@@ -199,6 +229,6 @@ def add_policies(app: AppT) -> None:
     )
 
     @app.agent(topic)
-    async def count_books_facts(stream: StreamT[bytes]) -> None:
+    async def idle(stream: StreamT[bytes]) -> None:
         async for _ in stream:
-            metrics.POLICY_RECORDS.labels("count_books_facts").inc()
+            metrics.POLICY_RECORDS.labels("idle").inc()

@@ -21,6 +21,8 @@ RELEASED = {
     "books_facts.v1": "0c3e687b04f7ca4b5613385cfe6c0d65ea9907c4f62f695ef81366232e00f139",
     "catalog_published.v1": "6a79f1fc87abbddc0d19b907c66cd03eb7c9aaf26121a505d922c68b27b1734f",
     "command.v1": "22051240697a32313393e2e6c5397b432a9f343692cde12f22d72e1870bea5e5",
+    "emergence_settled.v1": "794bd906e27139bbef7a0df3096335dfae4b85921ebab9df7889f2447fe0eced",
+    "emergence_facts.v1": "6bdf2aee4a20e300a281b95c61036fe0aeb859674287f05ad8c3f8776f3f6465",
     "node_updated.v1": "eb930e02e5778bf442f4a476083380a413213273d3c14484cbe9ca7de403612a",
     "pulse_received.v1": "69a5448463c69611748278f8d246ff2c4b027b9dc569d9114af038e6788e5c74",
     "usage_batch.v1": "42d1493a8dcfd2ae7fdd514ee06191343d31eb3dcb7eab86b375bd4f5b9e3f2c",

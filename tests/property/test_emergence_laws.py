@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from domain.catalogue import parse_catalogue
 from domain.codes import Code
-from domain.emergence.expressions import FieldType, Malformed, Value, parse_expression
-from domain.emergence.judge import Judgement, judge, offers, read_values
+from domain.emergence_rules.expressions import FieldType, Malformed, Value, parse_expression
+from domain.emergence_rules.judge import Judgement, judge, offers, read_values
 from domain.errors import Rejected
 from tests.property.test_catalogue_laws import GOOD
 

@@ -46,17 +46,17 @@ CUSTOMERS = ("ann", "bob", "cid", "dee", "eve", "fay")
 KILLED_HALF_WAY = """
 import os, signal, sys
 from cli.main import app
-from runtime.commands import CommandSender
+from runtime.appending import Appender
 
-append = CommandSender._append
+append = Appender.append
 
-def half(self, topic, key, values):
+def half(self, topic, records):
     if topic != "usage.events":
-        return append(self, topic, key, values)
-    append(self, topic, key, values[:1])  # acknowledged on the first partition
+        return append(self, topic, records)
+    append(self, topic, records[:1])  # acknowledged on the first partition
     os.kill(os.getpid(), signal.SIGKILL)
 
-CommandSender._append = half
+Appender.append = half
 app(["catalogue", "publish", sys.argv[1]])
 """
 

@@ -8,16 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.dead import hex_lines, shown
+from cli.dead import hex_lines, shown, told
 from domain import routing
 from domain.books.records import Command
 from domain.codes import Code
+from domain.emergence.records import DetectionSettled
 from domain.errors import Rejected
 from domain.period import from_ms
 from producers.dead_letters.letters import Letter, Name, Wanted, name_of
-from producers.dead_letters.replay import replay, target_of
+from producers.dead_letters.replay import body_of, replay, target_of
 from runtime.settings import Settings
 from schemas.command_wire import to_wire_command
+from schemas.node_wire import (
+    NodeReport,
+    to_wire_emergence_settled,
+    to_wire_node_updated,
+    to_wire_pulse_received,
+)
 from schemas.usage_wire import to_wire_catalogue
 from tests.support.kafka_hash import partition_of
 from tests.support.usage_truth import Event, batch_record, event_record
@@ -53,6 +60,20 @@ class TestTheTarget:
         value = to_wire_command(command=command, actor="a", issued_at_ms=0)
         letter = replace(LETTER, name=Name("account.commands", 0, 1), value=value)
         assert routing.partition_of("acme", partitions=4) == target_of(letter, partitions=4)
+
+    def test_of_a_node_event_is_where_its_project_lives(self) -> None:
+        report = NodeReport("acme", "tower", "d", 1, "node-update", "{}")
+        settled = DetectionSettled("acme", "tower", "", "emg_1", "charged", 1)
+        home = partition_of("acme", "tower", partitions=PARTITIONS)
+        for value in (
+            to_wire_node_updated(report, node="n"),
+            to_wire_pulse_received(report, pulse="", target_node="n"),
+            to_wire_emergence_settled(settled),
+        ):
+            away = Name("node.events", (home + 1) % PARTITIONS, 1)
+            letter = replace(LETTER, name=away, value=value)
+            assert home == target_of(letter, partitions=PARTITIONS)
+            assert "tower" in next(iter(told(body_of(letter))))
 
     @pytest.mark.parametrize(
         ("code", "outcome"), [(Code.MISROUTED, "refused"), (Code.UNKNOWN_TYPE, "stays")]

@@ -10,7 +10,7 @@ import pytest
 
 from cli.catalogue_file import read_catalogue_file
 from domain.catalogue import parse_catalogue
-from domain.emergence.judge import judge, offers, read_values
+from domain.emergence_rules.judge import judge, offers, read_values
 from domain.errors import Rejected
 from tests.support import checkout
 

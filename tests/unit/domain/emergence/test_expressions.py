@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from domain.emergence.expressions import (
+from domain.emergence_rules.expressions import (
     DEPTH_MAX,
     LENGTH_MAX,
     FieldType,

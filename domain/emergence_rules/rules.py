@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domain.emergence.expressions import (
+from domain.emergence_rules.expressions import (
     LENGTH_MAX,
     Expression,
     FieldType,
@@ -36,6 +36,11 @@ BUNDLES_MAX = 10
 PULSES_MAX = 20
 CREDITS_MAX = 10**9
 """Credits of one tier."""
+PRICE_MINOR_MAX = 10**15
+"""Price of one tier, minor units: ten million million of most currencies. Thousands of the dearest
+charges of one customer still add up within 64 bits, which facts and tables have for an amount."""
+DELIVERS_MAX = 100
+"""Things that one tier hands over: the command of a charge carries them all, 80 KiB of 1 MiB."""
 HOURS_MAX = 24 * 366
 """Longest cool-down and longest reversal window, hours."""
 REVERSAL_HOURS_DEFAULT = 72
@@ -83,6 +88,8 @@ class Terms:
         delivers: What is handed over after the charge, for people.
         cool_down_hours: How long after one detection the next generation waits.
         reversal_hours: How long after a detection evidence that goes away reverses it; 0: never.
+        once_per_project: Whether a project is charged for it once for good, however often it is
+            reached; what is given back does not count.
     """
 
     code: str
@@ -92,6 +99,7 @@ class Terms:
     delivers: tuple[str, ...]
     cool_down_hours: int
     reversal_hours: int
+    once_per_project: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +244,7 @@ def code_repeats(rules: EmergenceRules, fields: Fields) -> Iterator[Rejected]:
 
 _TERMS = (
     *("code", "name", "credits", "price", "currency", "delivers"),
-    *("cool_down_hours", "reversal_hours"),
+    *("cool_down_hours", "reversal_hours", "once_per_project"),
 )
 
 
@@ -246,11 +254,12 @@ def _terms(fields: Fields) -> Terms:
         name=fields.text("name"),
         credits=fields.integer("credits", minimum=0, maximum=CREDITS_MAX),
         price=_price(fields),
-        delivers=fields.texts("delivers"),
+        delivers=_delivers(fields),
         cool_down_hours=fields.integer("cool_down_hours", minimum=0, maximum=HOURS_MAX, default=0),
         reversal_hours=fields.integer(
             "reversal_hours", minimum=0, maximum=HOURS_MAX, default=REVERSAL_HOURS_DEFAULT
         ),
+        once_per_project=fields.boolean("once_per_project", default=False),
     )
 
 
@@ -263,7 +272,16 @@ def _price(fields: Fields) -> Money:
     minor = fields.decimal("price").scaleb(places)
     if minor != minor.to_integral_value():
         raise fields.refuse("price", f"has more than {places} decimal places, those of {currency}")
+    if minor > PRICE_MINOR_MAX:
+        raise fields.refuse("price", f"is more than {PRICE_MINOR_MAX} minor units of {currency}")
     return Money(int(minor), currency)
+
+
+def _delivers(fields: Fields) -> tuple[str, ...]:
+    delivers = fields.texts("delivers")
+    if len(delivers) > DELIVERS_MAX:
+        raise fields.refuse("delivers", f"must be at most {DELIVERS_MAX} different texts")
+    return delivers
 
 
 def _condition(fields: Fields, types: Mapping[str, FieldType]) -> Expression:

@@ -120,6 +120,17 @@ FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 """How a field is named, save for the words of the language."""
 
 
+def fields_named(expression: Expression) -> frozenset[str]:
+    """This function will return the fields that a condition looks at."""
+    match expression:
+        case Present(field) | Comparison(field):
+            return frozenset({field})
+        case Not(part):
+            return fields_named(part)
+        case Both(parts) | Either(parts):
+            return frozenset[str]().union(*(fields_named(part) for part in parts))
+
+
 def is_field_name(text: str) -> bool:
     """This function will say whether a condition could name a field so."""
     return FIELD_NAME.fullmatch(text) is not None and text not in _WORDS

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from domain.canonical import decimal_text
 from domain.codes import Code
-from domain.emergence.expressions import FieldType, Value
+from domain.emergence_rules.expressions import FieldType, Value
 from domain.errors import Rejected
+from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 
 if TYPE_CHECKING:
-    from domain.emergence.rules import EmergenceRules, NodeField, Terms
+    from domain.emergence_rules.rules import EmergenceRules, NodeField, Terms
 
 NODE_DATA = "node_data"
 """Member of a report that holds the node's fields; those beside it count too, and win."""
@@ -59,21 +61,46 @@ def read_values(report: str, rules: EmergenceRules) -> dict[str, Value]:
     Raises:
         Rejected: bad_value, when it is no object or a field is not what the rules declare.
     """
+    return values_of(read_report(report), rules)
+
+
+def read_report(report: str) -> dict[str, object]:
+    """This function will read what was reported: numbers as decimals, `node_data` spread out.
+
+    Raises:
+        Rejected: bad_value, when it is no object.
+    """
     try:
         found = json.loads(report, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        # ArithmeticError: an exponent beyond what a Decimal can have.
         raise Rejected(Code.BAD_VALUE, f"the report is no JSON: {error}") from error
     if not isinstance(found, Mapping):
         raise Rejected(Code.BAD_VALUE, "the report must be an object")
     inner = found.get(NODE_DATA)
     if inner is not None and not isinstance(inner, Mapping):
         raise Rejected(Code.BAD_VALUE, f"{NODE_DATA} must be an object", param=NODE_DATA)
-    given = {**(inner or {}), **found}
+    return {**(inner or {}), **found}
+
+
+def values_of(given: Mapping[str, object], rules: EmergenceRules) -> dict[str, Value]:
+    """This function will take the declared fields from what read_report gave.
+
+    Raises:
+        Rejected: bad_value, when a field is not what the rules declare.
+    """
     return {
         field.name: _value(field, given[field.name])
         for field in rules.fields
         if given.get(field.name) is not None
     }
+
+
+def value_text(value: Value) -> str:
+    """This function will write a value as text: decimals exactly, booleans as true and false."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return decimal_text(value) if isinstance(value, Decimal) else value
 
 
 def _refuse(text: str) -> object:
@@ -87,9 +114,10 @@ def _value(field: NodeField, value: object) -> Value:
                 return value
             raise _wrong(field, "must be true or false")
         case FieldType.TEXT:
-            if isinstance(value, str):
+            # No condition can ask for a longer one, and evidence is a copy of it.
+            if isinstance(value, str) and (not value or is_clean_text(value)):
                 return value
-            raise _wrong(field, "must be text")
+            raise _wrong(field, f"must be text of at most {TEXT_LENGTH_MAX} printable characters")
         case FieldType.DECIMAL:
             return _decimal(field, value)
 

@@ -1,0 +1,1 @@
+"""Tables of the emergence fold, one kind per file."""
