@@ -18,6 +18,7 @@ from cli import (
     operate,
     schemas,
     updown,
+    wallets,
     workers,
 )
 from domain.errors import TidegaugeError
@@ -32,6 +33,7 @@ operate.add_to(app)
 workers.add_to(app)
 gateway.add_to(app)
 books.add_to(app)
+wallets.add_to(app)
 catalogues.add_to(app)
 emergence.add_to(app)
 billing.add_to(app)

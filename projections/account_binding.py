@@ -8,7 +8,17 @@ from domain.books.facts import fields_of_fact
 from domain.codes import Code
 from domain.errors import Fatal, Rejected
 from domain.period import from_ms
-from projections.books import api_keys, catalogues, customers, invoices, outcomes, subscriptions
+from projections.books import (
+    api_keys,
+    catalogues,
+    charges,
+    customers,
+    invoices,
+    outcomes,
+    records,
+    subscriptions,
+    wallets,
+)
 from projections.books.rows import Booking, Project
 from projections.position import NO_HOUR
 from projections.rejects import write_rejects
@@ -32,6 +42,27 @@ PROJECTIONS: dict[str, Project] = {
     "InvoiceFinalized": invoices.project_finalized,
     "ApiKeyCreated": api_keys.project_created,
     "ApiKeyRevoked": api_keys.project_revoked,
+    "WalletOpened": wallets.project_opened,
+    "CreditsPosted": wallets.project_posted,
+    "AutoApprovalSet": wallets.project_auto_approval,
+    "TransactionRecorded": wallets.project_transaction,
+    "ReceiptIssued": records.project_receipt,
+    "Notified": records.project_notice,
+    "SuspicionRaised": records.project_suspicion,
+    "SuspicionClosed": records.project_suspicion_closed,
+    "ChargeRequested": charges.project_requested,
+    "ChargeApproved": charges.project_approved,
+    "ChargeCaptured": charges.project_captured,
+    "ChargeDelivered": charges.project_delivered,
+    "ChargeDeclined": charges.project_declined,
+    "ChargeExpired": charges.project_expired,
+    "ChargeWithdrawn": charges.project_withdrawn,
+    "ChargeRefunded": charges.project_refunded,
+    "DeliverableRegistered": charges.project_deliverable,
+    # What these say stands in the answer to their command, and in a failed transaction.
+    "ChargeFailed": records.project_nothing,
+    "ChargeUnbilled": records.project_nothing,
+    "TopUpRefused": records.project_nothing,
 }
 """Fact → what puts it into tables. A fact that nobody projects stops the projector: leaving it
 out in silence would make the tables wrong for good."""
@@ -49,7 +80,7 @@ class AccountBinding:
 
     def load_of(self, facts: BooksFacts) -> int:
         """Return about how many rows a record touches."""
-        return 3 * len(facts.outcomes) + len(facts.rejects) + 1
+        return sum(3 + len(each.facts) for each in facts.outcomes) + len(facts.rejects) + 1
 
     def hour_high_of(self, facts: BooksFacts) -> int:  # noqa: ARG002 -- the protocol's form
         """Return that the books have no windows."""
@@ -94,7 +125,8 @@ def _project_facts(connection: psycopg.Connection, outcome: Outcome) -> None:
                 offset=outcome.offset,
             )
         try:
-            project(connection, Booking(outcome.tenant, fields_of_fact(fact), booked_at))
+            fields = fields_of_fact(fact)
+            project(connection, Booking(outcome.tenant, fields, booked_at, outcome.offset))
         except Rejected as error:
             raise Fatal(
                 Code.STATE_CORRUPT,

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Protocol
 
-from domain.books import api_keys, catalogues, customers, invoices, subscriptions
+from domain.books import (
+    api_keys,
+    approvals,
+    catalogues,
+    charges,
+    customers,
+    deliverables,
+    invoices,
+    receipts,
+    refunds,
+    subscriptions,
+    suspicions,
+    top_ups,
+    wallets,
+)
+from domain.books.facts import NotedRefusal
 from domain.codes import Code
 from domain.errors import Fatal, Rejected
 
@@ -37,6 +53,24 @@ COMMANDS: dict[str, Decide] = {
     "FinalizeInvoice": invoices.decide,
     "CreateApiKey": api_keys.decide_create,
     "RevokeApiKey": api_keys.decide_revoke,
+    "TopUp": top_ups.decide,
+    "GrantCredits": wallets.decide_grant,
+    "TakeCredits": wallets.decide_take,
+    "SetAutoApproval": wallets.decide_auto_approval,
+    "ExpireCredits": wallets.decide_expire,
+    "RequestCharge": charges.decide_request,
+    "ApproveCharge": approvals.decide_approve,
+    "DeclineCharge": charges.decide_decline,
+    "ExpireCharge": charges.decide_expire,
+    "WithdrawCharge": charges.decide_withdraw,
+    "CaptureCharge": approvals.decide_capture,
+    "ReleaseCharge": approvals.decide_release,
+    "RefundCharge": refunds.decide,
+    "RegisterDeliverable": deliverables.decide_register,
+    "MarkDelivered": deliverables.decide_delivered,
+    "FailDelivery": deliverables.decide_failed,
+    "RaiseSuspicion": suspicions.decide_raise,
+    "CloseSuspicion": suspicions.decide_close,
 }
 FACTS: dict[str, Apply] = {
     "CataloguePublished": catalogues.apply,
@@ -46,6 +80,26 @@ FACTS: dict[str, Apply] = {
     "InvoiceFinalized": invoices.apply,
     "ApiKeyCreated": api_keys.apply_created,
     "ApiKeyRevoked": api_keys.apply_revoked,
+    "WalletOpened": wallets.apply_opened,
+    "CreditsPosted": wallets.apply_posted,
+    "AutoApprovalSet": wallets.apply_auto_approval,
+    "TopUpRefused": top_ups.apply_refused,
+    "TransactionRecorded": wallets.apply_recorded,
+    "ReceiptIssued": receipts.apply,
+    "Notified": wallets.apply_recorded,
+    "ChargeRequested": charges.apply_requested,
+    "ChargeUnbilled": charges.apply_unbilled,
+    "ChargeApproved": approvals.apply_approved,
+    "ChargeFailed": approvals.apply_failed,
+    "ChargeCaptured": approvals.apply_captured,
+    "ChargeDeclined": charges.apply_declined,
+    "ChargeExpired": charges.apply_expired,
+    "ChargeWithdrawn": charges.apply_withdrawn,
+    "ChargeRefunded": refunds.apply,
+    "DeliverableRegistered": deliverables.apply_registered,
+    "ChargeDelivered": deliverables.apply_delivered,
+    "SuspicionRaised": suspicions.apply_raised,
+    "SuspicionClosed": suspicions.apply_closed,
 }
 
 
@@ -58,15 +112,24 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         received_at_ms: Broker's append time, milliseconds since 1970 UTC.
 
     Returns:
-        What changes, in the order to apply it.
+        What changes, in the order to apply it, and what is suspicious about it.
 
     Raises:
-        Rejected: command_unknown, command_invalid, or the refusal of the book.
+        Rejected: command_unknown, command_invalid, or the refusal of the book; a NotedRefusal with
+            what is suspicious about it.
     """
     book = COMMANDS.get(command.kind)
     if book is None:
         raise Rejected(Code.COMMAND_UNKNOWN, f"there is no command {command.kind!r}")
-    return book(state=state, command=command, received_at_ms=received_at_ms)
+    raised_by = functools.partial(
+        suspicions.raised_by, state=state, command=command, received_at_ms=received_at_ms
+    )
+    try:
+        facts = book(state=state, command=command, received_at_ms=received_at_ms)
+    except NotedRefusal as error:
+        error.facts += raised_by(facts=error.facts)
+        raise
+    return facts + raised_by(facts=facts)
 
 
 def apply(*, state: TenantState, fact: Fact) -> None:

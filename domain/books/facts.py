@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from domain.canonical import Json, from_json, to_canonical_json
 from domain.codes import Code
+from domain.errors import Rejected
 from domain.fields import Fields
 from domain.usage.facts import Reject
 
@@ -40,7 +41,9 @@ class Outcome:
         code: Why it was refused; empty when it was accepted.
         reason: What was wrong, for people.
         repeat: Whether the id was answered before; then code and reason are the first answer's.
-        facts: What changed; empty for refusals and repeats.
+        facts: What changed; empty for repeats, and for refusals that are not noted. A noted
+            refusal carries what is kept of it: a failed transaction, a suspicion. Those facts
+            never move credits.
         received_at_ms: Broker's append time of the command, milliseconds since 1970 UTC.
     """
 
@@ -73,6 +76,20 @@ class BooksFacts:
     received_high_ms: int
     outcomes: tuple[Outcome, ...] = ()
     rejects: tuple[Reject, ...] = ()
+
+
+class NotedRefusal(Rejected):
+    """A refusal that leaves something on record.
+
+    Args:
+        code: Stable code.
+        reason: What was wrong.
+        facts: What is kept of it.
+    """
+
+    def __init__(self, code: Code, reason: str, *, facts: tuple[Fact, ...]) -> None:
+        super().__init__(code, reason)
+        self.facts = facts
 
 
 def fact_of(kind: str, body: Mapping[str, Json]) -> Fact:

@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING, Literal
 
 from domain.books import dispatch
-from domain.books.facts import BooksFacts, Fact, Outcome
+from domain.books.facts import BooksFacts, Fact, NotedRefusal, Outcome
 from domain.books.records import Command, CommandRecord
 from domain.books.state import FirstOutcome, TenantState
 from domain.codes import Code
@@ -22,7 +22,7 @@ from domain.usage.facts import REASON_LENGTH_MAX, Reject
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Rises when old state would be misread; a checkpoint of another version is thrown away."""
 
 
@@ -94,6 +94,8 @@ class BooksFold:
             ("tenant", command.tenant),
             ("command_id", command.command_id),
             ("kind", command.kind),
+            # Facts keep who decided, and no table can hold a NUL; nobody at all is all right.
+            ("actor", command.actor or "nobody"),
         ):
             if not is_clean_text(value):
                 return Rejected(Code.COMMAND_INVALID, f"{name} is empty, too long or unprintable")
@@ -117,6 +119,7 @@ class BooksFold:
                 )
             except Rejected as error:
                 code, reason = error.code, error.reason[:REASON_LENGTH_MAX]
+                facts = error.facts if isinstance(error, NotedRefusal) else ()
         elif first.body_sha256 == digest:
             code, reason = first.code, first.reason
         else:

@@ -24,12 +24,15 @@ class Command:
         command_id: Idempotency id within the tenant.
         kind: Name in the imperative, for example "CreateCustomer".
         body: Fields as JSON text, decimals as text.
+        actor: Who asks, as the sender says; kept where somebody decides, and no part of what makes
+            two commands the same.
     """
 
     tenant: str
     command_id: str
     kind: str
     body: str
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

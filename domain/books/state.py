@@ -10,9 +10,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from domain.books.charge import Charge
+from domain.books.wallet import Wallet
+from domain.books.watch import Seen, Suspicion, Watch
 from domain.catalogue import Catalogue
 from domain.codes import Code
-from domain.errors import invariant
+from domain.errors import Rejected, invariant
 from domain.period import Period, time_text
 
 if TYPE_CHECKING:
@@ -106,6 +109,15 @@ class TenantState:
         invoices_issued: Last number given out, by year of issue.
         api_keys: By id.
         outcomes: First answer by command id; kept for good, for a retry has no deadline.
+        email_digests: Customer by the hash of an e-mail address.
+        wallets: By customer. A grant with nothing left is let go of.
+        charges: By id; kept for good, for a refund has no deadline. About 1 KiB each.
+        covered: Charge that took a (project, lone node, tier, claim), held or captured; once
+            captured it is kept until all is given back, for nothing may be charged twice.
+        entry_ids: Ids of top-ups, adjustments and grants that were booked, kept for good.
+        receipts_issued: Last number given out, by year of issue.
+        watches: What suspicion rules look at, by customer; bounded (domain.suspicions).
+        suspicions: By id; kept for good, one for each customer, rule and span at most.
     """
 
     tenant: str
@@ -119,6 +131,25 @@ class TenantState:
     invoices_issued: dict[int, int] = field(default_factory=dict)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     outcomes: dict[str, FirstOutcome] = field(default_factory=dict)
+    email_digests: dict[str, str] = field(default_factory=dict)
+    wallets: dict[str, Wallet] = field(default_factory=dict)
+    charges: dict[str, Charge] = field(default_factory=dict)
+    covered: dict[tuple[str, str, str, int], str] = field(default_factory=dict)
+    entry_ids: set[str] = field(default_factory=set)
+    receipts_issued: dict[int, int] = field(default_factory=dict)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    suspicions: dict[str, Suspicion] = field(default_factory=dict)
+
+    def uncover(self, charge: Charge) -> None:
+        """Let what a charge took be taken by another one."""
+        for place in charge.places:
+            if self.covered.get(place) == charge.charge:
+                del self.covered[place]
+
+    def see(self, customer: str, kind: Seen, *, at_ms: int) -> None:
+        """Remember that something happened to a customer, for suspicion rules."""
+        watch = self.watches.get(customer, Watch())
+        self.watches[customer] = watch.with_seen(kind, at_ms=at_ms)
 
     def put_catalogue(self, catalogue: Catalogue, *, published_at: datetime) -> None:
         """Put a version in force and let go of those that nobody can need any more."""
@@ -167,6 +198,18 @@ def read_id(fields: Fields, name: str, *, prefix: str) -> str:
     if _ID.fullmatch(value) is None or not value.startswith(f"{prefix}_"):
         raise fields.refuse(name, f"must be an id that starts with {prefix}_")
     return value
+
+
+def charge_of(state: TenantState, fields: Fields) -> Charge:
+    """This function will return the charge that a command or a fact names.
+
+    Raises:
+        Rejected: charge_unknown.
+    """
+    charge = state.charges.get(fields.text("charge"))
+    if charge is None:
+        raise Rejected(Code.CHARGE_UNKNOWN, f"there is no charge {fields.text('charge')!r}")
+    return charge
 
 
 def period_json(period: Period, *, index: int) -> Json:

@@ -14,6 +14,10 @@ def project_created(connection: psycopg.Connection, booking: Booking) -> None:
     """This function will insert a customer."""
     fields = booking.fields
     connection.execute(
-        "INSERT INTO customer (tenant, customer, currency, created_at) VALUES (%s, %s, %s, %s)",
-        (booking.tenant, fields.text("customer"), fields.text("currency"), booking.booked_at),
+        "INSERT INTO customer (tenant, customer, currency, created_at, email_digest)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        (
+            *(booking.tenant, fields.text("customer"), fields.text("currency"), booking.booked_at),
+            fields.values.get("email_digest"),
+        ),
     )

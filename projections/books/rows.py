@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from datetime import datetime
 import psycopg
 
 from domain.fields import Fields
+from projections.texts import storable
 
 VERSION_MAX = 2**31
 """Bound of catalogue versions and period numbers, as wide as their columns."""
@@ -24,11 +26,13 @@ class Booking:
         tenant: Whose books.
         fields: What changed.
         booked_at: Broker's append time of the command that caused it.
+        source_offset: Offset of that command in account.commands.
     """
 
     tenant: str
     fields: Fields
     booked_at: datetime
+    source_offset: int = 0
 
 
 Project = Callable[[psycopg.Connection, Booking], None]
@@ -49,6 +53,24 @@ def read_period(fields: Fields) -> PeriodRow:
     period = fields.object("period")
     index = period.integer("index", minimum=0, maximum=VERSION_MAX)
     return PeriodRow(index, period.time("start"), period.time("end"))
+
+
+def text_of(fields: Fields, name: str) -> str:
+    """This function will read a text that the books wrote, which may be empty."""
+    value = fields.values.get(name)
+    if not isinstance(value, str):
+        raise fields.refuse(name, "must be text")
+    return storable(value)
+
+
+def json_of(fields: Fields, name: str) -> str:
+    """This function will write a field's value as JSON for a jsonb column."""
+    return storable(json.dumps(fields.values.get(name), sort_keys=True, ensure_ascii=False))
+
+
+def credits_of(fields: Fields, name: str) -> int:
+    """This function will read credits, which an adjustment may have below 0."""
+    return fields.integer(name, minimum=-AMOUNT_MINOR_MAX, maximum=AMOUNT_MINOR_MAX)
 
 
 def read_version(fields: Fields, name: str) -> int:

@@ -18,8 +18,9 @@ from domain.catalogue import Catalogue, parse_catalogue, read_catalogue
 from domain.catalogue_check import check_catalogue, shape_problems
 from domain.catalogue_diff import diff_catalogues
 from domain.catalogue_schema import schema_text
-from domain.catalogue_shape import CATALOGUE, Shape
+from domain.catalogue_shape import CATALOGUE
 from domain.catalogue_versions import refused_changes
+from domain.document_shape import Shape
 from domain.errors import Rejected
 from domain.pricing.forms import FORMS
 from domain.usage.fold import UsageFold
@@ -75,6 +76,35 @@ GOOD: dict[str, Any] = {
         }
     ],
     "pulses": [{"field": "roi", "sets": "done", "tiers": ["one"]}],
+    "wallet": {
+        "currency": "USD",
+        "credit_price": "1.50",
+        "signup_credits": 10,
+        "approval_hours": 24,
+        "refund_on_reversal": False,
+        "packages": [{"credits": 100, "price": "140"}],
+    },
+    "suspicions": [
+        {"key": "fails", "kind": "failed_attempts", "attempts": 3, "within_hours": 1},
+        {"key": "wrong", "kind": "amount_mismatch"},
+        {
+            "key": "back",
+            "kind": "refund_ratio",
+            "percent": 50,
+            "charges_min": 4,
+            "within_hours": 9,
+        },
+        {"key": "fast", "kind": "velocity", "charges": 10, "within_hours": 1},
+        {
+            "key": "jump",
+            "kind": "score_jump",
+            "field": "fit",
+            "threshold": "0.90",
+            "margin": "0.02",
+            "rise": "0.10",
+            "within_hours": 24,
+        },
+    ],
     "plans": [
         {
             "code": "basic",
@@ -117,7 +147,10 @@ VALUES = st.one_of(
 FIELDS = (
     "version meters plans event_types key form meter rate per tiers included up_to amount unit"
 )
-NAMES = st.sampled_from([*FIELDS.split(), "value", "group_by", "aliases", "name", "nul\0", "x"])
+WALLET_FIELDS = ["wallet", "suspicions", "kind", "within_hours", "credits", "refund_on_reversal"]
+NAMES = st.sampled_from(
+    [*FIELDS.split(), *WALLET_FIELDS, "value", "group_by", "aliases", "name", "nul\0", "x"]
+)
 
 
 def places(value: Any) -> list[Any]:
@@ -236,7 +269,7 @@ class TestYaml:
 class TestVersions:
     @given(documents(), documents())
     def test_the_refusals_are_a_matter_of_meters_and_aliases(self, one: Any, other: Any) -> None:
-        """A later version that keeps both may change anything else, and no change is silent."""
+        """A later version that keeps them, and its wallets, may change anything else; aloud."""
         before, after = (check_catalogue(each)[0] for each in (one, other))
         if before is None or after is None:
             return
@@ -246,15 +279,28 @@ class TestVersions:
             for item in before.event_types
             for alias in item.aliases
         )
+        is_kept = is_kept and _is_wallet_kept(before, after)
         assert is_kept == (not refused_changes(before=before, after=after))
-        if (before.meters, before.plans, before.event_types) != (
-            after.meters,
-            after.plans,
-            after.event_types,
-        ):
+        if _parts(before) != _parts(after):
             assert diff_catalogues(before=before, after=after).changes or _is_reordered(
                 before, after
             )
+
+
+def _parts(catalogue: Catalogue) -> tuple[object, ...]:
+    return (
+        catalogue.meters,
+        catalogue.plans,
+        catalogue.event_types,
+        catalogue.wallet,
+        frozenset(catalogue.suspicions),
+    )
+
+
+def _is_wallet_kept(before: Catalogue, after: Catalogue) -> bool:
+    if before.wallet is None:
+        return True
+    return after.wallet is not None and before.wallet.currency == after.wallet.currency
 
 
 def _type_of(catalogue: Catalogue, alias: str) -> str:

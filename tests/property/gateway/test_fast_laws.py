@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.gateway import cloudevents_fast, exact_json
+from producers.gateway import cloudevents_fast
 from producers.gateway.judging import Judgement, Place
 from producers.gateway.routes.events import judge_each
+from runtime.web import exact_json
 from runtime.web.problems import ProblemError
 from tidegauge.errors import InvalidEvent
 

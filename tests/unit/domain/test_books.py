@@ -305,9 +305,14 @@ class TestFold:
             (Command("t", "", "CreateCustomer", "{}"), Code.COMMAND_INVALID, "t"),
             (Command("t", "c" * 201, "CreateCustomer", "{}"), Code.COMMAND_INVALID, "t"),
             (Command("t", "cmd_1", "Create\x1f", "{}"), Code.COMMAND_INVALID, "t"),
+            (
+                Command("t", "cmd_1", "CreateCustomer", "{}", actor="a\0"),
+                Code.COMMAND_INVALID,
+                "t",
+            ),
             (Unreadable(Code.UNDECODABLE, "torn"), Code.UNDECODABLE, ""),
         ],
-        ids=["tenant", "tenant_nul", "no_id", "long_id", "kind", "unreadable"],
+        ids=["tenant", "tenant_nul", "no_id", "long_id", "kind", "actor", "unreadable"],
     )
     def test_rejects_what_nobody_could_be_told_about(
         self, command: Command | Unreadable, code: Code, tenant: str
