@@ -75,8 +75,21 @@ GATEWAY_UNACKNOWLEDGED = Gauge(
     "tidegauge_gateway_unacknowledged_requests",
     "Requests whose records were sent and are not all acknowledged yet",
 )
+EMERGENCE_EVENTS = Counter(
+    "tidegauge_emergence_events_total",
+    "What emergence folds found: Detected, Ended and Suspected",
+    ["kind"],
+)
+EMERGENCE_PROJECTS = Gauge(
+    "tidegauge_emergence_projects", "Projects an emergence fold holds in memory", ["partition"]
+)
 POLICY_RECORDS = Counter(
     "tidegauge_policy_records_total", "Facts records a policy looked at", ["policy"]
+)
+SWEEP_SENT = Counter(
+    "tidegauge_sweep_sent_total",
+    "Commands and settlements that the sweep sent because no policy had: normally none",
+    ["kind"],
 )
 BOOKS_OUTCOMES = Counter(
     "tidegauge_books_outcomes_total", "Commands answered, by kind and code", ["kind", "code"]

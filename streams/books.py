@@ -38,7 +38,11 @@ class BooksPartition:
     def decode(
         self, messages: deque[Message], *, events_max: int, bytes_max: int
     ) -> list[CommandRecord]:
-        """Read messages of account.commands; their facts are about as large as they are."""
+        """Read messages of account.commands.
+
+        The facts of a charge are several times as large as its command; a micro-batch whose facts
+        do not fit into one record is folded again in smaller ones.
+        """
         records: list[CommandRecord] = []
         bytes_left = bytes_max
         for message in islice(messages, max(1, events_max // EVENTS_PER_COMMAND)):

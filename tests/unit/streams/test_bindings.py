@@ -1,14 +1,16 @@
-"""What the two bindings tell the engine: batches, dead letters, metrics."""
+"""What the bindings tell the engine: batches, dead letters, metrics."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
 from domain.codes import Code
+from domain.emergence.fold import EmergenceFold
 from domain.errors import Retryable
 from domain.usage.fold import UsageFold
 from domain.usage.records import Unreadable
@@ -18,13 +20,19 @@ from schemas.subjects import FOREIGN_ID_MIN, Foreign
 from schemas.topics import Topic
 from streams.binding import Binding
 from streams.books import BooksBinding
+from streams.emergence import EmergenceBinding, EmergencePartition
 from streams.usage import UsageBinding, UsagePartition
+from tests.support.emergence_world import SINGLES, EmergenceWorld
 from tests.support.usage_truth import Event, batch_record
 from tests.unit.streams.fakes import FakeMessage
 
 SETTINGS = Settings(partitions=1)
 FOREIGN = b"\0" + FOREIGN_ID_MIN.to_bytes(4, "big")
-BINDINGS: list[Binding[Any, Any]] = [UsageBinding(SETTINGS), BooksBinding(SETTINGS)]
+BINDINGS: list[Binding[Any, Any]] = [
+    UsageBinding(SETTINGS),
+    BooksBinding(SETTINGS),
+    EmergenceBinding(SETTINGS),
+]
 
 
 class Source(FakeMessage):
@@ -116,3 +124,24 @@ class TestUnusualIds:
         assert 2 == len(fold.decode(queue(usual, b"garbage", FOREIGN, usual), **limits))
         with pytest.raises(Retryable):
             fold.decode(queue(FOREIGN, usual), **limits)
+
+    def test_hold_up_node_events_likewise(self) -> None:
+        """Others may extend their schemas too."""
+        fold = EmergencePartition(
+            EmergenceFold(partition=0, partitions=1), 0, foreign=AwayRegistry()
+        )
+        limits = {"events_max": 100, "bytes_max": 100_000}
+        assert 1 == len(fold.decode(queue(b"garbage", FOREIGN), **limits))
+        with pytest.raises(Retryable):
+            fold.decode(queue(FOREIGN, b"garbage"), **limits)
+
+
+class TestEmergence:
+    def test_gives_a_checkpoint_all_that_a_restore_needs(self) -> None:
+        """Rows and catalogues; what happened on the way stays in the log."""
+        world = EmergenceWorld()
+        world.report(*SINGLES)
+        binding = EmergenceBinding(SETTINGS)
+        compact = binding.from_wire(binding.compact(world.last))
+        assert compact == replace(world.last, events=(), activity=(), rejects=())
+        assert world.last == binding.from_wire(binding.to_wire(world.last))
