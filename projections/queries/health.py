@@ -18,6 +18,11 @@ TABLES = (
     "invoice_line",
     "api_key",
     "command_outcome",
+    "emergence_project",
+    "emergence_node",
+    "emergence_tier",
+    "emergence_detection",
+    "node_activity",
 )
 """Tables that the queries of this package read, and the position they are at."""
 

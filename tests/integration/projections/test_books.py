@@ -19,6 +19,7 @@ from schemas.command_wire import to_wire_books_facts
 from tests.support import billing
 from tests.support.billing import Books, bodies
 from tests.support.tables import rows
+from tests.support.wallets import everything
 
 MIDNIGHT = "2025-01-01 00:00:00+00"
 
@@ -61,9 +62,8 @@ def books() -> Books:
 
 class TestFacts:
     def test_have_a_projection_each(self, books: Books) -> None:
-        kinds = {
-            kind for facts in books.facts for one in facts.outcomes for kind, _ in bodies(one)
-        }
+        all_facts = [*books.facts, *everything().facts]
+        kinds = {kind for facts in all_facts for one in facts.outcomes for kind, _ in bodies(one)}
         assert kinds == set(PROJECTIONS)
 
     def test_become_rows(self, settings: Settings, books: Books) -> None:

@@ -11,10 +11,11 @@ from domain.errors import Retryable
 from projections import copy_binary, usage_windows
 from projections import migrate as migration
 from projections.dump import dump_hash
-from projections.flush import NOTIFY_CHANNEL, Database
+from projections.flush import Database
 from projections.position import Position
 from projections.span import Intake
 from projections.usage_binding import UsageBinding
+from runtime.postgres import NOTIFY_CHANNEL
 from runtime.settings import Settings
 from tests.support.tables import intake_of, rows, truth_of, windows_of
 from tests.support.usage_log import UsageLog

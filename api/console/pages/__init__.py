@@ -1,0 +1,1 @@
+"""The console's pages; each module is one place of the navigation."""
