@@ -7,15 +7,24 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from api.backend import Backend, new_backend
+from api.console.router import router as console
 from api.openapi import DESCRIPTION
 from api.routes import (
+    analytics,
+    charges,
     customers,
+    emergence,
     invoices,
+    notifications,
     operations,
+    receipts,
     rejects,
+    s0,
     schema_registry,
     subscriptions,
+    suspicions,
     usage,
+    wallets,
 )
 from runtime.metrics import API_REQUESTS, API_SECONDS
 from runtime.settings import Settings
@@ -29,10 +38,23 @@ ROUTERS = (
     customers.router,
     subscriptions.router,
     invoices.router,
+    emergence.router,
+    emergence.reports,
+    charges.router,
+    wallets.router,
+    receipts.router,
+    notifications.router,
+    suspicions.router,
+    analytics.router,
+    analytics.s0_router,
+    s0.reports,
+    s0.router,
     operations.router,
 )
 FOREIGN_ROUTERS = (schema_registry.router,)
 """Routes in the form of another protocol, which docs/schema-registry.md describes, not OpenAPI."""
+PAGES = (console,)
+"""Pages for people, in no OpenAPI document (docs/console.md)."""
 WATCH = Watch("api", API_REQUESTS, API_SECONDS, is_quiet=False)
 
 
@@ -48,7 +70,7 @@ def create_app(
     return new_app(
         title="Tidegauge",
         description=DESCRIPTION,
-        routers=(*ROUTERS, *FOREIGN_ROUTERS),
+        routers=(*ROUTERS, *FOREIGN_ROUTERS, *PAGES),
         watch=WATCH,
         make_backend=lambda: make_backend(settings),
         build_openapi=openapi.build,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import sqlalchemy
 
 from api.commands import CommandGate, Sender
+from api.live import Live
 from api.readiness import Log, Readiness
+from api.wrong_keys import WrongKeys
 from projections.queries import outcomes
 from projections.queries.connection import tenant_connection
 from projections.queries.outcomes import CommandOutcome
 from runtime import kafka, postgres
 from runtime.commands import CommandSender
+from runtime.node_events import NodeEvent, NodeEventLog
 from runtime.schema_log import SchemaLog
 from runtime.settings import Settings
 from runtime.web.authentication import Authenticator
@@ -21,6 +25,21 @@ from runtime.web.key_store import KeyStore
 CACHE_MS = 30_000
 """How long a key is believed here, ms. The gateway takes longer, to outlive a database that is
 away; an API without its database has nothing to say."""
+
+
+class NodeLog(Protocol):
+    """Appends reports of nodes (runtime.node_events.NodeEventLog)."""
+
+    async def append(self, event: NodeEvent) -> int:
+        """Append one event and return its offset, when the broker has it.
+
+        Raises:
+            Rejected: oversized.
+            Retryable: broker_away, overloaded or delivery_unknown; it may be repeated.
+        """
+
+    def close(self) -> None:
+        """Let go of the broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +51,25 @@ class Backend:
         authenticator: Finds whom a key speaks for.
         commands: Sends commands and waits for their outcomes.
         readiness: Asks the parts how they are.
+        nodes: Appends reports of nodes.
+        live: Wakes the streams that stay open.
         schemas: The built-in schema registry; None when an external one is set.
+        wrong_keys: Counts wrong keys at the console's door.
     """
 
     engine: sqlalchemy.Engine
     authenticator: Authenticator
     commands: CommandGate
     readiness: Readiness
+    nodes: NodeLog
+    live: Live
     schemas: SchemaLog | None = None
+    wrong_keys: WrongKeys = field(default_factory=WrongKeys)
 
     def close(self) -> None:
         """Let go of the connections."""
+        self.live.close()
+        self.nodes.close()
         self.engine.dispose()
         if self.schemas is not None:
             self.schemas.close()
@@ -51,17 +78,21 @@ class Backend:
 def new_backend(settings: Settings) -> Backend:
     """This function will make the backend of a real process."""
     return backend_on(
-        settings, sender=CommandSender(settings, actor="api"), log=kafka.new_producer(settings)
+        settings,
+        sender=CommandSender(settings, actor="api"),
+        log=kafka.new_producer(settings),
+        nodes=NodeEventLog(settings),
     )
 
 
-def backend_on(settings: Settings, *, sender: Sender, log: Log) -> Backend:
+def backend_on(settings: Settings, *, sender: Sender, log: Log, nodes: NodeLog) -> Backend:
     """This function will make a backend on a given log.
 
     Args:
         settings: Where the database is.
         sender: Appends commands.
         log: Answers whether the broker is there.
+        nodes: Appends reports of nodes.
     """
     engine = postgres.new_engine(settings, role="app")
 
@@ -71,10 +102,14 @@ def backend_on(settings: Settings, *, sender: Sender, log: Log) -> Backend:
 
     return Backend(
         engine=engine,
-        authenticator=Authenticator(KeyStore(engine).find, cache_ms=CACHE_MS),
+        authenticator=Authenticator(
+            KeyStore(engine).find, cache_ms=CACHE_MS, open_tenant=settings.open_tenant
+        ),
         commands=CommandGate(
             sender=sender, find=find_outcome, timeout_ms=settings.command_timeout_ms
         ),
         readiness=Readiness(engine=engine, log=log),
+        nodes=nodes,
+        live=Live(settings),
         schemas=None if settings.is_registry_external else SchemaLog(settings),
     )

@@ -64,6 +64,12 @@ def only_text(parts: Sequence[CursorPart]) -> str:
     return text(part)
 
 
+def moment_and_text(parts: Sequence[CursorPart]) -> tuple[datetime, str]:
+    """This function will take a key of a time and a text; ValueError or Rejected otherwise."""
+    at, name = parts
+    return moment(at), text(name)
+
+
 def text(part: CursorPart) -> str:
     """This function will take a value as text; ValueError otherwise."""
     if not isinstance(part, str):

@@ -6,6 +6,7 @@ The models forbid unknown names: a misspelt filter that is silently ignored show
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Request
@@ -59,6 +60,44 @@ Limit = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=PAGE_ROWS_
 Cursor = Annotated[str, Field(min_length=1, max_length=CURSOR_LENGTH_MAX)]
 
 
+class ChargeStatus(StrEnum):
+    """Where a charge stands."""
+
+    REQUESTED = "requested"
+    APPROVED = "approved"
+    CAPTURED = "captured"
+    DELIVERED = "delivered"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    REFUNDED = "refunded"
+
+
+class TransactionKind(StrEnum):
+    """What a transaction is about."""
+
+    CHARGE = "charge"
+    TOP_UP = "top_up"
+    REFUND = "refund"
+    ADJUSTMENT = "adjustment"
+
+
+class TransactionStatus(StrEnum):
+    """Where a transaction stands."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    REFUNDED = "refunded"
+
+
+class SuspicionStatus(StrEnum):
+    """Whether somebody has looked at a suspicion."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
 class Parameters(BaseModel):
     """What all lists have in common: no parameter that nobody reads."""
 
@@ -83,6 +122,44 @@ class InvoiceParameters(PageParameters):
 
     customer: Text | None = Field(None, description="Only those of this customer")
     subscription: Text | None = Field(None, description="Only those of this subscription")
+
+
+class CustomerParameters(PageParameters):
+    """Parameters of a list that belongs to customers."""
+
+    customer: Text | None = Field(None, description="Only those of this customer")
+
+
+class StreamParameters(Parameters):
+    """Parameters of a stream of notices."""
+
+    customer: Text | None = Field(None, description="Only those to this customer")
+
+
+class ChargeParameters(CustomerParameters):
+    """Parameters of the list of charges."""
+
+    status: ChargeStatus | None = Field(None, description="Only those in this status")
+    project: Text | None = Field(None, description="Only those of this project")
+
+
+class TransactionParameters(PageParameters):
+    """Parameters of the list of a customer's transactions."""
+
+    kind: TransactionKind | None = Field(None, description="Only those of this kind")
+    status: TransactionStatus | None = Field(None, description="Only those in this status")
+
+
+class SuspicionParameters(CustomerParameters):
+    """Parameters of the list of suspicions."""
+
+    status: SuspicionStatus | None = Field(None, description="Only open, or only closed ones")
+
+
+class DetectionParameters(CustomerParameters):
+    """Parameters of the list of detections."""
+
+    project: Text | None = Field(None, description="Only those of this project")
 
 
 class RejectParameters(PageParameters):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import yaml
 
 from domain.catalogue_check import Problem, check_catalogue
-from domain.catalogue_shape import WHOLE, WHOLE_PLACES
+from domain.catalogue_shape import BOOLEAN_PLACES, WHOLE, WHOLE_PLACES
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
@@ -39,6 +39,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000
 """Characters that YAML 1.2 forbids (section 5.1)."""
 _INDEX = re.compile(r"\[[0-9]+\]", re.ASCII)
 _NULLS = frozenset({"null", "Null", "NULL", "~"})
+_BOOLEANS = {"true": True, "false": False}
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
@@ -247,9 +248,11 @@ class _Tree:
         if is_plain and event.value in _NULLS:
             reason = f"{place} is empty: a text {event.value!r} needs quotes"
             self.findings.append(Finding(position, reason))
-        is_whole = _INDEX.sub("", place) in WHOLE_PLACES
-        if is_plain and is_whole and WHOLE.fullmatch(event.value):
+        declared = _INDEX.sub("", place)
+        if is_plain and declared in WHOLE_PLACES and WHOLE.fullmatch(event.value):
             value = int(event.value)
+        if is_plain and declared in BOOLEAN_PLACES and event.value in _BOOLEANS:
+            value = _BOOLEANS[event.value]
         self._put(value, position)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, 1)

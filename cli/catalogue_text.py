@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from domain.canonical import from_json
-from domain.catalogue_shape import CATALOGUE, Field, Shape
+from domain.catalogue_shape import CATALOGUE
+from domain.document_shape import Field, Kind, Shape
 from domain.period import time_text
 
 if TYPE_CHECKING:
@@ -67,13 +68,15 @@ def _ordered(value: Json, shape: Shape) -> Json:
 
 
 def _ordered_field(value: Json, field: Field) -> Json:
+    if field.kind is Kind.OBJECT:
+        return _ordered(value, field.items[0])
     if not field.items or not isinstance(value, list | tuple):
         return value
     shapes = {shape.name: shape for shape in field.items}
     return [
         _ordered(
             item,
-            shapes.get(str(item.get("form")), field.items[0])
+            shapes.get(str(item.get(field.told_by)), field.items[0])
             if isinstance(item, Mapping)
             else field.items[0],
         )

@@ -20,13 +20,14 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from cli import checkout, processes
+from cli import checkout, port_forward, processes, seeding
 from cli.failures import CommandFailure, Ended
 from cli.pipeline import Pipeline, workers
 from cli.processes import LogStream, Supervisor
 from domain.errors import TidegaugeError
 from runtime import clock
-from runtime.settings import Settings
+from runtime.settings import Settings, is_loopback
+from runtime.web.scopes import Scope
 
 USAGE_FOLDS = 2
 """Two share the partitions, so that a stranger sees them do it; more cores take more."""
@@ -38,6 +39,12 @@ EXAMPLE_USE = (
     ' "dimensions": {"context": "chat"}, "properties": {"generated_tokens": "64"}}'
 )
 """A use to try the gateway with; it counts under the catalogue that `--seed` publishes."""
+
+S0_API_PORTS, S0_GATEWAY_PORT = (8004, 8005), 8006
+"""Ports by which S0's services are known (S0-70): billing API and dashboard, and the webhooks."""
+_S0 = checkout.CATALOGUE.with_name("s0_bem_emergence.yaml")
+_SCOPES = (Scope.USAGE_WRITE, Scope.BILLING_READ, Scope.BILLING_WRITE, Scope.BILLING_ADMIN)
+"""Rights of the key that `up` makes: those of the machine's owner over their tenant."""
 
 CacheDir = Annotated[
     Path,
@@ -98,6 +105,14 @@ def up(
     seed: Annotated[
         bool, typer.Option("--seed", help="Publish the catalogue of deploy/catalogues, too.")
     ] = False,
+    seed_s0: Annotated[
+        bool,
+        typer.Option(
+            "--seed-s0",
+            help="Publish the catalogue of system S0 instead, and make a customer and a project "
+            "for its quick start (docs/emergence.md).",
+        ),
+    ] = False,
     keep_data: Annotated[
         bool, typer.Option("--keep-data", help="Go on with the data of the last start.")
     ] = False,
@@ -114,7 +129,7 @@ def up(
         with processes.ended_by_signals(), processes.clearing_away() as stack:
             stack.callback(cache.forget)
             settings = _services(cache, stack, keep_data=keep_data)
-            _run(settings, cache, seeds=seed)
+            _run(settings, cache, seed=_S0 if seed_s0 else checkout.CATALOGUE if seed else None)
     except Ended:
         _say("down: everything that was started has been stopped")
     except (CommandFailure, TidegaugeError) as error:
@@ -241,7 +256,7 @@ def _services_script(
         raise
 
 
-def _run(services: Settings, cache: Cache, *, seeds: bool) -> None:
+def _run(services: Settings, cache: Cache, *, seed: Path | None) -> None:
     from projections.migrate import migrate
     from runtime import logs
     from runtime.kafka import ensure_topics
@@ -258,10 +273,14 @@ def _run(services: Settings, cache: Cache, *, seeds: bool) -> None:
 
     log = LogStream(sys.stderr, is_coloured=sys.stderr.isatty())
     supervisor = Supervisor(log, restarts=True, on_change=note_children)
-    with supervisor.ending():
+    targets = dict.fromkeys(S0_API_PORTS, settings.api_port)
+    targets[S0_GATEWAY_PORT] = settings.gateway_port
+    own = {settings.api_port, settings.gateway_port}
+    ports = {port: target for port, target in targets.items() if port not in own}
+    with supervisor.ending(), port_forward.forwarded(ports) as more:
         pipeline.start(supervisor)
         pipeline.await_ready(supervisor, on_ready=lambda _: None)
-        _open(settings, cache, pipeline, seeds=seeds)
+        _open(settings, cache, pipeline, seed=seed, more_ports=more)
         while True:
             supervisor.tend()
             clock.sleep_ms(processes.POLL_MS)
@@ -282,46 +301,91 @@ def _settings_of_processes(services: Settings, cache: Cache) -> Settings:
             "log_format": "console"
             if is_tty and "log_format" not in is_set
             else services.log_format,
+            "open_tenant": _open_tenant(services),
         }
     )
 
 
-def _open(settings: Settings, cache: Cache, pipeline: Pipeline, *, seeds: bool) -> None:
+def _open_tenant(services: Settings) -> str:
+    """Return the tenant that needs no key here: ours, unless the setting says otherwise.
+
+    On an address that others reach there is none: the processes would refuse to start.
+    """
+    is_home = is_loopback(services.api_host) and is_loopback(services.gateway_host)
+    if "open_tenant" in services.model_fields_set or not is_home:
+        return services.open_tenant
+    return services.tenant
+
+
+def _open(
+    settings: Settings,
+    cache: Cache,
+    pipeline: Pipeline,
+    *,
+    seed: Path | None,
+    more_ports: tuple[int, ...],
+) -> None:
     """Make the tenant's API key, tell everybody where everything is, and say so."""
     from cli import books, catalogue_file, catalogues
     from runtime.commands import CommandSender
 
     sender, tenant = CommandSender(settings, actor="up"), settings.tenant
-    if seeds:
-        content = catalogue_file.read_catalogue_file(checkout.require(checkout.CATALOGUE))
+    if seed is not None:
+        content = catalogue_file.read_catalogue_file(checkout.require(seed))
         catalogues.publish_catalogue(settings, sender, tenant=tenant, content=content)
+    if seed == _S0:
+        seeding.seed_s0(settings, sender)
     where = {
         "kafka": settings.kafka,
         "database_url": settings.database_url.get_secret_value(),
         "api_url": pipeline.api_url,
         "gateway_url": pipeline.gateway_url,
-        "api_key": books.create_api_key(settings, sender, tenant=tenant, label="up"),
+        "api_key": books.create_api_key(
+            settings, sender, tenant=tenant, label="up", scopes=_SCOPES
+        ),
     }
     cache.write(cache.services, where)
-    for line in _welcome(where, cache, tenant=tenant, seeds=seeds):
+    for line in _welcome(where, cache, settings=settings, seed=seed, more_ports=more_ports):
         _say(line)
 
 
-def _welcome(where: dict[str, str], cache: Cache, *, tenant: str, seeds: bool) -> Iterator[str]:
+def _welcome(
+    where: dict[str, str],
+    cache: Cache,
+    *,
+    settings: Settings,
+    seed: Path | None,
+    more_ports: tuple[int, ...],
+) -> Iterator[str]:
     yield ""
-    yield f"up: tenant {tenant!r}; everything stands in {cache.services}"
+    yield f"up: tenant {settings.tenant!r}; everything stands in {cache.services}"
     yield f"  Kafka     {where['kafka']}"
     yield f"  database  {_without_password(where['database_url'])}"
     yield f"  API       {where['api_url']}  (reference: {where['api_url']}/docs)"
     yield f"  KEY={where['api_key']}"
     yield f'  curl -H "Authorization: Bearer $KEY" {where["api_url"]}/api/v1/billing/intake'
+    yield f"  console   {where['api_url']}/console"
     yield f"  gateway   {where['gateway_url']}  (reference: {where['gateway_url']}/docs)"
     yield (
         '  curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json"'
         f" {where['gateway_url']}/api/v1/billing/usage -d '{EXAMPLE_USE}'"
     )
-    if not seeds:
-        yield "No catalogue yet: `./dev up --seed` brings one, or `tidegauge catalogue publish`."
+    if more_ports:
+        yield f"  also on   {', '.join(f'127.0.0.1:{port}' for port in more_ports)}"
+    if settings.open_tenant:
+        yield (
+            f"  open      requests of this machine without a key are taken for tenant"
+            f" {settings.open_tenant!r}; TIDEGAUGE_OPEN_TENANT= turns that off"
+        )
+    if seed == _S0:
+        yield (
+            f"  try       curl -X POST {where['api_url']}/emergence/check" + seeding.EXAMPLE_CHECK
+        )
+    if seed is None:
+        yield (
+            "No catalogue yet: `./dev up --seed` or `--seed-s0` brings one, or "
+            "`tidegauge catalogue publish`."
+        )
     yield "Ctrl-C or `./dev down` ends it."
     yield ""
 

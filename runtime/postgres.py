@@ -21,6 +21,8 @@ ROLES: dict[Role, str] = {
 }
 """Database roles: the owner migrates, the projector writes every tenant's rows, the app reads the
 rows of one tenant (row level security). The first is the role of the URL itself."""
+NOTIFY_CHANNEL = "tidegauge_projected"
+"""Whoever LISTENs here learns of every commit of a projector; the payload is "schema topic"."""
 CONNECT_TIMEOUT_S = 5
 SILENCE_TIMEOUT_MS = 30_000
 """A server that acknowledges nothing for so long counts as away: its host may have vanished."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.codes import Code
 from domain.errors import Fatal
+from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 
 
 class Settings(BaseSettings):
@@ -114,10 +116,16 @@ class Settings(BaseSettings):
     gateway_events_per_minute: int = Field(
         default=6_000_000, ge=5_000, description="Events that one API key may send to a gateway"
     )
+    open_tenant: str = Field(
+        default="",
+        description="Tenant for which requests without credentials are taken, on loopback "
+        "addresses only; for a developer's machine; empty: none",
+    )
     webhook_secrets: SecretStr = Field(
         default=SecretStr("{}"),
         description="Secrets of webhook senders as a JSON object: tenant to a list of secrets "
-        "of 16 characters and more; empty refuses all webhooks",
+        "of 16 characters and more; a tenant without one has no webhooks, unless it is the open "
+        "tenant",
     )
     log_format: Literal["json", "console"] = Field(
         default="json", description="Form of the log lines"
@@ -135,6 +143,22 @@ class Settings(BaseSettings):
         """Say whether ids of schemas come from an external registry."""
         return bool(self.schema_registry.get_secret_value())
 
+    @field_validator("open_tenant")
+    @classmethod
+    def _require_loopback(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return value
+        if not is_clean_text(value):
+            raise ValueError(f"must be 1 to {TEXT_LENGTH_MAX} printable characters")
+        for name in ("api_host", "gateway_host"):
+            # A host that was refused itself is not in the data; its own message says so.
+            if not is_loopback(info.data.get(name, "127.0.0.1")):
+                raise ValueError(
+                    f"takes requests without credentials, so TIDEGAUGE_{name.upper()} must be a "
+                    "loopback address such as 127.0.0.1"
+                )
+        return value
+
     @field_validator("schema_registry")
     @classmethod
     def _require_url(cls, value: SecretStr) -> SecretStr:
@@ -149,6 +173,17 @@ class Settings(BaseSettings):
         if not isinstance(json.loads(value.get_secret_value()), dict):
             raise ValueError("must be a JSON object")  # noqa: TRY004 -- what pydantic wants
         return value
+
+
+def is_loopback(host: str) -> bool:
+    """This function will say whether an address reaches this machine alone.
+
+    A name is believed only when it is "localhost": any other may mean something else tomorrow.
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_http_url(url: str) -> bool:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 from fastapi import APIRouter, Depends
 
+from api.backend import Backend
+from api.commands import Command
 from api.dependencies import get_caller
 from api.parameters import refuse_repeats
+from domain.canonical import Json
+from domain.derived_ids import derived_id
+from domain.fields import Fields
+from runtime.web.authentication import Caller
 from runtime.web.openapi import problem_response
 
 BASE_PATH = "/api/v1/billing"
+COUNT_MAX = 10**9
+"""Largest number of credits, minor units or bytes of one request, as the books take it."""
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -68,3 +77,90 @@ def body_schema(properties: dict[str, str], *, example: dict[str, str]) -> dict[
         "example": example,
     }
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def object_body(
+    properties: dict[str, dict[str, Any]],
+    *,
+    required: Sequence[str] = (),
+    example: dict[str, Any],
+    form: bool = False,
+) -> dict[str, Any]:
+    """This function will describe a JSON body, for the OpenAPI document.
+
+    Args:
+        properties: Schema of each field; no other is taken.
+        required: Fields that must be there.
+        example: A value of the fields that matter.
+        form: Whether the same fields may come as a form too.
+    """
+    schema = {
+        "type": "object",
+        "required": list(required),
+        "additionalProperties": False,
+        "properties": properties,
+        "example": example,
+    }
+    media_types = ["application/json"]
+    if form:
+        media_types.append("application/x-www-form-urlencoded")
+    content = {media_type: {"schema": schema} for media_type in media_types}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def text_field(description: str) -> dict[str, Any]:
+    """This function will describe a field that holds text."""
+    return {"type": "string", "minLength": 1, "maxLength": 200, "description": description}
+
+
+def count_field(description: str, *, minimum: int = 1) -> dict[str, Any]:
+    """This function will describe a field that holds a whole number."""
+    return {
+        "type": "integer",
+        "minimum": minimum,
+        "maximum": COUNT_MAX,
+        "description": description,
+    }
+
+
+async def act(
+    backend: Backend,
+    caller: Caller,
+    *,
+    operation: str,
+    idempotency_key: str,
+    kind: str,
+    body: Mapping[str, Json],
+) -> None:
+    """This function will send a command and return when its effects are visible.
+
+    Args:
+        backend: Where commands go.
+        caller: Who asks; their tenant's books are meant.
+        operation: Method and address, without ids: one key is one wish, whatever it is about.
+        idempotency_key: The caller's key of this wish.
+        kind: Command name.
+        body: Its fields; another body under the same key is a conflict.
+
+    Raises:
+        ProblemError: The books' refusal, or command_timeout.
+    """
+    await backend.commands.execute(
+        Command(
+            tenant=caller.tenant,
+            command_id=derived_id("cmd", caller.tenant, operation, idempotency_key),
+            kind=kind,
+            body=body,
+            actor=f"api:{caller.key_id}",
+        )
+    )
+
+
+def present(**fields: Json) -> dict[str, Json]:
+    """This function will leave out fields that were not given."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def optional_text(fields: Fields, name: str) -> str | None:
+    """This function will read a text that need not be there (Rejected when it is no text)."""
+    return fields.text(name) if name in fields.values else None

@@ -106,7 +106,7 @@ def _redirect_logs(log: TextIO) -> None:
 
 
 def _run(run: Run, options: Options, *, folder: Path, found: Surroundings) -> None:
-    line_up = Pipeline(run.settings, pipeline.workers(), folder)
+    line_up = Pipeline(run.settings, pipeline.workers(has_emergence=False), folder)
     stages.start_workers(run, line_up)
     api = Api(line_up.api_url, stages.set_books_up(run))
     before = stages.counts_before(run, api)

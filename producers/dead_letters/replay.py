@@ -12,6 +12,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from domain.books.records import Command
 from domain.codes import Code
+from domain.emergence.records import (
+    DetectionSettled,
+    NodeEvent,
+    NodeReported,
+    PulseReceived,
+)
 from domain.errors import Rejected
 from domain.routing import partition_of
 from domain.usage.records import CataloguePublished, EventBatch, Unreadable
@@ -22,7 +28,8 @@ from runtime.schema_registry import new_foreign_schemas
 from runtime.settings import Settings
 from schemas.codec import ForeignSchemas
 from schemas.command_wire import from_wire_command
-from schemas.topics import ACCOUNT_COMMANDS, USAGE_EVENTS, topic_of
+from schemas.node_wire import from_wire_node_source
+from schemas.topics import ACCOUNT_COMMANDS, NODE_EVENTS, USAGE_EVENTS, topic_of
 from schemas.usage_wire import from_wire_usage_source
 
 HEADER = "tidegauge-replay-of"
@@ -31,7 +38,7 @@ FLUSH_S = 60
 """Longest wait for the acknowledgements, seconds."""
 IN_FLIGHT_MAX = 100
 """Letters handed over and not acknowledged; of 5 MiB each, what librdkafka may hold."""
-Body = EventBatch | dict[str, object] | CataloguePublished | Command | Unreadable
+Body = EventBatch | dict[str, object] | CataloguePublished | Command | NodeEvent | Unreadable
 
 
 @dataclass(slots=True)
@@ -72,6 +79,10 @@ def body_of(letter: Letter, foreign: ForeignSchemas | None = None) -> Body:
         return dict(body) if isinstance(body, dict) else body
     if letter.name.topic == ACCOUNT_COMMANDS.name:
         return from_wire_command(letter.value, offset=offset, received_at_ms=0, key=key).body
+    if letter.name.topic == NODE_EVENTS.name:
+        return from_wire_node_source(
+            letter.value, offset=offset, received_at_ms=clock.now_ms(), key=key, foreign=foreign
+        ).body
     return Unreadable(Code.UNKNOWN_SCHEMA, f"nothing here reads {letter.name.topic}")
 
 
@@ -138,6 +149,8 @@ def _targets(body: Body, partitions: int) -> set[int]:
             parts = {(str(body["tenant"]), str(body["customer"]))}
         case Command():
             return {partition_of(body.tenant, partitions=partitions)}
+        case NodeReported() | PulseReceived() | DetectionSettled():
+            return {partition_of(body.tenant, body.project, partitions=partitions)}
         case _:
             return set()
     return {partition_of(*each, partitions=partitions) for each in parts}
@@ -149,7 +162,8 @@ def replay(
     """This function will send letters again, in their order, and wait until the broker has them.
 
     Repeating it is safe: the fold knows the keys of events and the ids of commands for 35 days,
-    which is as long as a letter is kept.
+    which is as long as a letter is kept. Of a node the newest report counts, so one that is sent
+    again late changes nothing that came after it.
 
     Args:
         settings: Partition count.

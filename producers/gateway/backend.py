@@ -30,6 +30,7 @@ class Backend:
         repeats: Answers by Idempotency-Key.
         deliveries: Webhooks that were taken.
         encoder: Numbers and writes batches.
+        unsigned_tenant: Tenant whose webhooks may come unsigned; empty for none.
     """
 
     log: Log
@@ -41,6 +42,7 @@ class Backend:
     repeats: Repeats = field(default_factory=Repeats)
     deliveries: Deliveries = field(default_factory=Deliveries)
     encoder: Encoder = field(default_factory=Encoder)
+    unsigned_tenant: str = ""
 
     def close(self) -> None:
         """Wait a little for what is on its way to the log."""
@@ -50,9 +52,12 @@ class Backend:
 def new_backend(settings: Settings) -> Backend:
     """This function will make the backend of a real process, inside its event loop."""
     keys = KeyStore(postgres.new_engine(settings, role="app"))
+    secrets = read_secrets(settings)
     return Backend(
         log=KafkaLog(settings),
-        authenticator=Authenticator(keys.find),
+        authenticator=Authenticator(keys.find, open_tenant=settings.open_tenant),
         limits=Limits(settings),
-        verifier=Verifier(read_secrets(settings)),
+        verifier=Verifier(secrets),
+        # S0-R16: a signature is required when the secret is set.
+        unsigned_tenant="" if secrets.get(settings.open_tenant) else settings.open_tenant,
     )

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
-from producers.gateway import bodies, exact_json
+from producers.gateway import bodies
 from producers.gateway.candidates import (
     Candidate,
     RefusedEvent,
@@ -23,7 +23,8 @@ from producers.gateway.candidates import (
     read_time,
     required_text,
 )
-from producers.gateway.exact_json import Exact
+from runtime.web import exact_json
+from runtime.web.exact_json import Exact
 from runtime.web.problems import ProblemError, invalid
 
 STRUCTURED = "application/cloudevents+json"

@@ -20,12 +20,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from producers.gateway import exact_json
 from producers.gateway.candidates import RefusedEvent, read_time
 from producers.gateway.cloudevents import EVENTS_MAX, is_extension
-from producers.gateway.exact_json import Exact
 from producers.gateway.judging import ACCEPTED, Judgement, Place
 from producers.gateway.partitions import partition_of_customer
+from runtime.web import exact_json
+from runtime.web.exact_json import Exact
 from runtime.web.problems import ProblemError
 from tidegauge import errors, intake, limits, quantity, text
 from tidegauge.wire import identity

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 from domain.routing import partition_of
-from producers.gateway import exact_json
 from producers.gateway.candidates import RefusedEvent, only_known, read_time
-from producers.gateway.exact_json import Exact
 from producers.gateway.log import Record
 from runtime import clock
+from runtime.web import exact_json
+from runtime.web.exact_json import Exact
 from schemas.node_wire import NodeReport, to_wire_node_updated, to_wire_pulse_received
 from schemas.topics import NODE_EVENTS
 from tidegauge import errors, intake

@@ -8,10 +8,10 @@ one thing.
 from __future__ import annotations
 
 from domain.derived_ids import derived_id
-from producers.gateway import exact_json
 from producers.gateway.candidates import Candidate, RefusedEvent, only_known, read_time
-from producers.gateway.exact_json import Exact
 from runtime import ids
+from runtime.web import exact_json
+from runtime.web.exact_json import Exact
 
 CUSTOMER = ("customer", "customer_id", "organization_id", "tenant_id")
 """Names of who used. The tenant of S1 and S4 is a customer of ours: ours is who runs a billing."""

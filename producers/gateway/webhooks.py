@@ -56,6 +56,11 @@ class Stamp:
     signature: str
 
 
+def is_unsigned(headers: Headers) -> bool:
+    """This function will say whether a webhook comes without any sign of a signature."""
+    return TIMESTAMP_HEADER not in headers and SIGNATURE_HEADER not in headers
+
+
 def read_stamp(headers: Headers) -> Stamp:
     """This function will read the headers of a webhook and refuse one that is too old or too new.
 
@@ -84,8 +89,9 @@ def _unverified(param: str, detail: str) -> ProblemError:
 class Verifier:
     """Finds the tenant whose secret signed a body.
 
-    Without any secret all webhooks are refused. S0-R16 reads "required when the secret is set";
-    taking unsigned calls here would let anybody write for a tenant that nobody named.
+    Without any secret all signed webhooks are refused. S0-R16 reads "required when the secret is
+    set"; taking unsigned calls of anybody would let them write for a tenant that nobody named, so
+    they are taken for the open tenant alone.
 
     Args:
         secrets: Tenant to its secrets; two of them while one is being replaced.

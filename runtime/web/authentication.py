@@ -14,7 +14,7 @@ from starlette.requests import Request
 from domain.codes import Code
 from domain.errors import Retryable
 from runtime import clock
-from runtime.web import keys
+from runtime.web import keys, open_tenant
 from runtime.web.key_store import StoredKey
 from runtime.web.problems import Problem, ProblemError, unauthenticated
 from runtime.web.scopes import Scope, allows
@@ -26,6 +26,14 @@ CACHE_KEYS_MAX = 10_000
 """Keys remembered; about 4 MB."""
 LOOKUPS_MAX = 64
 """Look-ups that run or wait at once; who guesses keys must not fill the queue of the pool."""
+
+OPEN_KEY_ID = "open"
+"""Stands for the missing key in logs, limits and the books."""
+OPEN_SCOPES = frozenset(
+    {Scope.USAGE_WRITE, Scope.BILLING_READ, Scope.BILLING_WRITE, Scope.BILLING_ADMIN}
+)
+"""What the open tenant's requests may do: all that its owner may, on the owner's own machine.
+Schemas are there for all tenants, so they want a key all the same."""
 
 _SCHEME = "bearer "
 
@@ -59,6 +67,7 @@ class Authenticator:
         find: Looks a hash up; blocks, so it runs in a thread.
         cache_ms: How long a key is believed, at most CACHE_MS.
         now_ms: A clock that never goes back, ms.
+        open_tenant: Tenant of requests without credentials (runtime.web.open_tenant); empty: none.
     """
 
     def __init__(
@@ -67,7 +76,9 @@ class Authenticator:
         *,
         cache_ms: int = CACHE_MS,
         now_ms: Callable[[], int] = clock.monotonic_ms,
+        open_tenant: str = "",
     ) -> None:
+        self._open_tenant = open_tenant
         self._find = find
         self._cache_ms = min(cache_ms, CACHE_MS)
         self._now_ms = now_ms
@@ -78,16 +89,31 @@ class Authenticator:
         """Return whom a request speaks for, and name the key in its log lines.
 
         Raises:
-            ProblemError: unauthenticated, when there is no such key in force.
+            ProblemError: unauthenticated, when there is no such key in force; origin_refused, for
+                a request without a key that may come from a strange page.
             Retryable: database_away, when the key is not remembered and nobody can be asked.
         """
         header = request.headers.get("authorization", "")
+        if not header:
+            return self.without_key(request)
         key = header[len(_SCHEME) :].strip()
         if header[: len(_SCHEME)].lower() != _SCHEME:
             raise unauthenticated()
         caller = await self.caller(key)
         structlog.contextvars.bind_contextvars(key_id=caller.key_id)
         return caller
+
+    def without_key(self, request: Request) -> Caller:
+        """Return whom a request without a key speaks for: the open tenant, where there is one.
+
+        Raises:
+            ProblemError: unauthenticated, or origin_refused.
+        """
+        if not self._open_tenant:
+            raise unauthenticated()
+        open_tenant.require_home(request)
+        structlog.contextvars.bind_contextvars(key_id=OPEN_KEY_ID)
+        return Caller(tenant=self._open_tenant, key_id=OPEN_KEY_ID, scopes=OPEN_SCOPES)
 
     async def caller(self, key: str) -> Caller:
         """Return whom a key speaks for; raises as caller_of."""

@@ -16,6 +16,7 @@ class Scope(StrEnum):
     USAGE_BACKFILL = "usage:backfill"
     BILLING_READ = "billing:read"
     BILLING_WRITE = "billing:write"
+    BILLING_ADMIN = "billing:admin"
     SCHEMA_WRITE = "schema:write"
 
 
@@ -23,14 +24,16 @@ DESCRIPTIONS: dict[Scope, str] = {
     Scope.USAGE_WRITE: "report usage to the gateway",
     Scope.USAGE_BACKFILL: "report usage older than 35 days, beside usage:write",
     Scope.BILLING_READ: "read usage, customers, subscriptions and invoices",
-    Scope.BILLING_WRITE: "create customers and subscriptions",
+    Scope.BILLING_WRITE: "create customers and subscriptions, approve charges, top up wallets",
+    Scope.BILLING_ADMIN: "grant, take and refund credits, close suspicions, beside billing:write",
     Scope.SCHEMA_WRITE: "register new schemas, for all tenants of the log",
 }
 
-ONLY_WHEN_NAMED = frozenset({Scope.USAGE_BACKFILL, Scope.SCHEMA_WRITE})
+ONLY_WHEN_NAMED = frozenset({Scope.USAGE_BACKFILL, Scope.BILLING_ADMIN, Scope.SCHEMA_WRITE})
 """What a key without scopes may not do. It may do all the rest, as keys could before there were
-scopes. Old usage changes months that were billed, and a schema is there for all tenants and for
-good, so these rights are given by name and never come along by themselves."""
+scopes. Old usage changes months that were billed, an admin makes credits out of nothing (S0-62),
+and a schema is there for all tenants and for good, so these rights are given by name and never
+come along by themselves."""
 
 
 def allows(scopes: frozenset[str], wanted: Scope) -> bool:

@@ -22,6 +22,7 @@ from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
 from domain.money import EXACT
 from domain.period import from_ms
 from runtime import postgres
+from runtime.node_events import NodeEvent
 from runtime.settings import Settings
 from runtime.web.keys import NewApiKey, new_api_key
 
@@ -55,6 +56,20 @@ class ReachableLog:
 
     def list_topics(self, *, timeout: int) -> object:
         return {}
+
+
+class NodeMemory:
+    """A log of node events that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[NodeEvent] = []
+
+    async def append(self, event: NodeEvent) -> int:
+        self.events.append(event)
+        return len(self.events) - 1
+
+    def close(self) -> None:
+        """Hold nothing."""
 
 
 def settings_on(database_url: str, **more: object) -> Settings:
@@ -338,13 +353,20 @@ class MemoryBooks:
 
 
 @contextmanager
-def api_client(settings: Settings, sender: object) -> Iterator[TestClient]:
+def api_client(
+    settings: Settings, sender: object, *, nodes: NodeMemory | None = None
+) -> Iterator[TestClient]:
     """The application on a test's database and a given log."""
     app = create_app(
         settings,
-        make_backend=lambda given: backend_on(given, sender=sender, log=ReachableLog()),  # type: ignore[arg-type]
+        make_backend=lambda given: backend_on(
+            given,
+            sender=sender,  # type: ignore[arg-type]
+            log=ReachableLog(),
+            nodes=nodes or NodeMemory(),
+        ),
     )
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, raise_server_exceptions=False, client=("127.0.0.1", 50_000)) as client:
         yield client
 
 

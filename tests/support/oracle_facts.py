@@ -15,6 +15,7 @@ from typing import Any
 from tests.support.journal import Owner
 from tests.support.oracle_log import (
     BOOKS_FACTS,
+    EMERGENCE_FACTS,
     FACTS,
     Refused,
     canonical,
@@ -24,7 +25,11 @@ from tests.support.oracle_log import (
     unframe,
 )
 
-_SCHEMAS = {FACTS: schema_of("usage_facts"), BOOKS_FACTS: schema_of("books_facts")}
+_SCHEMAS = {
+    FACTS: schema_of("usage_facts"),
+    BOOKS_FACTS: schema_of("books_facts"),
+    EMERGENCE_FACTS: schema_of("emergence_facts"),
+}
 _INT, _LONG, _UNSIGNED = "i", "q", "Q"
 _WINDOW_NUMBERS = {
     "series": _INT,

@@ -13,6 +13,16 @@ from runtime.settings import Settings
 from schemas.topics import SCHEMA_EXTERNAL, TOPICS
 
 WAIT_SECONDS_MAX = 30
+POLICY_GROUPS = ("tidegauge-policies-books", "tidegauge-policies-emergence")
+"""Groups that remember how far they have read: with other topics of the same names they would
+leave out what lies before."""
+_LATER = {
+    "NOT_COORDINATOR",
+    "COORDINATOR_NOT_AVAILABLE",
+    "COORDINATOR_LOAD_IN_PROGRESS",
+    "NON_EMPTY_GROUP",
+}
+"""Answers after which the same is right later: a broker that starts, members that were killed."""
 
 
 def fresh_topics(settings: Settings, *, keep: Collection[str] = ()) -> None:
@@ -37,4 +47,22 @@ def fresh_topics(settings: Settings, *, keep: Collection[str] = ()) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError("the broker did not delete the topics in time")
         time.sleep(0.1)
+    _forget_policies(admin)
     ensure_topics(settings)
+
+
+def _forget_policies(admin: AdminClient) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    left = set(POLICY_GROUPS)
+    while left:
+        for group, future in admin.delete_consumer_groups(sorted(left)).items():
+            try:
+                future.result(timeout=15)
+            except KafkaException as error:
+                name = error.args[0].name()
+                if name in _LATER and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                    continue
+                if name != "GROUP_ID_NOT_FOUND":
+                    raise RuntimeError(f"cannot forget {group}") from error
+            left.discard(group)

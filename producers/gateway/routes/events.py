@@ -10,7 +10,6 @@ from domain.codes import Code
 from domain.errors import Retryable
 from producers.gateway import bodies, cloudevents, cloudevents_fast, frames, openapi
 from producers.gateway.candidates import RefusedEvent
-from producers.gateway.exact_json import Exact
 from producers.gateway.exchange import (
     Arrival,
     accepted,
@@ -25,6 +24,7 @@ from producers.gateway.repeats import Answer
 from producers.gateway.traces import read_traceparents
 from runtime import clock
 from runtime.metrics import GATEWAY_EVENTS
+from runtime.web.exact_json import Exact
 from runtime.web.problems import invalid
 from runtime.web.scopes import Scope
 from schemas.topics import USAGE_EVENTS

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from domain.canonical import Json
-from producers.gateway import exact_json, openapi, plain_usage
+from producers.gateway import openapi, plain_usage
 from producers.gateway.balances import Balance
 from producers.gateway.bodies import require_json
 from producers.gateway.candidates import Candidate, RefusedEvent
@@ -15,6 +15,7 @@ from producers.gateway.judging import ACCEPTED, Judge, Place
 from producers.gateway.repeats import Answer
 from producers.gateway.traces import read_traceparents
 from runtime import clock
+from runtime.web import exact_json
 from runtime.web.problems import not_found
 
 OPERATION = "usage"

@@ -1,15 +1,22 @@
-"""POST /webhook/…: what S0's main system reports of nodes and pulses."""
+"""POST /webhook/…: what S0's main system reports of nodes and pulses.
+
+They are signed. Only those of the open tenant, on a developer's machine, may come unsigned, and
+only while it has no secret (S0-R16).
+"""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from producers.gateway import exact_json, node_events, openapi, webhooks
+from producers.gateway import node_events, openapi, webhooks
+from producers.gateway.backend import Backend
 from producers.gateway.bodies import WEBHOOK_BYTES_MAX, read_body, require_json
 from producers.gateway.candidates import RefusedEvent
 from producers.gateway.exchange import backend_of, refuse_query, refused_event
 from producers.gateway.repeats import ACCEPTED_STATUS
+from runtime.ids import new_id
+from runtime.web import exact_json, open_tenant
 
 router = APIRouter(prefix="/webhook", tags=["webhooks"], redirect_slashes=False)
 
@@ -52,30 +59,43 @@ async def post_emergence(request: Request) -> Response:
 
 async def _take(request: Request, via: str) -> Response:
     backend = backend_of(request)
-    stamp = webhooks.read_stamp(request.headers)
+    is_unsigned = webhooks.is_unsigned(request.headers) and bool(backend.unsigned_tenant)
+    stamp = None if is_unsigned else webhooks.read_stamp(request.headers)
+    if is_unsigned:
+        open_tenant.require_home(request)
     refuse_query(request)
     require_json(request)
     with backend.budget.open() as share:
         body = await read_body(request, share, bytes_max=WEBHOOK_BYTES_MAX)
-        tenant = backend.verifier.tenant(stamp, body)
+        tenant = backend.unsigned_tenant if stamp is None else backend.verifier.tenant(stamp, body)
         backend.limits.take_request(f"webhook {tenant}")
+        if stamp is None:
+            return await _append(backend, body, tenant=tenant, via=via)
         backend.deliveries.begin(tenant, stamp)
         try:
-            record = node_events.to_record(
-                exact_json.read(body),
-                tenant=tenant,
-                delivery_id=stamp.delivery_id,
-                received_via=via,
-                partitions=backend.log.partitions,
+            return await _append(
+                backend, body, tenant=tenant, via=via, delivery_id=stamp.delivery_id
             )
-            (offset,) = await backend.log.append([record])
-        except RefusedEvent as error:
-            backend.deliveries.forget(tenant, stamp)
-            raise refused_event(error) from error
         except BaseException:
             # Not known to be taken: the sender may, and should, send it again.
             backend.deliveries.forget(tenant, stamp)
             raise
+
+
+async def _append(
+    backend: Backend, body: bytes, *, tenant: str, via: str, delivery_id: str = ""
+) -> Response:
+    try:
+        record = node_events.to_record(
+            exact_json.read(body),
+            tenant=tenant,
+            delivery_id=delivery_id or new_id("dlv"),
+            received_via=via,
+            partitions=backend.log.partitions,
+        )
+    except RefusedEvent as error:
+        raise refused_event(error) from error
+    (offset,) = await backend.log.append([record])
     return JSONResponse(
         {"status": "accepted", "partition": record.partition, "offset": offset},
         status_code=ACCEPTED_STATUS,

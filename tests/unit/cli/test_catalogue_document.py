@@ -18,7 +18,8 @@ from domain.catalogue import (
     PRICES_MAX,
     VERSION_MAX,
 )
-from domain.catalogue_shape import CATALOGUE, Shape
+from domain.catalogue_shape import CATALOGUE
+from domain.document_shape import Shape
 from domain.fields import TEXT_LENGTH_MAX
 from domain.pricing.graduated import TIERS_MAX
 from tests.support import checkout

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.gateway import exact_json
-from producers.gateway.exact_json import NESTING_MAX, is_shallow, read, write
+from runtime.web import exact_json
+from runtime.web.exact_json import NESTING_MAX, is_shallow, read, write
 from runtime.web.problems import ProblemError
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(alphabet='ab[]{}"\\é\n,:')
