@@ -14,7 +14,7 @@ from projections.position import lock_positions, read_positions, write_positions
 from projections.span import Facts
 from runtime import failpoints, metrics
 from runtime.logs import logger
-from runtime.postgres import connect, database_away
+from runtime.postgres import NOTIFY_CHANNEL, connect, database_away
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from projections.span import Binding, Span
     from runtime.settings import Settings
 
-NOTIFY_CHANNEL = "tidegauge_projected"
-"""Whoever LISTENs here learns of every commit; the payload is "schema topic"."""
 _AWAY = (
     psycopg.OperationalError,
     psycopg.InterfaceError,  # the connection was closed under us

@@ -3,10 +3,16 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.support import services
 
+UP_SECONDS_MAX = 90
 DEMO_SECONDS_MAX = 150
 """Far above the 30 s it takes: the machine of a test is shared."""
 
@@ -35,6 +41,35 @@ def run(
         timeout=timeout_s,
         check=False,
     )
+
+
+@contextmanager
+def up(*options: str, folder: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `tidegauge up` until the block is left; its words go to the file `log`.
+
+    Yields:
+        The process, once it has written where everything is.
+    """
+    log, cache = folder / "log", Path(variables["TIDEGAUGE_CACHE_DIR"])
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command("up", *options),
+            cwd=folder,
+            env=environment(**variables),
+            stdout=output,
+            stderr=output,
+            text=True,
+        )
+    try:
+        deadline = time.monotonic() + UP_SECONDS_MAX
+        while not (cache / "services.json").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"`up` did not get ready:\n{log.read_text(encoding='utf-8')[-4000:]}")
+            time.sleep(0.1)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
 
 
 def processes_of(pid: int) -> set[int]:
