@@ -104,7 +104,8 @@ class TestTheirReader:
             producer.produce(NODE_EVENTS.name, value, partition=0)
         assert producer.flush(30) == 0
 
-        *_, node, pulse = read_by_them(server, world.settings, NODE_EVENTS)  # behind catalogues
+        found = read_by_them(server, world.settings, NODE_EVENTS)
+        node, pulse = (record for record in found if "delivery_id" in record)  # no catalogues
 
         assert ("n1", '{"a":1}') == (node["node"], node["data"])
         assert ("p1", "n1") == (pulse["pulse"], pulse["target_node"])
