@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.backend import Backend
 from api.bodies import read_object
 from api.cursors import CursorPart, from_cursor, moment_and_text, to_cursor
-from api.dependencies import AdminDep, BackendDep, CallerDep, IdempotencyKeyDep
+from api.dependencies import BackendDep, CallerDep, IdempotencyKeyDep, get_admin
 from api.parameters import ChargeParameters, read_id, refuse_query
 from api.representations import ListRepresentation
 from api.representations_books import (
@@ -35,6 +35,7 @@ from api.routes.common import (
 )
 from domain.canonical import Json
 from domain.codes import Code
+from domain.fields import Fields
 from domain.period import time_text
 from projections.queries import charges
 from projections.queries.charges import Charge, ChargeKey
@@ -54,6 +55,69 @@ _ACTION_RESPONSES = {
 SIZE_BYTES_MAX = 2**53
 """Largest deliverable: what a number of JSON holds exactly everywhere."""
 _REASON = {"reason": text_field("Why, for people; the customer may read it")}
+
+
+class ChargeCall:
+    """A call about one charge; FastAPI makes it of a request.
+
+    Args:
+        request: The request; its body is read by `fields`.
+        backend: Where commands go.
+        caller: Who asks.
+        idempotency_key: Their key of this call.
+        charge: Id of the charge.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        backend: BackendDep,
+        caller: CallerDep,
+        idempotency_key: IdempotencyKeyDep,
+        charge: str,
+    ) -> None:
+        self._request = request
+        self._backend = backend
+        self._caller = caller
+        self._idempotency_key = idempotency_key
+        self._charge = charge
+
+    async def fields(self, *names: str) -> Fields:
+        """Return the body, which may have these fields."""
+        fields = await read_object(self._request)
+        fields.only(names)
+        return fields
+
+    async def send(self, action: str, kind: str, body: Mapping[str, Json]) -> ChargeRepresentation:
+        """Send the command and return the charge as it is then.
+
+        Args:
+            action: Last word of the address.
+            kind: Command name.
+            body: Its fields beside the charge.
+
+        Raises:
+            ProblemError: The books' refusal, or command_timeout.
+        """
+        charge = read_id(self._charge)
+        await act(
+            self._backend,
+            self._caller,
+            operation=f"POST /charges/{action}",
+            idempotency_key=self._idempotency_key,
+            kind=kind,
+            body={"charge": charge, **body},
+        )
+        found = await run_in_threadpool(_find, self._backend, self._caller, charge)
+        return to_representation_charge(found)
+
+    async def send_with_reason(self, action: str, kind: str) -> ChargeRepresentation:
+        """Send a command that takes nothing but a reason."""
+        fields = await self.fields("reason")
+        return await self.send(action, kind, {"reason": fields.text("reason")})
+
+
+CallDep = Annotated[ChargeCall, Depends()]
 
 
 @router.get("/charges", responses=READ_RESPONSES, summary="Charges, the newest first")
@@ -133,21 +197,14 @@ def list_deliverables(
         example={"customer": "customer-1"},
     ),
 )
-async def approve_charge(
-    request: Request,
-    backend: BackendDep,
-    caller: CallerDep,
-    idempotency_key: IdempotencyKeyDep,
-    charge: str,
-) -> ChargeRepresentation:
+async def approve_charge(call: CallDep) -> ChargeRepresentation:
     """Holds the credits and, unless `capture` is false, deducts them and issues the receipt."""
-    fields = await read_object(request)
-    fields.only(("customer", "capture"))
+    fields = await call.fields("customer", "capture")
     body = present(
         customer=optional_text(fields, "customer"),
         capture=fields.boolean("capture", default=True),
     )
-    return await _act(backend, caller, charge, "approve", idempotency_key, "ApproveCharge", body)
+    return await call.send("approve", "ApproveCharge", body)
 
 
 @router.post(
@@ -160,20 +217,13 @@ async def approve_charge(
         example={"reason": "not needed"},
     ),
 )
-async def decline_charge(
-    request: Request,
-    backend: BackendDep,
-    caller: CallerDep,
-    idempotency_key: IdempotencyKeyDep,
-    charge: str,
-) -> ChargeRepresentation:
+async def decline_charge(call: CallDep) -> ChargeRepresentation:
     """The customer does not want it; held credits are free again."""
-    fields = await read_object(request)
-    fields.only(("customer", "reason"))
+    fields = await call.fields("customer", "reason")
     body = present(
         customer=optional_text(fields, "customer"), reason=optional_text(fields, "reason")
     )
-    return await _act(backend, caller, charge, "decline", idempotency_key, "DeclineCharge", body)
+    return await call.send("decline", "DeclineCharge", body)
 
 
 @router.post(
@@ -183,16 +233,10 @@ async def decline_charge(
     dependencies=[Depends(refuse_query)],
     openapi_extra=object_body({}, example={}),
 )
-async def capture_charge(
-    request: Request,
-    backend: BackendDep,
-    caller: CallerDep,
-    idempotency_key: IdempotencyKeyDep,
-    charge: str,
-) -> ChargeRepresentation:
+async def capture_charge(call: CallDep) -> ChargeRepresentation:
     """The second step after an approval with `capture: false`."""
-    (await read_object(request)).only(())
-    return await _act(backend, caller, charge, "capture", idempotency_key, "CaptureCharge", {})
+    await call.fields()
+    return await call.send("capture", "CaptureCharge", {})
 
 
 @router.post(
@@ -202,47 +246,32 @@ async def capture_charge(
     dependencies=[Depends(refuse_query)],
     openapi_extra=object_body(_REASON, required=("reason",), example={"reason": "out of stock"}),
 )
-async def release_charge(
-    request: Request,
-    backend: BackendDep,
-    caller: CallerDep,
-    idempotency_key: IdempotencyKeyDep,
-    charge: str,
-) -> ChargeRepresentation:
+async def release_charge(call: CallDep) -> ChargeRepresentation:
     """The work is not charged after all; what was not captured costs nothing."""
-    return await _act_with_reason(
-        request, backend, caller, charge, "release", idempotency_key, "ReleaseCharge"
-    )
+    return await call.send_with_reason("release", "ReleaseCharge")
 
 
 @router.post(
     "/charges/{charge}/refund",
     responses=COMMAND_RESPONSES,
     summary="Refund a charge, whole or in part (billing:admin)",
-    dependencies=[Depends(refuse_query)],
+    dependencies=[Depends(refuse_query), Depends(get_admin)],
     openapi_extra=object_body(
         {"credits": count_field("How many; all that is left, when not given"), **_REASON},
         required=("reason",),
         example={"credits": 10, "reason": "goodwill"},
     ),
 )
-async def refund_charge(
-    request: Request,
-    backend: BackendDep,
-    caller: AdminDep,
-    idempotency_key: IdempotencyKeyDep,
-    charge: str,
-) -> ChargeRepresentation:
+async def refund_charge(call: CallDep) -> ChargeRepresentation:
     """Gives credits back and issues a receipt; never more than was charged (S0-R18)."""
-    fields = await read_object(request)
-    fields.only(("credits", "reason"))
+    fields = await call.fields("credits", "reason")
     body = present(
         credits=fields.integer("credits", minimum=1, maximum=COUNT_MAX)
         if "credits" in fields.values
         else None,
         reason=fields.text("reason"),
     )
-    return await _act(backend, caller, charge, "refund", idempotency_key, "RefundCharge", body)
+    return await call.send("refund", "RefundCharge", body)
 
 
 @router.post(
@@ -268,16 +297,9 @@ async def refund_charge(
         },
     ),
 )
-async def register_deliverable(
-    request: Request,
-    backend: BackendDep,
-    caller: CallerDep,
-    idempotency_key: IdempotencyKeyDep,
-    charge: str,
-) -> ChargeRepresentation:
+async def register_deliverable(call: CallDep) -> ChargeRepresentation:
     """Notes where a deliverable is and its hash; the customer reads it after the charge."""
-    fields = await read_object(request)
-    fields.only(("name", "kind", "uri", "sha256", "bytes"))
+    fields = await call.fields("name", "kind", "uri", "sha256", "bytes")
     body: dict[str, Json] = {
         "deliverable": {
             "name": fields.text("name"),
@@ -287,9 +309,7 @@ async def register_deliverable(
             "bytes": fields.integer("bytes", minimum=0, maximum=SIZE_BYTES_MAX),
         }
     }
-    return await _act(
-        backend, caller, charge, "deliverables", idempotency_key, "RegisterDeliverable", body
-    )
+    return await call.send("deliverables", "RegisterDeliverable", body)
 
 
 @router.post(
@@ -299,16 +319,10 @@ async def register_deliverable(
     dependencies=[Depends(refuse_query)],
     openapi_extra=object_body({}, example={}),
 )
-async def deliver_charge(
-    request: Request,
-    backend: BackendDep,
-    caller: CallerDep,
-    idempotency_key: IdempotencyKeyDep,
-    charge: str,
-) -> ChargeRepresentation:
+async def deliver_charge(call: CallDep) -> ChargeRepresentation:
     """The end of a charge that went well; it needs to be captured."""
-    (await read_object(request)).only(())
-    return await _act(backend, caller, charge, "deliver", idempotency_key, "MarkDelivered", {})
+    await call.fields()
+    return await call.send("deliver", "MarkDelivered", {})
 
 
 @router.post(
@@ -318,53 +332,9 @@ async def deliver_charge(
     dependencies=[Depends(refuse_query)],
     openapi_extra=object_body(_REASON, required=("reason",), example={"reason": "render failed"}),
 )
-async def fail_charge(
-    request: Request,
-    backend: BackendDep,
-    caller: CallerDep,
-    idempotency_key: IdempotencyKeyDep,
-    charge: str,
-) -> ChargeRepresentation:
+async def fail_charge(call: CallDep) -> ChargeRepresentation:
     """Gives all credits back without anybody's asking (S0-66, S0-R18)."""
-    return await _act_with_reason(
-        request, backend, caller, charge, "fail", idempotency_key, "FailDelivery"
-    )
-
-
-async def _act_with_reason(
-    request: Request,
-    backend: Backend,
-    caller: Caller,
-    charge: str,
-    action: str,
-    idempotency_key: str,
-    kind: str,
-) -> ChargeRepresentation:
-    fields = await read_object(request)
-    fields.only(("reason",))
-    body: dict[str, Json] = {"reason": fields.text("reason")}
-    return await _act(backend, caller, charge, action, idempotency_key, kind, body)
-
-
-async def _act(
-    backend: Backend,
-    caller: Caller,
-    charge: str,
-    action: str,
-    idempotency_key: str,
-    kind: str,
-    body: dict[str, Json],
-) -> ChargeRepresentation:
-    charge = read_id(charge)
-    await act(
-        backend,
-        caller,
-        operation=f"POST /charges/{action}",
-        idempotency_key=idempotency_key,
-        kind=kind,
-        body={"charge": charge, **body},
-    )
-    return to_representation_charge(await run_in_threadpool(_find, backend, caller, charge))
+    return await call.send_with_reason("fail", "FailDelivery")
 
 
 def _find(backend: Backend, caller: Caller, charge: str) -> Charge:
