@@ -17,8 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.backend import Backend
 from api.catalogues import catalogue_in_force
 from domain.emergence.check import Check, check
-from domain.emergence.facts import ProjectKey
-from domain.emergence.project import Project
+from domain.emergence.reading import key_of
 from domain.emergence.records import NodeReported
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 from projections.queries import emergence
@@ -127,14 +126,9 @@ async def check_node(
 
 
 def _judge(backend: Backend, caller: Caller, report: NodeReported) -> Checked:
-    lone_node = "" if report.project else report.node
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         catalogue = catalogue_in_force(connection)
-        project = emergence.find_project(
-            connection, tenant=report.tenant, project=report.project, lone_node=lone_node
-        )
-    if project is None:
-        project = Project(ProjectKey(report.tenant, report.project, lone_node))
+        project = emergence.project_of(connection, key=key_of(report))
     found = check(
         project=project, report=report, catalogue=catalogue, now_ms=report.occurred_at_ms
     )

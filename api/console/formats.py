@@ -15,9 +15,6 @@ SYMBOLS: dict[str, str] = {"PHP": "₱", "EUR": "€", "GBP": "£", "JPY": "¥",
 """Currencies whose sign stands for them alone on these pages; all others show their code."""
 _MINUS = "\N{MINUS SIGN}"
 _NO_BREAK = "\N{NO-BREAK SPACE}"
-_MOMENT = Markup(
-    '<time datetime="{}">{} <abbr title="Coordinated Universal Time">UTC</abbr></time>'
-)
 DASH = "\N{EM DASH}"
 
 
