@@ -6,117 +6,52 @@ from its offset on, so a replay applies the same definitions at the same place.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from domain.aggregation.kinds import Aggregation
-from domain.aggregation.measures import measure_of
+from domain.billing_terms import (
+    DEFAULT_TERMS,
+    BillingTerms,
+    Discount,
+    TaxRate,
+    billing_from_fields,
+)
 from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
 from domain.codes import Code
+from domain.composite import COMPOSITES_MAX, Composite, Counted, composite_from_fields
 from domain.emergence_rules import rules
 from domain.emergence_rules.rules import NO_RULES, EmergenceRules
 from domain.errors import Rejected
 from domain.fields import Fields
-from domain.money import minor_unit_places
-from domain.pricing.forms import price_from_fields
-from domain.pricing.price import Price
+from domain.gain_share_terms import (
+    KPIS_MAX,
+    GainShareTerms,
+    Kpi,
+    gain_share_from_fields,
+    kpi_from_fields,
+    kpi_problems,
+)
+from domain.meter import EventType, Meter, event_type_from_fields, meter_from_fields
+from domain.plan import repeats
 from domain.problems import Problems
+from domain.sold import Sold, read_sold
 from domain.suspicions import RULES_MAX, SuspicionRule, suspicion_from_fields
 from domain.wallet_terms import WalletTerms, wallet_from_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from domain.aggregation.measure import Measure
+    from domain.plan import AddOn, Plan
+
+_T = TypeVar("_T")
 
 METERS_MAX = 500
 """Meters of one catalogue; bounds the work of an event type that feeds many."""
 METERS_PER_TYPE_MAX = 8
 """Meters that one event type may feed: 5,000 events times 8 windows of 130 bytes, and 1 MiB of
 dimensions projected 8 times, still fit into one facts record."""
-ALIASES_PER_TYPE_MAX = 16
-"""Other names of one event type: a spelling for each system that ever sent it, and room."""
-DIMENSION_SETS_DEFAULT = 1_000
-DIMENSION_SETS_MAX = 100_000
-"""Sets of dimension values of one meter that a partition keeps in memory, about 500 bytes each."""
-PLANS_MAX = 200
-"""Plans of one catalogue."""
-PRICES_MAX = 100
-"""Prices of one plan; bounds the lines of an invoice."""
 VERSION_MAX = 2**31
-PERCENTILE = r"[0-9]{1,3}(\.[0-9]{1,6})?"
-_PERCENTILE = re.compile(PERCENTILE, re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """What one meter counts.
-
-    Args:
-        key: Name of the meter within the catalogue.
-        event_type: Event type that feeds it; one type may feed several meters.
-        value_property: Property whose decimal text is the value; empty: the event's quantity.
-        aggregation: How hours add up for billing.
-        group_by: Dimension names that split the meter into series; absent ones are left out.
-        unit: What one unit is, for people.
-        percentile: Decimal text of the percentile, for that aggregation; else empty.
-        dimension_sets_max: Sets of dimension values that a partition keeps apart; further ones
-            count together (domain.usage.dimension_sets).
-    """
-
-    key: str
-    event_type: str
-    value_property: str
-    aggregation: Aggregation
-    group_by: tuple[str, ...]
-    unit: str
-    percentile: str = ""
-    dimension_sets_max: int = DIMENSION_SETS_DEFAULT
-
-    @property
-    def measure(self) -> Measure[Any]:
-        """Return the rule that turns its windows into a quantity."""
-        return measure_of(self.aggregation, percentile=self.percentile)
-
-
-def carried_meters(meters: Iterable[Meter]) -> frozenset[str]:
-    """This function will return the meters whose last value holds on into the next period."""
-    return frozenset(
-        meter.key for meter in meters if meter.aggregation is Aggregation.TIME_WEIGHTED
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class EventType:
-    """The other names under which an event type arrives (C-20).
-
-    Args:
-        name: The name that meters use.
-        aliases: Names that count as it; no type and no other alias has them.
-    """
-
-    name: str
-    aliases: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a subscription pays for.
-
-    Args:
-        code: Name of the plan within the catalogue.
-        name: Name for people.
-        currency: ISO 4217 code of all its prices.
-        prices: Prices in the order of the invoice lines.
-    """
-
-    code: str
-    name: str
-    currency: str
-    prices: tuple[Price, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +67,13 @@ class Catalogue:
         emergence: When work on nodes has become real, and what that costs.
         wallet: What credits are and cost; None where customers have no wallets.
         suspicions: What looks like misuse.
+        billing: How invoices are made.
+        taxes: A rate per category and region.
+        discounts: What plans and subscriptions can be given.
+        composites: Weighted sums of meters, priced like meters.
+        add_ons: What subscriptions can have besides their plan.
+        kpis: Figures that savings can rest on.
+        gain_share: Which share of savings may be asked for; None where there is none.
     """
 
     version: int
@@ -142,21 +84,44 @@ class Catalogue:
     emergence: EmergenceRules = NO_RULES
     wallet: WalletTerms | None = None
     suspicions: tuple[SuspicionRule, ...] = ()
+    billing: BillingTerms = DEFAULT_TERMS
+    taxes: tuple[TaxRate, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    composites: tuple[Composite, ...] = ()
+    add_ons: tuple[AddOn, ...] = ()
+    kpis: tuple[Kpi, ...] = ()
+    gain_share: GainShareTerms | None = None
+    counted: Counted = field(init=False, repr=False, compare=False)
+    _sha256: str = field(init=False, repr=False, compare=False)
+    _plans: Mapping[str, Plan] = field(init=False, repr=False, compare=False)
+    _add_ons: Mapping[str, AddOn] = field(init=False, repr=False, compare=False)
     _fed: Mapping[str, tuple[Meter, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index the meters by every name that feeds them: batches ask for unknown names too."""
+        """Index the meters by every name that feeds them: batches ask for unknown names too.
+
+        Plans and the hash are kept too: an invoice of ten lines asks for them in its two
+        milliseconds.
+        """
         fed: dict[str, tuple[Meter, ...]] = {}
         for meter in self.meters:
             fed[meter.event_type] = (*fed.get(meter.event_type, ()), meter)
         for event_type in self.event_types:
             fed |= dict.fromkeys(event_type.aliases, fed.get(event_type.name, ()))
         object.__setattr__(self, "_fed", fed)
+        counted = Counted(
+            meters={meter.key: meter for meter in self.meters},
+            composites={composite.key: composite for composite in self.composites},
+        )
+        object.__setattr__(self, "counted", counted)
+        object.__setattr__(self, "_sha256", sha256_hex(self.content))
+        object.__setattr__(self, "_plans", {plan.code: plan for plan in self.plans})
+        object.__setattr__(self, "_add_ons", {add_on.code: add_on for add_on in self.add_ons})
 
     @property
     def sha256(self) -> str:
         """Return the hash that pins this catalogue in an invoice."""
-        return sha256_hex(self.content)
+        return self._sha256
 
     def meters_of(self, event_type: str) -> tuple[Meter, ...]:
         """Return the meters that an event type or an alias feeds; empty for an unknown name."""
@@ -175,22 +140,52 @@ class Catalogue:
 
     def meter(self, key: str) -> Meter:
         """Return a meter by key (Rejected catalogue_invalid when there is none)."""
-        for meter in self.meters:
-            if meter.key == key:
-                return meter
-        raise Rejected(Code.CATALOGUE_INVALID, f"there is no meter {key!r}")
+        meter = self.counted.meters.get(key)
+        if meter is None:
+            raise Rejected(Code.CATALOGUE_INVALID, f"there is no meter {key!r}")
+        return meter
+
+    def composite(self, key: str) -> Composite | None:
+        """Return a composite by key; None when the key is a meter's or unknown."""
+        return self.counted.composites.get(key)
+
+    def unit(self, key: str) -> str:
+        """Return the unit of a meter or composite (Rejected catalogue_invalid for neither)."""
+        composite = self.composite(key)
+        return self.meter(key).unit if composite is None else composite.unit
 
     def plan(self, code: str) -> Plan:
         """Return a plan by code (Rejected plan_unknown when there is none)."""
-        for plan in self.plans:
-            if plan.code == code:
-                return plan
-        raise Rejected(Code.PLAN_UNKNOWN, f"catalogue version {self.version} has no plan {code!r}")
+        plan = self._plans.get(code)
+        if plan is None:
+            raise Rejected(
+                Code.PLAN_UNKNOWN, f"catalogue version {self.version} has no plan {code!r}"
+            )
+        return plan
+
+    def add_on(self, code: str) -> AddOn:
+        """Return an add-on by code (Rejected add_on_unknown when there is none)."""
+        add_on = self._add_ons.get(code)
+        if add_on is None:
+            raise Rejected(
+                Code.ADD_ON_UNKNOWN, f"catalogue version {self.version} has no add-on {code!r}"
+            )
+        return add_on
+
+    def discount(self, code: str) -> Discount:
+        """Return a discount by code (Rejected discount_unknown when there is none)."""
+        for discount in self.discounts:
+            if discount.code == code:
+                return discount
+        raise Rejected(
+            Code.DISCOUNT_UNKNOWN, f"catalogue version {self.version} has no discount {code!r}"
+        )
 
 
 _PARTS = (
     *("version", "event_types", "meters", "node_fields", "gates", "tiers", "bundles", "pulses"),
-    *("wallet", "suspicions", "plans"),
+    *("wallet", "suspicions", "billing", "taxes", "discounts", "composites", "add_ons", "plans"),
+    *("kpis", "gain_share"),
 )
 
 
@@ -231,39 +226,47 @@ def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ..
         return None, tuple(problems.found)
     problems.attempt(lambda: fields.only(_PARTS))
     version = problems.attempt(lambda: fields.integer("version", minimum=1, maximum=VERSION_MAX))
-    event_types = problems.each(fields, "event_types", count_max=METERS_MAX, read=_event_type)
-    meters = problems.each(fields, "meters", count_max=METERS_MAX, read=_meter)
-    known = {meter.key for meter in meters} | _texts_below(fields, "meters", "key")
-    plans = problems.each(
-        fields,
-        "plans",
-        count_max=PLANS_MAX,
-        read=lambda item: _plan(item, known=known, problems=problems),
+    event_types = problems.each(
+        fields, "event_types", count_max=METERS_MAX, read=event_type_from_fields
     )
-    problems.found += _repeats(fields, "meters", [meter.key for meter in meters])
-    problems.found += _repeats(fields, "plans", [plan.code for plan in plans])
-    if _most_common(meter.event_type for meter in meters) > METERS_PER_TYPE_MAX:
-        problems.found.append(
-            fields.refuse("meters", f"feed more than {METERS_PER_TYPE_MAX} from one event type")
-        )
+    meters = problems.each(fields, "meters", count_max=METERS_MAX, read=meter_from_fields)
+    problems.found += _meter_problems(fields, meters=meters, event_types=event_types)
+    counted = _counted(fields, problems, meters)
     emergence = _emergence(fields, problems)
-    wallet = problems.attempt(lambda: _wallet(fields))
-    suspicions = _suspicions(fields, problems, emergence)
-    types = {meter.event_type for meter in meters} | _texts_below(fields, "meters", "event_type")
-    problems.found += _name_problems(fields, event_types, types=types)
+    kpis = problems.each(fields, "kpis", count_max=KPIS_MAX, read=kpi_from_fields)
+    problems.found += kpi_problems(fields, kpis)
+    parts = _Parts(
+        emergence=emergence,
+        wallet=_optional(fields, problems, "wallet", read=wallet_from_fields),
+        suspicions=_suspicions(fields, problems, emergence),
+        billing=_optional(fields, problems, "billing", read=billing_from_fields) or DEFAULT_TERMS,
+        composites=tuple(counted.composites.values()),
+        kpis=kpis,
+        gain_share=_optional(fields, problems, "gain_share", read=gain_share_from_fields),
+        **read_sold(fields, problems=problems, counted=counted),
+    )
     if problems.found or version is None:
         return None, tuple(problems.found)
     catalogue = Catalogue(
         version=version,
         meters=meters,
-        plans=plans,
         content=to_canonical_json(document),
         event_types=event_types,
-        emergence=emergence,
-        wallet=wallet,
-        suspicions=suspicions,
+        **parts,
     )
     return catalogue, ()
+
+
+class _Parts(Sold):
+    """The parts of a catalogue that stand for themselves."""
+
+    emergence: EmergenceRules
+    wallet: WalletTerms | None
+    suspicions: tuple[SuspicionRule, ...]
+    billing: BillingTerms
+    composites: tuple[Composite, ...]
+    kpis: tuple[Kpi, ...]
+    gain_share: GainShareTerms | None
 
 
 def is_newer(catalogue: Catalogue, *, current: Catalogue | None, version: int) -> bool:
@@ -292,10 +295,41 @@ def is_newer(catalogue: Catalogue, *, current: Catalogue | None, version: int) -
     return False
 
 
-def _repeats(fields: Fields, name: str, keys: list[str]) -> Iterator[Rejected]:
-    for key, count in Counter(keys).items():
-        if count > 1:
-            yield fields.refuse(name, f"holds {key!r} twice")
+def _optional(
+    fields: Fields, problems: Problems, name: str, *, read: Callable[[Fields], _T]
+) -> _T | None:
+    """Read an object that may be absent."""
+    if name not in fields.values:
+        return None
+    return problems.attempt(lambda: read(fields.object(name)))
+
+
+def _meter_problems(
+    fields: Fields, *, meters: tuple[Meter, ...], event_types: tuple[EventType, ...]
+) -> Iterator[Rejected]:
+    """Refuse what meters and event types say against each other."""
+    yield from repeats(fields, "meters", [meter.key for meter in meters])
+    if _most_common(meter.event_type for meter in meters) > METERS_PER_TYPE_MAX:
+        yield fields.refuse("meters", f"feed more than {METERS_PER_TYPE_MAX} from one event type")
+    types = {meter.event_type for meter in meters} | _texts_below(fields, "meters", "event_type")
+    yield from _name_problems(fields, event_types, types=types)
+
+
+def _counted(fields: Fields, problems: Problems, meters: tuple[Meter, ...]) -> Counted:
+    """Read the composites, and return all that prices can be over."""
+    known = {meter.key: meter for meter in meters}
+    refused = frozenset(_texts_below(fields, "meters", "key") - set(known))
+    counted = Counted(meters=known, refused=refused)
+    composites = problems.each(
+        fields,
+        "composites",
+        count_max=COMPOSITES_MAX,
+        read=lambda item: composite_from_fields(item, counted=counted),
+    )
+    problems.found += repeats(fields, "composites", [each.key for each in composites])
+    found = {each.key: each for each in composites}
+    lost = _texts_below(fields, "composites", "key") - set(found)
+    return Counted(meters=known, composites=found, refused=refused | lost)
 
 
 def _most_common(values: Iterator[str]) -> int:
@@ -320,8 +354,8 @@ def _name_problems(
     fields: Fields, event_types: tuple[EventType, ...], *, types: set[str]
 ) -> Iterator[Rejected]:
     """Refuse names of event types that no meter counts, and aliases that mean two things."""
-    yield from _repeats(fields, "event_types", [item.name for item in event_types])
-    yield from _repeats(
+    yield from repeats(fields, "event_types", [item.name for item in event_types])
+    yield from repeats(
         fields, "event_types", [alias for item in event_types for alias in item.aliases]
     )
     for item in event_types:
@@ -368,10 +402,6 @@ def _emergence(fields: Fields, problems: Problems) -> EmergenceRules:
     return found
 
 
-def _wallet(fields: Fields) -> WalletTerms | None:
-    return wallet_from_fields(fields.object("wallet")) if "wallet" in fields.values else None
-
-
 def _suspicions(
     fields: Fields, problems: Problems, emergence: EmergenceRules
 ) -> tuple[SuspicionRule, ...]:
@@ -382,99 +412,5 @@ def _suspicions(
         count_max=RULES_MAX,
         read=lambda item: suspicion_from_fields(item, types=types),
     )
-    problems.found += _repeats(fields, "suspicions", [rule.key for rule in found])
+    problems.found += repeats(fields, "suspicions", [rule.key for rule in found])
     return found
-
-
-def _event_type(fields: Fields) -> EventType:
-    fields.only(("name", "aliases"))
-    aliases = fields.texts("aliases")
-    if not 1 <= len(aliases) <= ALIASES_PER_TYPE_MAX:
-        raise fields.refuse("aliases", f"must be 1 to {ALIASES_PER_TYPE_MAX} different texts")
-    return EventType(name=fields.text("name"), aliases=aliases)
-
-
-_METER_FIELDS = (
-    "key",
-    "event_type",
-    "value",
-    "aggregation",
-    "percentile",
-    "group_by",
-    "dimension_sets_max",
-    "unit",
-)
-
-
-def _meter(fields: Fields) -> Meter:
-    fields.only(_METER_FIELDS)
-    value = fields.text("value", default="quantity")
-    prefix, _, name = value.partition(":")
-    if value != "quantity" and (prefix != "property" or not name):
-        raise fields.refuse("value", 'must be "quantity" or "property:NAME"')
-    aggregation = Aggregation(fields.choice("aggregation", Aggregation))
-    if aggregation is Aggregation.UNIQUE and not name:
-        raise fields.refuse("value", 'must be "property:NAME" to count different ones')
-    if aggregation is Aggregation.TIME_WEIGHTED and "dimension_sets_max" in fields.values:
-        raise fields.refuse(
-            "dimension_sets_max", "cannot be given for time_weighted: gauges are not put together"
-        )
-    return Meter(
-        key=fields.text("key"),
-        event_type=fields.text("event_type"),
-        value_property=name,
-        aggregation=aggregation,
-        percentile=_percentile(fields, aggregation),
-        dimension_sets_max=fields.integer(
-            "dimension_sets_max",
-            default=DIMENSION_SETS_DEFAULT,
-            minimum=1,
-            maximum=DIMENSION_SETS_MAX,
-        ),
-        group_by=tuple(sorted(fields.texts("group_by"))),
-        unit=fields.text("unit"),
-    )
-
-
-def _percentile(fields: Fields, aggregation: Aggregation) -> str:
-    if aggregation is not Aggregation.PERCENTILE:
-        if "percentile" in fields.values:
-            raise fields.refuse("percentile", 'belongs to aggregation "percentile" alone')
-        return ""
-    text = fields.text("percentile", default="0")
-    if _PERCENTILE.fullmatch(text) is None or not 0 < Decimal(text) <= 100:  # noqa: PLR2004
-        raise fields.refuse("percentile", 'must be above 0 and at most 100, for example "99.9"')
-    return text
-
-
-def _plan(fields: Fields, *, known: set[str], problems: Problems) -> Plan:
-    problems.attempt(lambda: fields.only(("code", "name", "currency", "prices")))
-    prices = problems.each(
-        fields,
-        "prices",
-        count_max=PRICES_MAX,
-        read=lambda item: _price(item, known=known),
-    )
-    problems.found += _repeats(fields, "prices", [price.key for price in prices])
-    return Plan(
-        code=fields.text("code"),
-        name=fields.text("name"),
-        currency=_currency(fields),
-        prices=prices,
-    )
-
-
-def _currency(fields: Fields) -> str:
-    currency = fields.text("currency")
-    try:
-        minor_unit_places(currency)
-    except Rejected as error:
-        raise fields.refuse("currency", "is no ISO 4217 code") from error
-    return currency
-
-
-def _price(fields: Fields, *, known: set[str]) -> Price:
-    price = price_from_fields(fields)
-    if price.meter and price.meter not in known:
-        raise fields.refuse("meter", f"is {price.meter!r}, which is no meter")
-    return price

@@ -154,6 +154,8 @@ def _is_right(value: Json, field: Field) -> bool:
             return isinstance(value, bool)
         case Kind.TEXTS:
             return _are_texts(value, field)
+        case Kind.PAIRS:
+            return _are_pairs(value, field)
         case Kind.CONDITION:
             return isinstance(value, str) and is_clean_text(value, length_max=CONDITION_LENGTH_MAX)
         case _:
@@ -167,6 +169,15 @@ def _are_texts(value: Json, field: Field) -> bool:
         and len(set(value)) == len(value)
         and field.count_min <= len(value)
         and (not field.count_max or len(value) <= field.count_max)
+    )
+
+
+def _are_pairs(value: Json, field: Field) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and field.count_min <= len(value) <= field.count_max
+        and all(is_clean_text(name) for name in value)
+        and all(isinstance(text, str) and is_clean_text(text) for text in value.values())
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from domain.canonical import Json, from_json, to_canonical_json
-from domain.catalogue import Catalogue, Meter, Plan, is_newer
+from domain.catalogue import Catalogue, is_newer
 from domain.catalogue_versions import refused_changes
 from domain.codes import Code
 from domain.errors import Rejected
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import TypeVar
 
+    from domain.meter import Meter
+    from domain.plan import AddOn, Plan
     from domain.pricing.price import Price
 
     _T = TypeVar("_T")
@@ -36,7 +38,7 @@ class Change:
 
     Args:
         how: Added, changed or removed.
-        what: Kind of the part: alias, meter, plan or price.
+        what: Kind of the part: alias, meter, plan, price, discount and so on.
         name: Its name; a price stands below its plan, "PRO/base".
         detail: For people: what it is now, or each field as "rate 1 → 2".
     """
@@ -52,7 +54,7 @@ class CatalogueDiff:
     """The way from one catalogue to another.
 
     Args:
-        changes: All differences, in the order aliases, meters, plans and prices.
+        changes: All differences; aliases and meters first, plans and their prices last.
         refusals: Why the books would refuse it, in their words; empty when they take it.
     """
 
@@ -98,10 +100,12 @@ def _changes(before: Catalogue, after: Catalogue) -> Iterator[Change]:
         shown=_meter_text,
         changed=lambda key: _fields_text(old[key], new[key]),
     )
-    yield from _raw_changes("wallet", "", _wallet(before), _wallet(after))
+    for name in _OBJECTS:
+        yield from _raw_changes(name, "", _object(before, name), _object(after, name))
     for name, what, key in _PARTS:
         yield from _raw_changes(what, key, _raw(before, name, key), _raw(after, name, key))
-    yield from _plan_changes(before, after)
+    yield from _sold_changes(before, after, "add_ons", "add-on", before.add_ons, after.add_ons)
+    yield from _sold_changes(before, after, "plans", "plan", before.plans, after.plans)
 
 
 def _raw_changes(
@@ -128,14 +132,22 @@ _PARTS = (
     ("bundles", "bundle", "code"),
     ("pulses", "pulse", "field"),
     ("suspicions", "suspicion", "key"),
+    ("composites", "composite", "key"),
+    ("taxes", "tax", "category region"),
+    ("discounts", "discount", "code"),
+    ("kpis", "KPI", "metric"),
 )
 """Parts whose fields say it all: name of the list, of one of them, and of what names it."""
 
 
-def _wallet(catalogue: Catalogue) -> dict[str, Mapping[str, Json]]:
+_OBJECTS = ("wallet", "billing", "gain_share")
+"""Parts that are one object."""
+
+
+def _object(catalogue: Catalogue, name: str) -> dict[str, Mapping[str, Json]]:
     document = from_json(catalogue.content)
-    wallet = document.get("wallet") if isinstance(document, Mapping) else None
-    return {"wallet": wallet} if isinstance(wallet, Mapping) else {}
+    found = document.get(name) if isinstance(document, Mapping) else None
+    return {name: found} if isinstance(found, Mapping) else {}
 
 
 def _alias_changes(before: Catalogue, after: Catalogue) -> Iterator[Change]:
@@ -148,40 +160,50 @@ def _alias_changes(before: Catalogue, after: Catalogue) -> Iterator[Change]:
     )
 
 
-def _plan_changes(before: Catalogue, after: Catalogue) -> Iterator[Change]:
-    old, new = (_by(each.plans, lambda plan: plan.code) for each in (before, after))
-    raw_old, raw_new = _raw(before, "plans", "code"), _raw(after, "plans", "code")
-    # Prices have lines of their own.
+def _sold_changes(
+    before: Catalogue,
+    after: Catalogue,
+    part: str,
+    what: str,
+    *sold: tuple[Plan | AddOn, ...],
+) -> Iterator[Change]:
+    """Yield what became of plans or add-ons; their prices have lines of their own."""
+    old, new = (_by(each, _code) for each in sold)
+    raw_old, raw_new = _raw(before, part, "code"), _raw(after, part, "code")
     heads = [
-        {code: (plan.code, plan.name, plan.currency) for code, plan in plans.items()}
-        for plans in (old, new)
+        {code: replace(each, prices=()) for code, each in sides.items()} for sides in (old, new)
     ]
     yield from _part_changes(
-        "plan",
+        what,
         *heads,
-        shown=lambda head: f"{head[1]}, {head[2]}",
+        shown=lambda head: f"{head.name}, {head.currency}",
         changed=lambda code: _fields_text(raw_old[code], raw_new[code], without=("prices",)),
         removed="its subscriptions stay on the version they have",
     )
-    for code, plan in new.items():
-        previous = old.get(code)
+    for code, each in new.items():
         yield from _price_changes(
             code,
-            (previous, plan),
+            what,
+            (old.get(code), each),
             (_inner(raw_old.get(code, {}), "prices"), _inner(raw_new[code], "prices")),
         )
 
 
+def _code(sold: Plan | AddOn) -> str:
+    return sold.code
+
+
 def _price_changes(
     code: str,
-    plans: tuple[Plan | None, Plan],
+    what: str,
+    plans: tuple[Plan | AddOn | None, Plan | AddOn],
     raw: tuple[Mapping[str, Mapping[str, Json]], Mapping[str, Mapping[str, Json]]],
 ) -> Iterator[Change]:
     before, after = plans
     old = _by(before.prices if before is not None else (), _price_key)
     new = _by(after.prices, _price_key)
     yield from _part_changes(
-        "price",
+        "price" if what == "plan" else f"{what} price",
         {f"{code}/{key}": price for key, price in old.items()},
         {f"{code}/{key}": price for key, price in new.items()},
         shown=lambda price: _fields_text({}, _raw_of(raw, price)),
@@ -191,7 +213,7 @@ def _price_changes(
     )
     kept = [key for key in old if key in new]
     if kept != [key for key in new if key in old]:
-        yield Change(How.CHANGED, "plan", code, "its invoice lines come in another order")
+        yield Change(How.CHANGED, what, code, "its invoice lines come in another order")
 
 
 def _raw_of(
@@ -248,7 +270,11 @@ def _inner(
     items = parent.get(name)
     if not isinstance(items, list | tuple):
         return {}
-    return {str(item[key]): item for item in items if isinstance(item, Mapping)}
+    return {
+        " ".join(str(item[name]) for name in key.split() if item.get(name)): item
+        for item in items
+        if isinstance(item, Mapping)
+    }
 
 
 def _fields_text(

@@ -57,6 +57,14 @@ def _value(field: Field) -> dict[str, Json]:
             return {"type": "array", "items": _text(""), "uniqueItems": True, **_bounds(field)}
         case Kind.OBJECTS:
             return {"type": "array", "items": _items(field), **_bounds(field)}
+        case Kind.PAIRS:
+            return {
+                "type": "object",
+                "propertyNames": _text(""),
+                "additionalProperties": _text(""),
+                "minProperties": field.count_min,
+                "maxProperties": field.count_max,
+            }
         case Kind.OBJECT:
             return _object(field.items[0])
         case _:

@@ -11,19 +11,9 @@ import re
 from typing import TYPE_CHECKING
 
 from domain.aggregation.kinds import Aggregation
-from domain.catalogue import (
-    ALIASES_PER_TYPE_MAX,
-    DIMENSION_SETS_DEFAULT,
-    DIMENSION_SETS_MAX,
-    METERS_MAX,
-    PERCENTILE,
-    PLANS_MAX,
-    PRICES_MAX,
-    VERSION_MAX,
-)
+from domain.billing_shape import BILLING_FIELD, DISCOUNTS_FIELD, TAXES_FIELD
+from domain.catalogue import METERS_MAX, VERSION_MAX
 from domain.document_shape import (
-    DECIMAL,
-    DECIMAL_RULE,
     Field,
     Kind,
     Shape,
@@ -45,92 +35,25 @@ from domain.emergence_rules.rules import (
     REVERSAL_HOURS_DEFAULT,
 )
 from domain.emergence_rules.rules import TIERS_MAX as EMERGENCE_TIERS_MAX
-from domain.pricing.graduated import TIERS_MAX
+from domain.gain_share_terms import GAIN_SHARE_FIELD, KPIS_FIELD
+from domain.meter import (
+    ALIASES_PER_TYPE_MAX,
+    DIMENSION_SETS_DEFAULT,
+    DIMENSION_SETS_MAX,
+    PERCENTILE,
+    VALUE_BANDS_MAX,
+)
+from domain.plan_shape import ADD_ONS_FIELD, COMPOSITES_FIELD, PLANS_FIELD
 from domain.wallet_shape import SUSPICIONS_FIELD, WALLET_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-_POWER = r"(?=[0-9]{1,18}(\.|$))0*10*(\.0{1,18})?"
 WHOLE = re.compile(r"[0-9]{1,10}", re.ASCII)
 """How a whole number is written; VERSION_MAX, the largest, has ten digits."""
 
 
-_KEY = Field("key", Kind.TEXT, "Name of the price within the plan; the invoice line carries it.")
-_METER = Field("meter", Kind.TEXT, "Key of the meter that is priced.")
-_PER = Field(
-    "per",
-    Kind.DECIMAL,
-    "Units that one rate covers; a started one counts in part.",
-    is_required=False,
-    rule='a power of ten, for example "1000"',
-    pattern=_POWER,
-    default="1",
-)
-_INCLUDED = decimal_field("included", "Units of a period that cost nothing.", default="0")
-
-
-def _form(name: str) -> Field:
-    return Field("form", Kind.CHOICE, "How the price charges.", choices=(name,))
-
-
-FLAT = Shape(
-    "flat",
-    "A fee per period, whatever is used.",
-    (
-        _KEY,
-        _form("flat"),
-        decimal_field("amount", "The fee, in major units of the plan's currency."),
-    ),
-)
-PER_UNIT = Shape(
-    "per_unit",
-    "A rate for each unit above an allowance.",
-    (
-        _KEY,
-        _form("per_unit"),
-        _METER,
-        decimal_field("rate", "Money for each `per` units."),
-        _PER,
-        _INCLUDED,
-    ),
-)
-TIER = Shape(
-    "tier",
-    "One step of the ladder; the last one is open.",
-    (
-        Field(
-            "up_to",
-            Kind.DECIMAL,
-            "Last unit of the tier, inclusive, counted above `included`; the last tier has none.",
-            is_required=False,
-            rule=DECIMAL_RULE,
-            pattern=DECIMAL,
-        ),
-        decimal_field("rate", "Money for each `per` units that fall into the tier."),
-    ),
-)
-GRADUATED = Shape(
-    "graduated",
-    "A ladder of rates: each tier prices only the units that fall into it.",
-    (
-        _KEY,
-        _form("graduated"),
-        _METER,
-        _PER,
-        _INCLUDED,
-        Field(
-            "tiers",
-            Kind.OBJECTS,
-            "Rising tiers, the last one without up_to.",
-            rule=f"a list of 1 to {TIERS_MAX} objects",
-            count_min=1,
-            count_max=TIERS_MAX,
-            items=(TIER,),
-        ),
-    ),
-)
 EVENT_TYPE = Shape(
     "event_type",
     "The other names of an event type.",
@@ -194,30 +117,16 @@ METER = Shape(
             count_max=DIMENSION_SETS_MAX,
             default=str(DIMENSION_SETS_DEFAULT),
         ),
-        Field("unit", Kind.TEXT, "What one unit is, for people; invoice lines show it."),
-    ),
-)
-PLAN = Shape(
-    "plan",
-    "What a subscription pays for.",
-    (
-        Field("code", Kind.TEXT, "Name of the plan; subscriptions are made with it."),
-        Field("name", Kind.TEXT, "Name for people."),
         Field(
-            "currency",
-            Kind.TEXT,
-            "ISO 4217 code of all its prices.",
-            rule="an ISO 4217 code, for example USD",
-            pattern="[A-Z]{3}",
+            "value_bands",
+            Kind.TEXTS,
+            "Rising bounds by which events are kept apart, for prices with a bound per event; a "
+            "value equal to a bound belongs below it.",
+            is_required=False,
+            rule=f"a list of at most {VALUE_BANDS_MAX} different texts",
+            count_max=VALUE_BANDS_MAX,
         ),
-        list_field(
-            "prices",
-            "Prices in the order of the invoice lines.",
-            PRICES_MAX,
-            FLAT,
-            PER_UNIT,
-            GRADUATED,
-        ),
+        Field("unit", Kind.TEXT, "What one unit is, for people; invoice lines show it."),
     ),
 )
 NODE_FIELD = Shape(
@@ -351,7 +260,14 @@ CATALOGUE = Shape(
         list_field("pulses", "What pulses mean.", PULSES_MAX, PULSE),
         WALLET_FIELD,
         SUSPICIONS_FIELD,
-        list_field("plans", "All plans.", PLANS_MAX, PLAN),
+        BILLING_FIELD,
+        TAXES_FIELD,
+        DISCOUNTS_FIELD,
+        COMPOSITES_FIELD,
+        ADD_ONS_FIELD,
+        PLANS_FIELD,
+        KPIS_FIELD,
+        GAIN_SHARE_FIELD,
     ),
 )
 

@@ -10,7 +10,8 @@ from domain.errors import Rejected
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domain.catalogue import Catalogue, Meter
+    from domain.catalogue import Catalogue
+    from domain.meter import Meter
 
 _METER_FIELDS = {
     "event_type": "event_type",
@@ -18,6 +19,7 @@ _METER_FIELDS = {
     "aggregation": "aggregation",
     "percentile": "percentile",
     "group_by": "group_by",
+    "value_bands": "value_bands",
     "unit": "unit",
 }
 """Field of the document → attribute of the meter."""
@@ -41,12 +43,14 @@ def refused_changes(*, before: Catalogue, after: Catalogue) -> tuple[str, ...]:
     something else. New meters, plans and aliases may come, prices may change; a new meaning is a
     new key. An alias stays for the same reason, and because one that could be dropped could be
     given to another type a version later. How many sets of dimensions a meter keeps apart is no
-    meaning: it may change, and holds for sets that come later. A wallet stays, and in its
+    meaning: it may change, and holds for sets that come later. A composite stays, for prices of
+    customers' own may be over it; its weights may change, as rates do. A wallet stays, and in its
     currency: customers hold credits that they paid for.
     """
     return (
         *_meter_reasons(before, after),
         *_alias_reasons(before, after),
+        *_composite_reasons(before, after),
         *_wallet_reasons(before, after),
     )
 
@@ -83,6 +87,16 @@ def _alias_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
                     f"{what} moved from {item.name!r} to {meant[alias]!r}: "
                     "an alias stays with its type"
                 )
+
+
+def _composite_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
+    kept = {composite.key for composite in after.composites}
+    for composite in before.composites:
+        if composite.key not in kept:
+            yield (
+                f"composite {composite.key!r} of version {before.version} is missing: "
+                "prices of customers may be over it"
+            )
 
 
 def _wallet_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:

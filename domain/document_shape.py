@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Kind(StrEnum):
@@ -16,6 +20,7 @@ class Kind(StrEnum):
     TEXTS = "list of texts"
     CONDITION = "condition"
     BOOLEAN = "true or false"
+    PAIRS = "object of texts"
     OBJECT = "object"
     OBJECTS = "list of objects"
 
@@ -33,7 +38,8 @@ class Field:
         pattern: Regular expression of a text or decimal, without anchors; empty for any text.
         choices: Texts of a choice.
         default: What a missing field counts as, for people.
-        count_min, count_max: Bounds of a list, or of a whole number; 0 for no own bound.
+        count_min, count_max: Bounds of a list or an object of texts, or of a whole number; 0 for
+            no own bound.
         items: Shapes of a list's objects, or the one of an object.
         told_by: With several shapes, the field that tells which one an object has.
     """
@@ -134,3 +140,32 @@ def boolean_field(name: str, meaning: str, *, default: bool) -> Field:
 def object_field(name: str, meaning: str, shape: Shape) -> Field:
     """This function will declare one object that may be absent."""
     return Field(name, Kind.OBJECT, meaning, is_required=False, rule="an object", items=(shape,))
+
+
+def choice_field(
+    name: str, meaning: str, choices: Iterable[str], *, default: str = "", is_required: bool = True
+) -> Field:
+    """This function will declare one of several texts; with a default it may be absent."""
+    return Field(
+        name,
+        Kind.CHOICE,
+        meaning,
+        is_required=is_required and not default,
+        choices=tuple(str(choice) for choice in choices),
+        default=default,
+    )
+
+
+def pairs_field(
+    name: str, meaning: str, *, count_max: int, rule: str, is_required: bool = False
+) -> Field:
+    """This function will declare an object whose fields are texts of any name."""
+    return Field(
+        name,
+        Kind.PAIRS,
+        meaning,
+        is_required=is_required,
+        rule=rule,
+        count_min=int(is_required),
+        count_max=count_max,
+    )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import decimal
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from domain.codes import Code
 from domain.errors import Fatal, Rejected
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 # ISO 4217, active codes as of 2025, by number of decimal places of the minor unit.
 _NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
@@ -100,3 +104,55 @@ def round_half_up_to_minor(amount: Decimal, *, currency: str) -> Money:
     context = decimal.Context(prec=120, rounding=decimal.ROUND_HALF_UP)
     minor = context.scaleb(context.quantize(amount, Decimal(1).scaleb(-places)), places)
     return Money(int(minor), currency)
+
+
+TEXT_PLACES_MAX = 80
+"""Places of an exact text: 27 of a weighted quantity, 18 of a rate, 17 of its unit, 2 of a
+percentage and 3 of a share of a period make 67."""
+INEXACT_PLACES = 18
+"""Places of a text of a fraction without a last digit, for example a third."""
+_POWERS: tuple[int, ...] = tuple(10**places for places in range(TEXT_PLACES_MAX + 1))
+
+
+def exact_text(value: Fraction) -> str:
+    """This function will write a fraction as decimal text.
+
+    Args:
+        value: Any fraction.
+
+    Returns:
+        All its digits, without needless zeros, when it has a last one; else 18 places, half up.
+    """
+    if value.denominator == 1:
+        return str(value.numerator)
+    places = _places(value.denominator)
+    scale = _POWERS[places]
+    units = round_half_up(value, places=places)
+    whole, fraction = divmod(abs(units), scale)
+    tail = str(fraction).rjust(places, "0").rstrip("0")
+    text = f"{whole}.{tail}" if tail else str(whole)
+    return f"-{text}" if units < 0 else text
+
+
+def _places(denominator: int) -> int:
+    """Return enough places for all digits of a fraction, or INEXACT_PLACES when they never end."""
+    for places in (2, 6, 9, INEXACT_PLACES, TEXT_PLACES_MAX):
+        if _POWERS[places] % denominator == 0:
+            return places
+    return INEXACT_PLACES
+
+
+def round_half_up(value: Fraction, *, places: int) -> int:
+    """This function will round once, halves away from zero (G-04).
+
+    Args:
+        value: Exact amount in major units.
+        places: Decimal places that stay, 0 to 80.
+
+    Returns:
+        Whole 10^-places.
+    """
+    numerator, denominator = value.numerator * _POWERS[places], value.denominator
+    if numerator < 0:
+        return -((-2 * numerator + denominator) // (2 * denominator))
+    return (2 * numerator + denominator) // (2 * denominator)

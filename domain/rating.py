@@ -1,118 +1,364 @@
-"""Rating: from a period's quantity per meter to invoice lines.
+"""Rating: from what was used to the lines of an invoice, before discounts, credit and tax.
 
-Everything here is exact; each line is rounded once, half up, to the currency's minor unit (G-04),
-and keeps its unrounded amount.
+Two pure steps, which the builder, the books and replay share (docs/decisions/0025): usage_entries
+turns windows into one quantity for each selection that a price reads, and rate turns quantities
+into lines. All amounts are exact; only the line `minimum` looks at rounded ones, because it makes
+up what those lack. Everything about rating that others use is here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from domain.aggregation.measure import Measured
-from domain.canonical import decimal_text
+from domain.billing_terms import DiscountKind
 from domain.codes import Code
-from domain.errors import invariant
-from domain.money import EXACT, round_half_up_to_minor
-from domain.pricing.price import NOTHING, Step
-from domain.quantity import NANOS_PER_UNIT, nanos_decimal, nanos_text
+from domain.errors import Rejected, invariant
+from domain.money import exact_text, round_half_up
+from domain.plan import Of
+from domain.pricing.price import (
+    NOTHING,
+    ONE,
+    TAX_STANDARD,
+    PriceUsage,
+    Quantity,
+    Share,
+    Step,
+    amount_of,
+    fixed_step,
+    scaled,
+)
+from domain.quantity import NANOS_PER_UNIT
+from domain.rated import (
+    NO_SEGMENT,
+    Bound,
+    Priced,
+    RatedLine,
+    Selection,
+    UsageEntry,
+    override_price,
+    priced_of,
+    share_of,
+)
+from domain.rated_usage import line_sources, meters_of, selections, sources_of, usage_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from domain.catalogue import Catalogue, Plan
-    from domain.pricing.price import Price
+    from domain.catalogue import Catalogue
+    from domain.invoice_terms import GrantedDiscount, InvoiceTerms, Override, Segment
+    from domain.plan import Commitment
+    from domain.pricing.price import Price, Where
 
-NO_USAGE, ONE_FEE = Measured(0), Measured(NANOS_PER_UNIT)
-
-
-@dataclass(frozen=True, slots=True)
-class InvoiceLine:
-    """What one price of the plan came to in a period.
-
-    Args:
-        price: Key of the price within the plan; names the line for good.
-        form: Price form.
-        meter: Meter that was priced; empty for a fee.
-        unit: What one unit of the quantity is, for people; empty for a fee.
-        quantity: Billed quantity as exact decimal text; "1" for a fee.
-        amount_unrounded: Exact amount in major units as decimal text.
-        amount_minor: The amount rounded half up, once, in minor units of the plan's currency.
-        steps: How the amount came about.
-        is_estimate: Whether the quantity is near the true one instead of equal to it.
-    """
-
-    price: str
-    form: str
-    meter: str
-    unit: str
-    quantity: str
-    amount_unrounded: str
-    amount_minor: int
-    steps: tuple[Step, ...]
-    is_estimate: bool = False
+__all__ = (
+    "Bound",
+    "RatedLine",
+    "Selection",
+    "UsageEntry",
+    "commitment",
+    "line_sources",
+    "meters_of",
+    "override_price",
+    "rate",
+    "rate_fees",
+    "selections",
+    "usage_entries",
+)
+_Found: TypeAlias = "Mapping[tuple[int, str], Mapping[Where, UsageEntry]]"
 
 
 def rate(
-    *, usage: Mapping[str, Measured], plan: Plan, catalogue: Catalogue
-) -> tuple[InvoiceLine, ...]:
-    """This function will price a period's usage by a plan.
+    *,
+    terms: InvoiceTerms,
+    usage: Iterable[UsageEntry],
+    catalogues: Mapping[int, Catalogue],
+) -> tuple[RatedLine, ...]:
+    """This function will price what was used.
 
     Args:
-        usage: Meter key to billed quantity; a meter without usage may be missing.
-        plan: Plan of the subscription.
-        catalogue: Catalogue version that the plan belongs to; it says the meters' units.
+        terms: What the invoice is made by.
+        usage: What usage_entries made, in any order.
+        catalogues: At least the versions that the terms name.
 
     Returns:
-        One line per price, in the plan's order; a price without usage has its line too.
+        Fees, add-ons' fees, then part by part the plan's prices and the add-ons', then what a
+        minimum lacks; a price without usage has its line too.
 
     Raises:
+        Rejected: plan_unknown, add_on_unknown; bad_value, for usage that no price reads.
         Fatal: state_corrupt, for a negative quantity: the usage fold never counts one (G-08).
-        Rejected: catalogue_invalid, when the plan names a meter that the catalogue lacks.
     """
-    for meter, quantity in usage.items():
+    lines: list[RatedLine] = []
+    if terms.fees is not None:
+        lines += _fee_lines(terms.fees, catalogues=catalogues, overrides=terms.overrides)
+    found = _indexed(usage)
+    free = [each for each in terms.discounts if each.kind is DiscountKind.FREE_UNITS]
+    read: set[tuple[int, str]] = set()
+    for number, segment in enumerate(terms.segments):
+        catalogue = catalogues[segment.catalogue_version]
+        for priced in priced_of(segment, catalogue, terms.overrides):
+            if priced.price.meter:
+                read.update(
+                    (number, each.meter) for each in sources_of(number, priced.price, catalogue)
+                )
+                lines.append(
+                    _usage_line(
+                        number, segment, priced, catalogue=catalogue, found=found, free=free
+                    )
+                )
+    for number, meter in found:
+        if (number, meter) not in read:
+            raise Rejected(
+                Code.BAD_VALUE, f"usage of meter {meter!r} in part {number} is read by no price"
+            )
+    lines += _minimum_lines(lines, terms=terms, catalogues=catalogues)
+    return tuple(lines)
+
+
+def rate_fees(
+    *,
+    segment: Segment,
+    catalogues: Mapping[int, Catalogue],
+    overrides: tuple[Override, ...],
+    currency: str,
+) -> tuple[RatedLine, ...]:
+    """This function will price the fees of a period, or of a part of one.
+
+    Args:
+        segment: What fees are for; of a part, days and of_days say how much.
+        catalogues: At least the segment's version.
+        overrides: Prices that the customer has differently.
+        currency: ISO 4217 code that the plan must have.
+
+    Returns:
+        The plan's fees, then the add-ons'; none when it is paused.
+
+    Raises:
+        Rejected: plan_unknown, add_on_unknown; currency_differs, when the plan has another one.
+    """
+    plan = catalogues[segment.catalogue_version].plan(segment.plan)
+    if plan.currency != currency:
+        raise Rejected(
+            Code.CURRENCY_DIFFERS, f"plan {plan.code!r} is in {plan.currency}, not in {currency}"
+        )
+    return tuple(_fee_lines(segment, catalogues=catalogues, overrides=overrides))
+
+
+def _fee_lines(
+    segment: Segment, *, catalogues: Mapping[int, Catalogue], overrides: Sequence[Override]
+) -> Iterator[RatedLine]:
+    share = share_of(segment)
+    for priced in priced_of(segment, catalogues[segment.catalogue_version], overrides):
+        price = priced.price
+        if price.meter:
+            continue
+        is_seats = price.form == "seats"
+        count = Fraction(segment.seats if is_seats else 1)
+        steps = price.charge(PriceUsage(Quantity(count), is_flow=False), share=share)
+        kind = "seats" if is_seats else "fee"
+        if priced.times > 1:
+            steps = scaled(steps, factor=Fraction(priced.times), note=f"{priced.times} times")
+        yield RatedLine(
+            line_id=f"fee/{priced.name}",
+            kind=kind if priced.add_on is None else "add_on",
+            label=priced.label,
+            price=price.key,
+            form=price.form,
+            meter="",
+            unit="seat" if is_seats else "",
+            quantity=exact_text(count * priced.times),
+            amount_exact=amount_of(steps),
+            steps=steps,
+            is_estimate=False,
+            tax=price.tax,
+            segment=NO_SEGMENT,
+            start=segment.start,
+            end=segment.end,
+        )
+
+
+def _indexed(usage: Iterable[UsageEntry]) -> _Found:
+    found: dict[tuple[int, str], dict[Where, UsageEntry]] = defaultdict(dict)
+    for entry in usage:
         invariant(
-            quantity.nanos >= 0, Code.STATE_CORRUPT, "a billed quantity is negative", meter=meter
+            entry.nanos >= 0,
+            Code.STATE_CORRUPT,
+            "a billed quantity is negative",
+            meter=entry.meter,
         )
-    return tuple(
-        _line(
-            price,
-            quantity=usage.get(price.meter, NO_USAGE) if price.meter else ONE_FEE,
-            unit=catalogue.meter(price.meter).unit if price.meter else "",
-            currency=plan.currency,
-        )
-        for price in plan.prices
-    )
+        found[entry.segment, entry.meter][entry.where] = entry
+    return found
 
 
-def _line(price: Price, *, quantity: Measured, unit: str, currency: str) -> InvoiceLine:
-    steps = price.charge(nanos_decimal(quantity.nanos))
-    exact = NOTHING
-    for step in steps:
-        exact = EXACT.add(exact, step.amount)
-    amount_unrounded = decimal_text(exact)
-    return InvoiceLine(
+def _usage_line(
+    number: int,
+    segment: Segment,
+    priced: Priced,
+    *,
+    catalogue: Catalogue,
+    found: _Found,
+    free: Sequence[GrantedDiscount],
+) -> RatedLine:
+    price, share = priced.price, share_of(segment)
+    usage = _usage_of(number, price, catalogue=catalogue, found=found)
+    total = usage.total
+    free_steps: tuple[Step, ...] = ()
+    for discount in free:
+        if price.key in discount.prices:
+            usage, step = _without_free(usage, discount, share)
+            free_steps = (*free_steps, step)
+    if priced.times == 1:
+        steps = price.charge(usage, share=share)
+    else:
+        # n of an add-on are one with n times its allowance, bounds and amounts.
+        times = Fraction(priced.times)
+        steps = scaled(
+            price.charge(usage.times(1 / times), share=share),
+            factor=times,
+            note=f"{priced.times} times",
+        )
+    return RatedLine(
+        line_id=f"{number}/{priced.name}",
+        kind="usage",
+        label=priced.label,
         price=price.key,
         form=price.form,
         meter=price.meter,
-        unit=unit,
-        quantity=nanos_text(quantity.nanos),
-        amount_unrounded=amount_unrounded,
-        amount_minor=rounded_minor(amount_unrounded, currency=currency),
-        steps=steps,
-        is_estimate=quantity.is_estimate,
+        unit=catalogue.unit(price.meter),
+        quantity=exact_text(total.value),
+        amount_exact=amount_of(steps),
+        steps=(*free_steps, *steps),
+        is_estimate=total.is_estimate,
+        tax=price.tax,
+        segment=number,
+        start=segment.start,
+        end=segment.end,
     )
 
 
-def rounded_minor(amount_unrounded: str, *, currency: str) -> int:
-    """This function will round a line's exact amount, the only rounding of an invoice (G-04).
+def _without_free(
+    usage: PriceUsage, discount: GrantedDiscount, share: Share
+) -> tuple[PriceUsage, Step]:
+    """Return the usage without the free units of a period, and the step that says so.
 
-    Args:
-        amount_unrounded: Decimal text in major units.
-        currency: ISO 4217 code.
+    Of a part of a period it is a part of them, as of every allowance: of what adds up over time.
+    """
+    units = Fraction(discount.value) * (share.fraction if usage.is_flow else ONE)
+    taken = min(units, usage.total.value)
+    label = f"free units: {discount.name}"
+    total = Quantity(usage.total.value - taken, usage.total.events, usage.total.is_estimate)
+    return PriceUsage(total, usage.groups, usage.is_flow), Step(
+        label, taken, NOTHING, ONE, NOTHING
+    )
+
+
+def _usage_of(number: int, price: Price, *, catalogue: Catalogue, found: _Found) -> PriceUsage:
+    """Return what a price is asked to charge: a composite adds its meters up, weighted."""
+    parts = catalogue.counted.parts(price.meter)
+    is_flow = all(meter.is_flow for meter, _ in parts)
+    if not price.reads:
+        total = Quantity(NOTHING)
+        for meter, weight in parts:
+            entry = found.get((number, meter.key), {}).get(price.where)
+            if entry is not None:
+                total = _plus(total, entry, weight)
+        return PriceUsage(total, is_flow=is_flow)
+    groups: dict[Where, Quantity] = {}
+    for meter, weight in parts:
+        for where, entry in found.get((number, meter.key), {}).items():
+            group = _group_key(where, price)
+            if group is not None:
+                groups[group] = _plus(groups.get(group, Quantity(NOTHING)), entry, weight)
+    total = Quantity(
+        sum((each.value for each in groups.values()), NOTHING),
+        sum((each.events for each in groups.values()), NOTHING),
+        any(each.is_estimate for each in groups.values()),
+    )
+    return PriceUsage(total, tuple(sorted(groups.items(), key=lambda pair: pair[0])), is_flow)
+
+
+def _group_key(where: Where, price: Price) -> Where | None:
+    """Return an entry's values of the dimensions that a price reads; None for another's entry."""
+    names = sorted({*price.reads, *(name for name, _ in price.where)})
+    if [name for name, _ in where] != names:
+        return None
+    values = dict(where)
+    fixed = ((name, value) for name, value in price.where if name not in price.reads)
+    if any(values[name] != value for name, value in fixed):
+        return None
+    return tuple((name, values[name]) for name in price.reads)
+
+
+def _plus(total: Quantity, entry: UsageEntry, weight: Fraction) -> Quantity:
+    value = Fraction(entry.nanos, NANOS_PER_UNIT)
+    return Quantity(
+        total.value + (value if weight == 1 else value * weight),
+        total.events + entry.events,
+        total.is_estimate or entry.is_estimate,
+    )
+
+
+def commitment(
+    *,
+    terms: InvoiceTerms,
+    catalogues: Mapping[int, Catalogue],
+    which: Literal["minimum", "maximum"],
+) -> Bound | None:
+    """This function will return the least or the largest amount that plans ask for.
+
+    It goes by the parts of the period whose usage is billed, not by the period that fees are for:
+    fees in advance are the next period's, and the plan may have changed by then.
 
     Returns:
-        Whole minor units.
+        None when no part's plan has one.
     """
-    return round_half_up_to_minor(Decimal(amount_unrounded), currency=currency).amount_minor
+    amount, has_fees = NOTHING, False
+    numbers = []
+    for number, segment in enumerate(terms.segments):
+        if segment.is_paused:
+            continue
+        plan = catalogues[segment.catalogue_version].plan(segment.plan)
+        given: Commitment | None = plan.minimum if which == "minimum" else plan.maximum
+        if given is not None:
+            numbers.append(number)
+            amount += given.amount * share_of(segment).fraction
+            has_fees = has_fees or given.of is Of.ALL
+    return Bound(amount, frozenset(numbers), has_fees) if numbers else None
+
+
+def _minimum_lines(
+    lines: Sequence[RatedLine], *, terms: InvoiceTerms, catalogues: Mapping[int, Catalogue]
+) -> Iterator[RatedLine]:
+    """Yield the line that makes up what a minimum lacks; 0 when it is reached.
+
+    It is the difference of rounded amounts, so that the lines add up to the commitment itself.
+    """
+    bound = commitment(terms=terms, catalogues=catalogues, which="minimum")
+    if bound is None:
+        return
+    places = terms.scale
+    reached = sum(
+        round_half_up(line.amount_exact, places=places) for line in lines if bound.counts(line)
+    )
+    wanted = round_half_up(bound.amount, places=places)
+    amount = Fraction(max(0, wanted - reached), 10**places)
+    label = f"up to the minimum of {exact_text(Fraction(wanted, 10**places))}"
+    numbers = sorted(bound.segments)
+    yield RatedLine(
+        line_id="minimum",
+        kind="minimum",
+        label="minimum",
+        price="",
+        form="minimum",
+        meter="",
+        unit="",
+        quantity="1",
+        amount_exact=amount,
+        steps=(fixed_step(label, amount),),
+        is_estimate=False,
+        tax=TAX_STANDARD,
+        segment=NO_SEGMENT,
+        start=terms.segments[numbers[0]].start,
+        end=terms.segments[numbers[-1]].end,
+    )

@@ -1,39 +1,46 @@
-"""Flat: one fee per period, whatever is used (X-55)."""
+"""Flat: one fee per period, whatever is used (S2-04, X-55)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from domain.pricing.price import Step
+from typing_extensions import override
+
+from domain.pricing.price import Price, Step, fixed_step
+from domain.pricing.reading import FEE_FIELDS, fraction, name_of, tax_of
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from domain.fields import Fields
+    from domain.pricing.price import PriceUsage
 
-ONE = Decimal(1)
 
-
-@dataclass(frozen=True, slots=True)
-class Flat:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flat(Price):
     """A fee per period.
 
     Args:
-        key: Name of the price within the plan.
         amount: Fee in major units, exact.
     """
 
-    key: str
-    amount: Decimal
-    form: str = "flat"
-    meter: str = ""
+    form: ClassVar[str] = "flat"
 
-    def charge(self, quantity: Decimal) -> tuple[Step, ...]:  # noqa: ARG002 -- a fee asks for no usage
-        """Return the fee as the only step."""
-        return (Step("fee of the period", ONE, self.amount, ONE, self.amount),)
+    amount: Fraction
+
+    @override
+    def steps(self, usage: PriceUsage) -> tuple[Step, ...]:
+        """Return the fee as the only step; the usage does not matter."""
+        return (fixed_step("fee of the period", self.amount),)
 
 
 def flat_from_fields(fields: Fields) -> Flat:
     """This function will read a flat price (Rejected with the place otherwise)."""
-    fields.only(("key", "form", "amount"))
-    return Flat(key=fields.text("key"), amount=fields.decimal("amount"))
+    fields.only((*FEE_FIELDS, "amount"))
+    return Flat(
+        key=fields.text("key"),
+        name=name_of(fields),
+        tax=tax_of(fields),
+        amount=fraction(fields, "amount"),
+    )

@@ -26,114 +26,16 @@ from domain.pricing.forms import FORMS
 from domain.usage.fold import UsageFold
 from domain.usage.records import SourceRecord
 from schemas.usage_wire import from_wire_usage_source, to_wire_catalogue
+from tests.support.full_catalogue import GOOD
 from tests.support.usage_facts import totals_of, windows_of
 from tests.support.usage_truth import Event, batch_record
 
-GOOD: dict[str, Any] = {
-    "version": 3,
-    "event_types": [{"name": "call", "aliases": ["calls", "API calls"]}],
-    "meters": [
-        {"key": "calls", "event_type": "call", "aggregation": "sum", "unit": "call"},
-        {
-            "key": "ms",
-            "event_type": "call",
-            "value": "property:ms",
-            "aggregation": "percentile",
-            "percentile": "99.9",
-            "dimension_sets_max": 10,
-            "group_by": ["region", "model"],
-            "unit": "ms",
-        },
-    ],
-    "node_fields": [
-        {"name": "fit", "type": "decimal", "minimum": "0", "maximum": "1"},
-        {"name": "done", "type": "boolean"},
-        {"name": "stage", "type": "text"},
-    ],
-    "gates": [{"key": "fit", "when": "fit >= 0.90"}],
-    "tiers": [
-        {
-            "code": code,
-            "name": "Tier",
-            "when": 'done and stage = "ready"',
-            "credits": 5,
-            "price": "10.50",
-            "currency": "USD",
-            "delivers": ["a file"],
-            "cool_down_hours": 0,
-            "reversal_hours": 1,
-        }
-        for code in ("one", "two")
-    ],
-    "bundles": [
-        {
-            "code": "both",
-            "name": "Both",
-            "tiers": ["one", "two"],
-            "credits": 8,
-            "price": "18",
-            "currency": "USD",
-        }
-    ],
-    "pulses": [{"field": "roi", "sets": "done", "tiers": ["one"]}],
-    "wallet": {
-        "currency": "USD",
-        "credit_price": "1.50",
-        "signup_credits": 10,
-        "approval_hours": 24,
-        "refund_on_reversal": False,
-        "packages": [{"credits": 100, "price": "140"}],
-    },
-    "suspicions": [
-        {"key": "fails", "kind": "failed_attempts", "attempts": 3, "within_hours": 1},
-        {"key": "wrong", "kind": "amount_mismatch"},
-        {
-            "key": "back",
-            "kind": "refund_ratio",
-            "percent": 50,
-            "charges_min": 4,
-            "within_hours": 9,
-        },
-        {"key": "fast", "kind": "velocity", "charges": 10, "within_hours": 1},
-        {
-            "key": "jump",
-            "kind": "score_jump",
-            "field": "fit",
-            "threshold": "0.90",
-            "margin": "0.02",
-            "rise": "0.10",
-            "within_hours": 24,
-        },
-    ],
-    "plans": [
-        {
-            "code": "basic",
-            "name": "Basic",
-            "currency": "USD",
-            "prices": [
-                {"key": "fee", "form": "flat", "amount": "9.00"},
-                {
-                    "key": "calls",
-                    "form": "per_unit",
-                    "meter": "calls",
-                    "rate": "0.0020",
-                    "per": "1000",
-                    "included": "5",
-                },
-                {
-                    "key": "ladder",
-                    "form": "graduated",
-                    "meter": "calls",
-                    "tiers": [{"up_to": "10", "rate": "1"}, {"rate": "0.5"}],
-                },
-            ],
-        },
-        {"code": "empty", "name": "Empty", "currency": "JPY", "prices": []},
-    ],
-}
 NUMBERS = "1 10 12 0 01 0.0020 1000.0 0010.00 1e3 -1 .5 5. 1_0 ٣"
 LONG = ["x" * 200, "x" * 201, "1" * 18, "1" * 19, f"1.{'0' * 18}", f"1.{'0' * 19}"]
-WORDS = "x sum mean flat graduated volume USD USX usd call calls ms quantity property: property:ms"
+WORDS = (
+    "x sum mean flat graduated volume USD USX usd call calls ms quantity property: property:ms "
+    "books standard lifetime month year in_advance in_arrears warn units paid launch free all"
+)
 ODD = ["", "nul\0", "del\x7f", "a\n", "\x85"]
 VALUES = st.one_of(
     st.none(),
@@ -142,14 +44,29 @@ VALUES = st.one_of(
     st.sampled_from([*NUMBERS.split(), *LONG, *WORDS.split(), *ODD]),
     st.lists(st.sampled_from(["a", "b", "", "call", "nul\0"]), max_size=20),
     st.lists(st.sampled_from([{}, {"rate": "1"}, {"up_to": "1", "rate": "1"}, 1]), max_size=3),
-    st.just({}),
+    st.sampled_from([{}, {"region": "eu"}, {"model": "a"}, {"amount": "1"}, {"a": 1}, {"": "x"}]),
 )
 FIELDS = (
     "version meters plans event_types key form meter rate per tiers included up_to amount unit"
 )
+SOLD_FIELDS = (
+    "where tax overflow minimum maximum name interval fees discounts dimensions rates "
+    "event_minimum value_bands fee size of weight limits code composites billing "
+    "taxes add_ons periods"
+)
 WALLET_FIELDS = ["wallet", "suspicions", "kind", "within_hours", "credits", "refund_on_reversal"]
 NAMES = st.sampled_from(
-    [*FIELDS.split(), *WALLET_FIELDS, "value", "group_by", "aliases", "name", "nul\0", "x"]
+    [
+        *FIELDS.split(),
+        *SOLD_FIELDS.split(),
+        *WALLET_FIELDS,
+        "value",
+        "group_by",
+        "aliases",
+        "name",
+        "nul\0",
+        "x",
+    ]
 )
 
 
@@ -280,6 +197,9 @@ class TestVersions:
             for alias in item.aliases
         )
         is_kept = is_kept and _is_wallet_kept(before, after)
+        is_kept = is_kept and {each.key for each in before.composites} <= {
+            each.key for each in after.composites
+        }
         assert is_kept == (not refused_changes(before=before, after=after))
         if _parts(before) != _parts(after):
             assert diff_catalogues(before=before, after=after).changes or _is_reordered(
@@ -293,6 +213,13 @@ def _parts(catalogue: Catalogue) -> tuple[object, ...]:
         catalogue.plans,
         catalogue.event_types,
         catalogue.wallet,
+        catalogue.composites,
+        catalogue.add_ons,
+        catalogue.billing,
+        frozenset(catalogue.taxes),
+        frozenset(catalogue.discounts),
+        frozenset(catalogue.kpis),
+        catalogue.gain_share,
         frozenset(catalogue.suspicions),
     )
 

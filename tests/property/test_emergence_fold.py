@@ -22,7 +22,7 @@ from domain.emergence.fold import EmergenceFold
 from domain.emergence.records import DetectionSettled, NodeRecord, NodeReported, PulseReceived
 from domain.usage.records import CataloguePublished, Unreadable
 from schemas.emergence_wire import from_wire_emergence_facts, to_wire_emergence_facts
-from tests.property.test_catalogue_laws import GOOD
+from tests.support.full_catalogue import GOOD
 
 TENANT, PROJECT = "t", "p"
 HOUR_MS = 3_600_000

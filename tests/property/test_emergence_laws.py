@@ -14,7 +14,7 @@ from domain.codes import Code
 from domain.emergence_rules.expressions import FieldType, Malformed, Value, parse_expression
 from domain.emergence_rules.judge import Judgement, judge, offers, read_values
 from domain.errors import Rejected
-from tests.property.test_catalogue_laws import GOOD
+from tests.support.full_catalogue import GOOD
 
 FIELDS = {"fit": FieldType.DECIMAL, "done": FieldType.BOOLEAN, "stage": FieldType.TEXT}
 RULES = parse_catalogue(json.dumps(GOOD)).emergence

@@ -1,276 +1,471 @@
 """Laws of rating that hold for every catalogue and every usage; fractions are the judge."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from domain.aggregation.kinds import SKETCHED, Aggregation
-from domain.aggregation.measure import Measured
-from domain.aggregation.measures import measured
-from domain.aggregation.window_row import WindowRow
+from domain.canonical import to_canonical_json
 from domain.catalogue import Catalogue, parse_catalogue
-from domain.invoice import (
-    parse_invoice_content,
-    require_totals,
-    span_of,
-    window_set_digest,
-)
-from domain.money import minor_unit_places
-from domain.period import HOUR_MS, to_ms
-from domain.pricing.graduated import Graduated, Tier
-from domain.pricing.price import Price
-from domain.rating import rate
-from tests.support import billing
+from domain.invoice_terms import InvoiceTerms, Override
+from domain.period import Period
+from domain.pricing.price import WHOLE, Price, PriceUsage, Quantity, Share, amount_of
+from domain.rating import RatedLine, UsageEntry, rate
+from tests.support import billing, oracle_invoice
 from tests.support.billing import NANOS
 
 JANUARY = billing.period("2025-01-01", "2025-02-01")
-FIRST_HOUR = to_ms(JANUARY.start) // HOUR_MS
+Json = Any
 
-rates = st.decimals(min_value=0, max_value=1000, places=12)
-quantities = st.decimals(min_value=0, max_value=10**9, places=9)
+# -- prices -----------------------------------------------------------------------------------
+
+decimals = st.decimals(min_value=0, max_value=1000, places=12)
+quantities = st.fractions(min_value=0, max_value=10**7, max_denominator=1000).map(
+    lambda value: Fraction(round(value * NANOS), NANOS)
+)
 powers_of_ten = st.sampled_from(["1", "10", "1000", "1000000"])
+MODELS = ("a", "b", "c", "")
+"""Values of the dimension `model`; "c" has no rate of its own in a matrix."""
+
+
+def text(value: Decimal) -> str:
+    return f"{value:f}"
 
 
 @st.composite
-def ladders(draw: st.DrawFn) -> Graduated:
-    """Any graduated price of up to five tiers."""
+def ladders(draw: st.DrawFn, *, amount: str, has_fee: bool) -> list[Json]:
+    """Rising tiers, up to five."""
     bounds = sorted(
         draw(st.sets(st.decimals(min_value="0.001", max_value=10**6, places=3), max_size=4))
     )
-    return Graduated(
-        key="price",
-        meter="meter",
-        per=Decimal(draw(powers_of_ten)),
-        included=draw(st.decimals(min_value=0, max_value=1000, places=2)),
-        tiers=tuple(Tier(bound, draw(rates)) for bound in [*bounds, None]),
-    )
+    steps = []
+    for bound in [*bounds, None]:
+        step = {amount: text(draw(decimals))}
+        if bound is not None:
+            step["up_to"] = text(bound)
+        if has_fee and draw(st.booleans()):
+            step["fee"] = text(draw(decimals))
+        steps.append(step)
+    return steps
 
 
-def exact(price: Price, quantity: Decimal) -> Fraction:
-    """What a price charges, as a fraction."""
-    return sum((Fraction(step.amount) for step in price.charge(quantity)), Fraction(0))
+FORMS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "per_unit": {"rate": decimals.map(text), "per": powers_of_ten},
+    "graduated": {"tiers": ladders(amount="rate", has_fee=True), "per": powers_of_ten},
+    "volume": {"tiers": ladders(amount="rate", has_fee=True), "per": powers_of_ten},
+    "tiered_flat": {"tiers": ladders(amount="amount", has_fee=False)},
+    "package": {
+        "amount": decimals.map(text),
+        "rate": decimals.map(text),
+        "per": powers_of_ten,
+    },
+    "block": {
+        "amount": decimals.map(text),
+        "size": st.decimals(min_value="0.5", max_value=10**4, places=3).map(text),
+    },
+    "percentage": {"rate": decimals.map(text), "fee": decimals.map(text)},
+    "matrix": {
+        "dimensions": st.just(["model"]),
+        "per": powers_of_ten,
+        "rate": decimals.map(text),
+        "rates": st.tuples(decimals, decimals).map(
+            lambda rates: [
+                {"where": {"model": model}, "rate": text(rate)}
+                for model, rate in zip("ab", rates, strict=True)
+            ]
+        ),
+    },
+}
+"""Metered forms and the fields that are their own."""
 
 
-def by_hand(price: Graduated, quantity: Decimal) -> Fraction:
-    """The same written from the requirement: each tier prices what lies between its bounds."""
-    over = max(Fraction(0), Fraction(quantity) - Fraction(price.included))
-    total, low = Fraction(0), Fraction(0)
-    for tier in price.tiers:
-        high = over if tier.up_to is None else Fraction(tier.up_to)
-        part = max(Fraction(0), min(over, high) - low)
-        total += part * Fraction(tier.rate) / Fraction(price.per)
-        low = high
-    return total
+@st.composite
+def metered(draw: st.DrawFn, *, key: str = "price", meters: Sequence[str] = ("calls",)) -> Json:
+    """Any metered price over one of the meters."""
+    meter = draw(st.sampled_from(meters))
+    # The oracle takes a percentage of one meter's events, so of a composite there is none here.
+    forms = [form for form in FORMS if form != "percentage" or meter not in COMPOSITES]
+    form = draw(st.sampled_from(forms))
+    price: dict[str, Json] = {"key": key, "form": form, "meter": meter}
+    price |= {name: draw(values) for name, values in FORMS[form].items()}
+    if form not in {"matrix", "percentage"}:
+        price["included"] = text(draw(decimals))
+        price["overflow"] = draw(st.sampled_from(["bill", "bill", "warn", "refuse"]))
+    if draw(st.booleans()):
+        low, high = sorted([draw(decimals), draw(decimals)])
+        price |= {"minimum": text(low), "maximum": text(high)}
+    if form != "matrix" and draw(st.booleans()):
+        price["where"] = {"model": draw(st.sampled_from(["a", "b"]))}
+    return price
+
+
+def price_of(document: Json) -> Price:
+    """The price over the test meter, which is split by model."""
+    own = {name: value for name, value in document.items() if name not in {"key", "form", "meter"}}
+    return billing.price(document["form"], **own)
+
+
+def usage(quantity: Fraction, *, is_flow: bool = True) -> PriceUsage:
+    """A quantity, half of it of model "a" and half without a rate of its own."""
+    half = Quantity(quantity / 2, Fraction(quantity.numerator % 7))
+    groups = (((("model", "a"),), half), ((("model", "c"),), half))
+    total = Quantity(quantity, half.events * 2)
+    return PriceUsage(total, groups, is_flow)
+
+
+class TestEveryForm:
+    @given(metered(), quantities)
+    def test_steps_say_quantity_times_rate_over_per(self, document: Json, used: Fraction) -> None:
+        """Each line of a breakdown can be checked with a pocket calculator."""
+        for step in price_of(document).charge(usage(used), share=WHOLE):
+            assert step.amount == step.quantity * step.rate / step.per
+
+    @given(metered(), quantities, st.integers(1, 30), st.booleans())
+    def test_parts_of_a_period_under_even_use_add_up_to_the_whole(
+        self, document: Json, used: Fraction, days: int, is_flow: bool
+    ) -> None:
+        """Whatever the form: what flows is split by days, a level is the same in both parts."""
+        price = price_of(document)
+        whole = billing.cost(price, usage(used, is_flow=is_flow))
+        first, second = Share(days, 31), Share(31 - days, 31)
+        parts = sum(
+            billing.cost(
+                price,
+                usage(used, is_flow=is_flow).times(part.fraction if is_flow else Fraction(1)),
+                share=part,
+            )
+            for part in (first, second)
+        )
+        assert whole == parts
+
+    @given(metered(), quantities)
+    def test_nothing_costs_less_than_nothing(self, document: Json, used: Fraction) -> None:
+        """And a maximum never makes a price negative."""
+        assert 0 <= billing.cost(price_of(document), usage(used))
+
+    @given(metered(), quantities, quantities)
+    def test_is_monotone_but_for_volume(
+        self, document: Json, first: Fraction, second: Fraction
+    ) -> None:
+        """Using more never costs less, where bands do not reprice what was there."""
+        assume(document["form"] not in {"volume", "tiered_flat", "percentage"})
+        price = price_of(document)
+        low, high = sorted([first, second])
+        assert billing.cost(price, usage(low)) <= billing.cost(price, usage(high))
 
 
 class TestGraduated:
-    @given(ladders(), quantities)
-    def test_is_what_the_requirement_says(self, price: Graduated, quantity: Decimal) -> None:
-        """S2-09, computed a second time with fractions."""
-        assert by_hand(price, quantity) == exact(price, quantity)
-
-    @given(ladders(), quantities)
-    def test_steps_add_up_to_what_lies_over_the_allowance(
-        self, price: Graduated, quantity: Decimal
-    ) -> None:
-        """No unit is charged twice and none is forgotten."""
-        parts = sum((Fraction(step.quantity) for step in price.charge(quantity)), Fraction(0))
-        assert max(Fraction(0), Fraction(quantity) - Fraction(price.included)) == parts
-
-    @given(ladders(), quantities, quantities)
+    @given(ladders(amount="rate", has_fee=False), quantities, quantities)
     def test_is_additive_over_its_steps(
-        self, price: Graduated, first: Decimal, second: Decimal
+        self, tiers: list[Json], first: Fraction, second: Fraction
     ) -> None:
         """Using more changes only what comes on top: the ladder cut where the first use ended."""
-        start = price.included + first
-        total = first + second
+        price = billing.price("graduated", tiers=tiers)
         cut = replace(
             price,
-            included=start,
-            tiers=tuple(
+            included=first,
+            tiers=tuple(  # type: ignore[call-arg]
                 replace(tier, up_to=None if tier.up_to is None else tier.up_to - first)
-                for tier in price.tiers
+                for tier in price.tiers  # type: ignore[attr-defined]
                 if tier.up_to is None or tier.up_to > first
             ),
         )
-        whole = exact(price, price.included + total)
-        assert whole == exact(price, start) + exact(cut, price.included + total)
-
-    @given(ladders(), quantities, quantities)
-    def test_is_monotone(self, price: Graduated, first: Decimal, second: Decimal) -> None:
-        """Using more never costs less."""
-        assert exact(price, min(first, second)) <= exact(price, max(first, second))
-
-
-@st.composite
-def catalogues(draw: st.DrawFn) -> Catalogue:
-    """A plan "p" with up to four prices of any form over two meters."""
-    prices: list[Mapping[str, object]] = []
-    for index in range(draw(st.integers(0, 4))):
-        price: dict[str, object] = {"key": f"price_{index}"}
-        form = draw(st.sampled_from(["flat", "per_unit", "graduated"]))
-        price["form"] = form
-        if form == "flat":
-            price["amount"] = f"{draw(rates):f}"
-        else:
-            price["meter"] = draw(st.sampled_from(["a", "b"]))
-            price["per"] = draw(powers_of_ten)
-            price["included"] = f"{draw(quantities):f}"
-        if form == "per_unit":
-            price["rate"] = f"{draw(rates):f}"
-        if form == "graduated":
-            price["tiers"] = [
-                {"up_to": "10.5", "rate": f"{draw(rates):f}"},
-                {"rate": f"{draw(rates):f}"},
-            ]
-        prices.append(price)
-    aggregations = st.sampled_from([item.value for item in Aggregation if item not in SKETCHED])
-    return parse_catalogue(
-        json.dumps(
-            {
-                "version": 1,
-                "meters": [
-                    billing.meter("a", aggregation=draw(aggregations)),
-                    billing.meter("b", aggregation=draw(aggregations)),
-                ],
-                "plans": [
-                    {
-                        "code": "p",
-                        "name": "P",
-                        "currency": draw(st.sampled_from(["CAD", "JPY", "BHD", "CLF"])),
-                        "prices": prices,
-                    }
-                ],
-            }
+        whole = billing.cost(price, usage(first + second))
+        assert whole == billing.cost(price, usage(first)) + billing.cost(
+            cut, usage(first + second)
         )
-    )
+
+    @given(ladders(amount="rate", has_fee=True), quantities)
+    def test_steps_hold_every_unit_once(self, tiers: list[Json], used: Fraction) -> None:
+        """Fees aside, the quantities of the steps are what was used."""
+        steps = billing.price("graduated", tiers=tiers).charge(usage(used), share=WHOLE)
+        assert used == sum(step.quantity for step in steps if not step.label.startswith("fee"))
 
 
-values = st.integers(0, 10**9 * NANOS)
+# -- whole invoices ---------------------------------------------------------------------------
+
+METERS = {"calls": "sum", "assets": "latest", "peak": "max", "jobs": "count"}
+COMPOSITES = {
+    "mix": [("calls", "1"), ("jobs", "2.5")],
+    "levels": [("assets", "3"), ("peak", "0.1")],
+}
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> WindowRow:
-    """Any window of January."""
-    hour = FIRST_HOUR + draw(st.integers(0, 743))
-    dimensions = draw(
-        st.sampled_from([{}, {"x": "1"}, {"x": "é"}, {"y": "1"}, {"x": "1", "y": ""}])
+def plans(draw: st.DrawFn, *, code: str) -> Json:
+    """A plan of up to six prices, now and then with commitments."""
+    over = [*METERS, *COMPOSITES]
+    prices = [
+        draw(metered(key=f"price_{index}", meters=over))
+        for index in range(draw(st.integers(0, 4)))
+    ]
+    prices.append({"key": "base", "form": "flat", "amount": text(draw(decimals))})
+    prices.append(
+        {"key": "seats", "form": "seats", "amount": text(draw(decimals)), "included": "2"}
     )
-    return WindowRow(
-        meter=draw(st.sampled_from(["a", "b", "c"])),
-        dimensions=tuple(sorted(dimensions.items())),
-        hour=hour,
-        events=draw(st.integers(1, 10**6)),
-        sum_nanos=draw(values),
-        min_nanos=draw(values),
-        max_nanos=draw(values),
-        latest_nanos=draw(values),
-        latest_occurred_ms=hour * HOUR_MS + draw(st.integers(0, HOUR_MS - 1)),
-        latest_offset=draw(st.integers(0, 9)),
-        first_offset=draw(st.integers(0, 9)),
-        last_offset=draw(st.integers(10, 19)),
-        key_digest=draw(st.integers(0, 2**128 - 1)),
-        late=draw(st.integers(0, 9)),
-    )
+    plan: dict[str, Json] = {"code": code, "name": code, "currency": "USD", "prices": prices}
+    if draw(st.booleans()):
+        plan["minimum"] = {
+            "amount": text(draw(decimals)),
+            "of": draw(st.sampled_from(["usage", "all"])),
+        }
+    return plan
 
 
-window_sets = st.lists(
-    windows(), max_size=8, unique_by=lambda row: (row.meter, row.dimensions, row.hour)
+def catalogue_of(*plans_: Json, rounding: str = "line") -> Catalogue:
+    document = {
+        "version": 1,
+        "billing": {"rounding": rounding},
+        "meters": [
+            {
+                "key": key,
+                "event_type": key,
+                "aggregation": aggregation,
+                "unit": "unit",
+                "group_by": ["model"],
+            }
+            for key, aggregation in METERS.items()
+        ],
+        "composites": [
+            {
+                "key": key,
+                "unit": "unit",
+                "of": [{"meter": meter, "weight": weight} for meter, weight in parts],
+            }
+            for key, parts in COMPOSITES.items()
+        ],
+        "plans": list(plans_),
+        "add_ons": [
+            {
+                "code": "care",
+                "name": "Care",
+                "currency": "USD",
+                "prices": [{"key": "care", "form": "flat", "amount": "12.345"}],
+            }
+        ],
+    }
+    return parse_catalogue(json.dumps(document))
+
+
+used_by_model = st.dictionaries(
+    st.tuples(st.sampled_from(list(METERS)), st.sampled_from(MODELS)),
+    st.tuples(st.integers(0, 10**6 * NANOS), st.integers(1, 999)),
+    max_size=8,
 )
+Used = Mapping[tuple[str, str], tuple[int, int]]
+
+
+def entries_of(
+    number: int, used: Used, wanted: Mapping[str, set[tuple[str, ...]]]
+) -> list[UsageEntry]:
+    """Usage entries of the selections that prices read, from usage by meter and model."""
+    found = []
+    for meter, ways in wanted.items():
+        mine = {model: each for (key, model), each in used.items() if key == meter}
+        for way in sorted(ways):
+            if way == ("*",):
+                groups = {model: [each] for model, each in mine.items()}
+            else:
+                chosen = [each for model, each in mine.items() if not way or model == way[0]]
+                groups = {way[0] if way else "": chosen} if chosen else {}
+            for model, rows in groups.items():
+                nanos = [each[0] for each in rows]
+                is_flow = METERS[meter] in {"sum", "count"}
+                found.append(
+                    UsageEntry(
+                        number,
+                        meter,
+                        (("model", model),) if way else (),
+                        sum(nanos) if is_flow else max(nanos),
+                        sum(each[1] for each in rows),
+                    )
+                )
+    return list(dict.fromkeys(found))
+
+
+def wanted_of(plan: Json) -> dict[str, set[tuple[str, ...]]]:
+    """How each meter is read: () whole, ("a",) one model, ("*",) every model by itself."""
+    wanted: dict[str, set[tuple[str, ...]]] = {}
+    for price in plan["prices"]:
+        for meter, _ in COMPOSITES.get(price.get("meter", ""), [(price.get("meter", ""), "1")]):
+            if meter:
+                way = (
+                    ("*",) if price["form"] == "matrix" else tuple(price.get("where", {}).values())
+                )
+                wanted.setdefault(meter, set()).add(way)
+    return wanted
+
+
+def parts_of(prices: Catalogue, days: int, *, seats: int, add_ons: int) -> InvoiceTerms:
+    """January in two parts, on plan "p" and then on plan "q"."""
+    edge = billing.moment(f"2025-01-{days + 1:02}")
+    first, second = (
+        billing.segment(
+            prices=prices,
+            billed=Period(*between),
+            plan_code=code,
+            of_days=31,
+            seats=seats,
+            add_ons=(("care", add_ons),) if add_ons else (),
+        )
+        for code, between in (("p", (JANUARY.start, edge)), ("q", (edge, JANUARY.end)))
+    )
+    return billing.terms_of(first, second, prices=prices)
+
+
+def oracle_part(plan: Json, used: Used, *, days: int, seats: int, add_ons: int) -> Any:
+    return oracle_invoice.Part(
+        plan=plan,
+        days=days,
+        of_days=31,
+        usage=[
+            oracle_invoice.Row(
+                meter, {"model": model} if model else {}, Fraction(nanos, NANOS), events
+            )
+            for (meter, model), (nanos, events) in used.items()
+        ],
+        seats=seats,
+        add_ons=[
+            (
+                {"code": "care", "prices": [{"key": "care", "form": "flat", "amount": "12.345"}]},
+                add_ons,
+            )
+        ]
+        if add_ons
+        else [],
+    )
+
+
+def cents(lines: Sequence[RatedLine], places: int) -> dict[str, int]:
+    return {line.line_id: billing.minor(line, places) for line in lines}
+
+
+class TestOracle:
+    @given(
+        plans(code="p"),
+        plans(code="q"),
+        used_by_model,
+        used_by_model,
+        st.integers(1, 30),
+        st.integers(0, 5),
+        st.integers(0, 3),
+        st.sampled_from([2, 6]),
+    )
+    def test_a_rater_written_from_the_requirements_agrees_on_every_line(
+        self,
+        plan: Json,
+        other: Json,
+        first: Used,
+        second: Used,
+        days: int,
+        seats: int,
+        add_ons: int,
+        places: int,
+    ) -> None:
+        """0 units apart, in cents and in millionths, with the plan changed within the period."""
+        prices = catalogue_of(plan, other, rounding="line" if places == 2 else "invoice")
+        terms = parts_of(prices, days, seats=seats, add_ons=add_ons)
+        usage = [
+            *entries_of(0, first, wanted_of(plan)),
+            *entries_of(1, second, wanted_of(other)),
+        ]
+        lines = rate(terms=terms, usage=usage, catalogues={1: prices})
+        bill = oracle_invoice.Bill(
+            scale=places,
+            places=2,
+            aggregations=METERS,
+            composites={
+                key: [(meter, Fraction(weight)) for meter, weight in parts]
+                for key, parts in COMPOSITES.items()
+            },
+            parts=[
+                oracle_part(plan, first, days=days, seats=seats, add_ons=0),
+                oracle_part(other, second, days=31 - days, seats=seats, add_ons=0),
+            ],
+            fees=replace(
+                oracle_part(plan, {}, days=31, seats=seats, add_ons=add_ons), days=31, of_days=31
+            ),
+        )
+        expected = {key: amount for key, (amount, _) in oracle_invoice.invoice(bill).lines.items()}
+        assert expected == cents(lines, places)
 
 
 class TestLines:
-    @given(catalogues(), values, values)
-    def test_g_04_rounding_stays_within_half_a_minor_unit(
-        self, catalogue: Catalogue, first: int, second: int
-    ) -> None:
-        """A line is never further from its exact amount, and a tie goes up."""
-        plan = catalogue.plan("p")
-        scale = 10 ** minor_unit_places(plan.currency)
-        for line in rate(
-            usage={"a": Measured(first), "b": Measured(second)}, plan=plan, catalogue=catalogue
-        ):
-            error = line.amount_minor - Fraction(line.amount_unrounded) * scale
-            assert -Fraction(1, 2) < error <= Fraction(1, 2)
-
-    @given(catalogues(), values, values)
-    def test_unrounded_amount_is_the_sum_of_the_steps(
-        self, catalogue: Catalogue, first: int, second: int
-    ) -> None:
+    @given(plans(code="p"), used_by_model)
+    def test_an_amount_is_the_sum_of_its_steps(self, plan: Json, used: Used) -> None:
         """Not a digit is lost between the steps and the line."""
-        plan = catalogue.plan("p")
-        for line in rate(
-            usage={"a": Measured(first), "b": Measured(second)}, plan=plan, catalogue=catalogue
-        ):
-            steps = sum((Fraction(step.amount) for step in line.steps), Fraction(0))
-            assert Fraction(line.amount_unrounded) == steps
-
-
-class TestInvoice:
-    @given(catalogues(), window_sets, st.data())
-    def test_does_not_depend_on_the_order_of_rows(
-        self, catalogue: Catalogue, rows: list[WindowRow], data: st.DataObject
-    ) -> None:
-        """Same rows, same bytes, same hash."""
-        shuffled = data.draw(st.permutations(rows))
-        first, second = (
-            billing.content_of(plan_code="p", prices=catalogue, billed=JANUARY, rows=order)
-            for order in (rows, shuffled)
+        prices = catalogue_of(plan)
+        terms = billing.terms_of(
+            billing.segment(prices=prices, billed=JANUARY, plan_code="p"), prices=prices
         )
-        assert first.text == second.text
+        usage = entries_of(0, used, wanted_of(plan))
+        for line in rate(terms=terms, usage=usage, catalogues={1: prices}):
+            assert line.amount_exact == amount_of(line.steps)
 
-    @given(catalogues(), window_sets)
-    def test_lines_sum_to_the_total_and_text_reads_back(
-        self, catalogue: Catalogue, rows: list[WindowRow]
+    @given(plans(code="p"), used_by_model, st.randoms(use_true_random=False))
+    def test_do_not_depend_on_the_order_of_usage(
+        self, plan: Json, used: Used, random: Any
     ) -> None:
-        """What is built passes every check, survives its own text and bills its windows."""
-        content = billing.content_of(plan_code="p", prices=catalogue, billed=JANUARY, rows=rows)
-        require_totals(content)
-        assert content.total_minor == sum(line.amount_minor for line in content.lines)
-        assert content == parse_invoice_content(content.text)
-        for line in content.lines:
-            if line.meter:
-                quantity = measured(
-                    catalogue.meter(line.meter).measure,
-                    windows=[row for row in rows if row.meter == line.meter],
-                    span=span_of(JANUARY),
-                )
-                assert Fraction(line.quantity) == Fraction(quantity.nanos, NANOS)
+        prices = catalogue_of(plan)
+        terms = billing.terms_of(
+            billing.segment(prices=prices, billed=JANUARY, plan_code="p"), prices=prices
+        )
+        usage = entries_of(0, used, wanted_of(plan))
+        shuffled = list(usage)
+        random.shuffle(shuffled)
+        assert rate(terms=terms, usage=usage, catalogues={1: prices}) == rate(
+            terms=terms, usage=shuffled, catalogues={1: prices}
+        )
 
-
-class TestWindowSetDigest:
-    @given(window_sets, st.data())
-    def test_does_not_depend_on_the_order(
-        self, rows: list[WindowRow], data: st.DataObject
+    @given(plans(code="p"), used_by_model, st.data())
+    def test_an_override_is_the_plan_with_that_price(
+        self, plan: Json, used: Used, data: st.DataObject
     ) -> None:
-        """A set has no order."""
-        shuffled = data.draw(st.permutations(rows))
-        assert window_set_digest(rows) == window_set_digest(shuffled)
+        """S2-07: the same lines as of a plan that has it."""
+        chosen = data.draw(st.sampled_from(plan["prices"]))
+        over = chosen.get("meter")
+        own = (
+            data.draw(metered(key=chosen["key"], meters=[over]))
+            if over
+            else {**chosen, "amount": "7.77"}
+        )
+        changed = {
+            **plan,
+            "prices": [own if each is chosen else each for each in plan["prices"]],
+        }
+        lines = []
+        for catalogue, overrides in (
+            (catalogue_of(plan), (Override("p", chosen["key"], to_canonical_json(own)),)),
+            (catalogue_of(changed), ()),
+        ):
+            part = billing.segment(prices=catalogue, billed=JANUARY, plan_code="p")
+            terms = billing.terms_of(part, prices=catalogue, overrides=overrides)
+            usage = entries_of(0, used, wanted_of(changed))
+            lines.append(rate(terms=terms, usage=usage, catalogues={1: catalogue}))
+        assert lines[0] == lines[1]
 
-    @given(window_sets.filter(bool), st.data())
-    def test_is_sensitive_to_any_change(self, rows: list[WindowRow], data: st.DataObject) -> None:
-        """One number of one window changed, or one window gone."""
-        index = data.draw(st.integers(0, len(rows) - 1))
-        numbers = [field.name for field in fields(WindowRow) if field.type == "int"]
-        name = data.draw(st.sampled_from(numbers))
-        row = rows[index]
-        changed = replace(row, **{name: getattr(row, name) + 10**6})
-        other = [*rows[:index], changed, *rows[index + 1 :]]
-        assert window_set_digest(rows) != window_set_digest(other)
-        assert window_set_digest(rows) != window_set_digest(rows[:index] + rows[index + 1 :])
-
-    @given(st.text(max_size=4), st.text(max_size=4), st.text(max_size=4), st.text(max_size=4))
-    def test_never_takes_one_series_for_another(
-        self, meter: str, name: str, value: str, other: str
+    @given(ladders(amount="rate", has_fee=True), quantities, quantities)
+    def test_a_composite_is_the_sum_of_its_meters(
+        self, tiers: list[Json], calls: Fraction, jobs: Fraction
     ) -> None:
-        """Texts with quotes, brackets or line feeds cannot imitate the form around them."""
-        one = billing.window(meter, dimensions={name: value})
-        two = billing.window(meter + other, dimensions={name: value})
-        three = billing.window(meter, dimensions={name: value + other})
-        same = {window_set_digest([row]) for row in (one, two, three)}
-        assert len(same) == (3 if other else 1)
+        """Priced like one meter that had counted the weighted sum."""
+        price = {"key": "p", "form": "graduated", "tiers": tiers}
+        plan = {"code": "p", "name": "P", "currency": "USD"}
+        lines = []
+        for meter, usage in (
+            ("mix", [("calls", calls), ("jobs", jobs)]),
+            ("calls", [("calls", calls + jobs * Fraction("2.5"))]),
+        ):
+            prices = catalogue_of({**plan, "prices": [{**price, "meter": meter}]})
+            terms = billing.terms_of(
+                billing.segment(prices=prices, billed=JANUARY, plan_code="p"), prices=prices
+            )
+            entries = [UsageEntry(0, key, (), round(value * NANOS), 1) for key, value in usage]
+            lines.append(rate(terms=terms, usage=entries, catalogues={1: prices})[0].amount_exact)
+        assume((jobs * Fraction("2.5") * NANOS).denominator == 1)
+        assert lines[0] == lines[1]

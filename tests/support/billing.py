@@ -2,14 +2,34 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from fractions import Fraction
 
-from domain import catalogue, invoice, quantity
+from domain import catalogue, invoice, invoice_usage, money, quantity, rating
+from domain.aggregation.kinds import Aggregation
 from domain.aggregation.measure import Span
 from domain.aggregation.window_row import WindowRow
+from domain.billing_terms import TaxTreatment
 from domain.books import facts, fold, records
 from domain.canonical import Json
+from domain.codes import Code
+from domain.composite import Counted
+from domain.fields import Fields
+from domain.invoice_taxes import resolved_taxes
+from domain.invoice_terms import (
+    GrantedDiscount,
+    InvoiceKind,
+    InvoiceTerms,
+    Item,
+    Override,
+    Segment,
+)
+from domain.meter import Meter
 from domain.period import HOUR_MS, Period, to_ms
+from domain.plan import price_over
+from domain.pricing.price import WHOLE, Price, PriceUsage, Quantity, Share, amount_of
+from domain.usage.segment_rows import segment_rows
 
 NANOS = quantity.NANOS_PER_UNIT
 
@@ -130,6 +150,142 @@ def window(
     )
 
 
+METER = Meter(
+    key="m",
+    event_type="m",
+    value_property="",
+    aggregation=Aggregation.SUM,
+    group_by=("model", "region"),
+    unit="unit",
+)
+"""What prices of tests are over."""
+
+
+def price(form: str, **fields: Json) -> Price:
+    """A price as a catalogue has it, called "price" and over METER; `value_bands` are METER's."""
+    bands = fields.pop("value_bands", ())
+    assert isinstance(bands, list | tuple)
+    own: Mapping[str, Json] = {} if form in {"flat", "seats"} else {"meter": "m"}
+    meter = replace(METER, value_bands=tuple(units(str(bound)) for bound in bands))
+    read = Fields.of(
+        {"key": "price", "form": form, **own, **fields},
+        place="price",
+        code=Code.CATALOGUE_INVALID,
+    )
+    return price_over(read, counted=Counted(meters={"m": meter}))
+
+
+def tiers(*steps: tuple[str, str], what: str = "rate") -> list[Json]:
+    """Tiers of (up_to, rate); "" leaves the last one open."""
+    return [({"up_to": up_to} if up_to else {}) | {what: rate} for up_to, rate in steps]
+
+
+def used(
+    quantity: str | Fraction,
+    *,
+    events: int = 0,
+    groups: Mapping[tuple[tuple[str, str], ...], tuple[str, int]] | None = None,
+    is_flow: bool = True,
+) -> PriceUsage:
+    """What a price is asked to charge; groups as values to (quantity, events)."""
+    return PriceUsage(
+        Quantity(Fraction(quantity), Fraction(events)),
+        tuple(
+            (where, Quantity(Fraction(value), Fraction(count)))
+            for where, (value, count) in (groups or {}).items()
+        ),
+        is_flow,
+    )
+
+
+def cost(of: Price, usage: PriceUsage, *, share: Share = WHOLE) -> Fraction:
+    """What a price charges."""
+    return amount_of(of.charge(usage, share=share))
+
+
+def segment(
+    *,
+    prices: catalogue.Catalogue,
+    billed: Period,
+    plan_code: str = "PRO",
+    of_days: int = 0,
+    seats: int = 1,
+    add_ons: tuple[tuple[str, int], ...] = (),
+    is_paused: bool = False,
+) -> Segment:
+    """A part of a period on one plan; by default the part is the whole."""
+    days = (billed.end - billed.start).days
+    return Segment(
+        start=billed.start,
+        end=billed.end,
+        plan=plan_code,
+        catalogue_version=prices.version,
+        catalogue_sha256=prices.sha256,
+        days=days,
+        of_days=of_days or days,
+        seats=seats,
+        add_ons=add_ons,
+        is_paused=is_paused,
+    )
+
+
+def terms_of(
+    *parts: Segment,
+    prices: catalogue.Catalogue,
+    fees: Segment | None = None,
+    tenant: str = "tenant",
+    subscription: str = "sub_1",
+    customer: str = "acme",
+    overrides: tuple[Override, ...] = (),
+    discounts: tuple[GrantedDiscount, ...] = (),
+    items: tuple[Item, ...] = (),
+    credit_minor: int = 0,
+    dimensions: tuple[tuple[str, str], ...] = (),
+) -> InvoiceTerms:
+    """The terms of a period's invoice over its parts; by default with the first part's fees."""
+    charged = fees or replace(parts[0], end=parts[-1].end, days=1, of_days=1)
+    terms = prices.billing
+    return InvoiceTerms(
+        kind=InvoiceKind.PERIOD,
+        tenant=tenant,
+        subscription=subscription,
+        customer=customer,
+        seller=terms.seller("").key,
+        currency=prices.plan(charged.plan).currency,
+        period=Period(parts[0].start, parts[-1].end),
+        period_index=0,
+        segments=parts,
+        fees=charged,
+        overrides=overrides,
+        discounts=discounts,
+        items=items,
+        taxes=resolved_taxes(rates=prices.taxes, treatment=TaxTreatment.STANDARD, region=""),
+        credit_available_minor=credit_minor,
+        dimensions=dimensions,
+        rounding=terms.rounding,
+        credits=terms.credits,
+        tax_rounding=terms.tax_rounding,
+        due_days=terms.due_days,
+    )
+
+
+def rated(
+    terms: InvoiceTerms, *, prices: catalogue.Catalogue, rows: Sequence[WindowRow] = ()
+) -> tuple[rating.RatedLine, ...]:
+    """The lines of an invoice before discounts, from hourly windows."""
+    catalogues = {prices.version: prices}
+    parts = invoice_usage.parts_of(terms, catalogues=catalogues)
+    usage = rating.usage_entries(
+        terms=terms, rows=segment_rows(rows, parts=parts), catalogues=catalogues
+    )
+    return rating.rate(terms=terms, usage=usage, catalogues=catalogues)
+
+
+def minor(line: rating.RatedLine, places: int = 2) -> int:
+    """A line's amount as an invoice that rounds by line says it."""
+    return money.round_half_up(line.amount_exact, places=places)
+
+
 def content_of(
     *,
     subscription: str = "sub_1",
@@ -139,15 +295,22 @@ def content_of(
     billed: Period,
     rows: Sequence[WindowRow] = (),
     tenant: str = "tenant",
+    terms: InvoiceTerms | None = None,
 ) -> invoice.InvoiceContent:
-    return invoice.build_invoice(
+    """The content of a whole period's invoice, or of the terms given."""
+    terms = terms or terms_of(
+        segment(prices=prices, billed=billed, plan_code=plan_code),
+        prices=prices,
         tenant=tenant,
         subscription=subscription,
         customer=customer,
-        plan=plan_code,
-        catalogue=prices,
-        period=billed,
-        rows=rows,
+    )
+    catalogues = {prices.version: prices}
+    parts = invoice_usage.parts_of(terms, catalogues=catalogues)
+    return invoice_usage.content_of(
+        terms=terms,
+        rows=segment_rows(rows, parts=parts),
+        catalogues=catalogues,
         usage_positions=(10, 20),
         account_partition=0,
         account_position=7,

@@ -10,18 +10,27 @@ from typer.testing import CliRunner
 from cli.catalogue_file import DEPTH_MAX, NODES_MAX, PROBLEMS_MAX, check_text
 from cli.main import app
 from domain.aggregation.kinds import Aggregation
-from domain.catalogue import (
-    ALIASES_PER_TYPE_MAX,
-    METERS_MAX,
-    METERS_PER_TYPE_MAX,
-    PLANS_MAX,
-    PRICES_MAX,
-    VERSION_MAX,
-)
+from domain.billing_terms import DISCOUNTS_MAX, SELLERS_MAX, TAXES_MAX, DiscountKind
+from domain.catalogue import METERS_MAX, METERS_PER_TYPE_MAX, VERSION_MAX
 from domain.catalogue_shape import CATALOGUE
+from domain.composite import COMPOSITES_MAX, PARTS_MAX
 from domain.document_shape import Shape
 from domain.fields import TEXT_LENGTH_MAX
-from domain.pricing.graduated import TIERS_MAX
+from domain.gain_share_terms import KPIS_MAX
+from domain.meter import ALIASES_PER_TYPE_MAX, VALUE_BANDS_MAX
+from domain.period import Interval
+from domain.plan import (
+    ADD_ONS_MAX,
+    LIMITS_MAX,
+    PLAN_DISCOUNTS_MAX,
+    PLANS_MAX,
+    PRICES_MAX,
+    TRIAL_DAYS_MAX,
+)
+from domain.pricing.forms import FORMS
+from domain.pricing.ladder import TIERS_MAX
+from domain.pricing.price import Overflow
+from domain.pricing.reading import WHERE_MAX
 from tests.support import checkout
 
 TEXT = (checkout.ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
@@ -39,8 +48,8 @@ class TestReference:
         assert [] == [field.name for field in shape.fields if f"`{field.name}`" not in TEXT]
 
     def test_names_every_choice_and_form(self) -> None:
-        forms = ("flat", "per_unit", "graduated")
-        assert [] == [name for name in (*Aggregation, *forms) if f"`{name}`" not in TEXT]
+        names = (*Aggregation, *FORMS, *Overflow, *Interval, *DiscountKind)
+        assert [] == [name for name in names if f"`{name}`" not in TEXT]
 
     @pytest.mark.parametrize(
         "words",
@@ -52,6 +61,18 @@ class TestReference:
             f"required, 1 to {ALIASES_PER_TYPE_MAX} ",
             f"one type may feed {METERS_PER_TYPE_MAX} meters",
             f"`tiers` are 1 to {TIERS_MAX} objects",
+            f"| `composites` | at most {COMPOSITES_MAX} |",
+            f"`of`, 1 to {PARTS_MAX} objects",
+            f"| `add_ons` | at most {ADD_ONS_MAX} |",
+            f"| `taxes` | at most {TAXES_MAX} |",
+            f"| `discounts` | at most {DISCOUNTS_MAX} |",
+            f"billed period, at most {TRIAL_DAYS_MAX} |",
+            f"come off, at most {PLAN_DISCOUNTS_MAX} |",
+            f"| `limits` | at most {LIMITS_MAX} |",
+            f"is priced, at most {WHERE_MAX}:",
+            f"| none | at most {VALUE_BANDS_MAX} rising bounds",
+            f"at most {SELLERS_MAX} legal entities",
+            f"`kpis`, at most {KPIS_MAX} ",
             f"from 1 to {VERSION_MAX};",
             f"1 to {TEXT_LENGTH_MAX} printable",
             f"more than {DEPTH_MAX} levels, {NODES_MAX:,} values or 4 MiB",

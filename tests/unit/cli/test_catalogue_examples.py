@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ import pytest
 from cli.catalogue_file import check_file
 from cli.catalogue_text import SCHEMA_LINE
 from domain.aggregation.kinds import Aggregation
-from domain.aggregation.measure import Measured
 from domain.aggregation.measures import measured
+from domain.aggregation.window_row import WindowRow
+from domain.billing_terms import Cycle, Rounding
 from domain.catalogue import Catalogue
 from domain.catalogue_schema import schema_text
-from domain.quantity import NANOS_PER_UNIT, nanos_text, parse_nanos
-from domain.rating import rate
+from domain.invoice_terms import InvoiceTerms
+from domain.period import Interval
+from domain.quantity import nanos_text, parse_nanos
 from domain.usage.customer_windows import CustomerWindows
 from domain.usage.fold import UsageFold
 from domain.usage.records import SourceRecord
@@ -80,11 +83,35 @@ def counted(catalogue: Catalogue, events: Iterable[tuple[str, str | int]]) -> di
     return found
 
 
-def invoice(catalogue: Catalogue, plan: str, **usage: str) -> list[int]:
-    """The lines of a plan in minor units."""
-    measures = {key: Measured(int(Decimal(text) * NANOS_PER_UNIT)) for key, text in usage.items()}
-    lines = rate(usage=measures, plan=catalogue.plan(plan), catalogue=catalogue)
-    return [line.amount_minor for line in lines]
+JANUARY = billing.period("2025-01-01", "2025-02-01")
+
+
+def usage_of(**used: str) -> list[WindowRow]:
+    """Windows of January by meter; transfer went out."""
+    return [
+        billing.window(
+            meter,
+            value=quantity,
+            dimensions={"direction": "out"} if meter == "transfer_gb" else {},
+        )
+        for meter, quantity in used.items()
+    ]
+
+
+def terms_of(catalogue: Catalogue, plan: str, *, seats: int = 1) -> InvoiceTerms:
+    """Terms of January on a plan."""
+    part = billing.segment(prices=catalogue, billed=JANUARY, plan_code=plan, seats=seats)
+    return billing.terms_of(part, prices=catalogue)
+
+
+def invoice(
+    catalogue: Catalogue, plan: str, *rows: WindowRow, **used: str
+) -> list[Fraction | int]:
+    """The exact lines of a plan, in the order of the invoice."""
+    lines = billing.rated(
+        terms_of(catalogue, plan), prices=catalogue, rows=[*rows, *usage_of(**used)]
+    )
+    return [line.amount_exact for line in lines]
 
 
 class TestEveryExample:
@@ -106,7 +133,7 @@ class TestEveryExample:
         """A rate without quotes is no mistake: `check` reads its text."""
         schema = json.loads(schema_text())
         price = schema["properties"]["plans"]["items"]["properties"]["prices"]["items"]
-        assert {"string", "number"} == set(price["allOf"][1]["then"]["properties"]["rate"]["type"])
+        assert {"string", "number"} == set(price["allOf"][2]["then"]["properties"]["rate"]["type"])
 
 
 class TestNames:
@@ -115,14 +142,14 @@ class TestNames:
         (
             "s1_stigg_reliability",
             (
-                "LLM_token_usage vision_frame_batch optimizer_job simulator_run credits_burned "
-                "asset_snapshot"
+                "LLM_token_usage vision_frame_batch optimizer_job simulator_run asset_snapshot "
+                "asset_sites asset_site"
             ),
         ),
         ("s2_valueverse", "api_call API_calls storage compute compute_hours custom"),
         (
             "s3_dictamesh",
-            "api_call API_calls storage transfer transfer_out query_processing seats adapters",
+            "api_call API_calls storage transfer query_processing adapters",
         ),
         (
             "s4_chatbot_billing",
@@ -156,14 +183,20 @@ class TestS1:
 
     def burned(self, *events: tuple[str, int]) -> tuple[int, int]:
         """Credits burned and left of PRO after operations of (type, units)."""
-        sent: list[tuple[str, str | int]] = []
-        for name, units in events:
-            sent += [(name, units), ("credits_burned", units * CREDITS[name])]
-        burned = int(counted(self.CATALOGUE, sent)["credits"])
-        price = next(
-            price for price in self.CATALOGUE.plan("PRO").prices if price.meter == "credits"
+        found = counted(self.CATALOGUE, events)
+        composite = self.CATALOGUE.composite("credits")
+        assert composite is not None
+        burned = sum(
+            (weight * Fraction(found.get(meter, "0")) for meter, weight in composite.of),
+            Fraction(0),
         )
-        return burned, int(price.included) - burned  # type: ignore[attr-defined]
+        price = self.CATALOGUE.plan("PRO").price("credit_overage")
+        assert price is not None
+        return int(burned), int(price.included - burned)
+
+    def test_s1_19_to_s1_22_weights_of_the_four_types(self) -> None:
+        """Credits per unit: 1, 5, 500, 1,000."""
+        assert CREDITS == {name: self.burned((name, 1))[0] for name in CREDITS}
 
     def test_x_33_pro_runs_from_its_start_for_a_month(self) -> None:
         """2025-01-01 to 2025-02-01, with the catalogue as it is shipped."""
@@ -173,8 +206,9 @@ class TestS1:
         body = {"subscription": "sub_1", "customer": "acme", "plan": "PRO"}
         answer = books.send("CreateSubscription", {**body, "start": "2025-01-01T00:00:00Z"})
         ((kind, fact),) = billing.bodies(answer)
-        period = fact["period"]
-        assert isinstance(period, dict)
+        document = fact["document"]
+        assert isinstance(document, dict)
+        period = document["period"]
         assert ("SubscriptionCreated", "2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z") == (
             kind,
             period["start"],
@@ -218,18 +252,44 @@ class TestS1:
     @pytest.mark.parametrize(
         ("plan", "assets", "used", "lines"),
         [
-            ("PRO", "1200", "1500000", [900_000, 60_000, 100_000]),  # X-42
-            ("PRO", "1000", "1000000", [900_000, 0, 0]),  # X-43
-            ("STARTER", "250", "300000", [400_000, 15_000, 10_000]),  # X-44
-            ("ENTERPRISE", "3100", "5200000", [1_800_000, 25_000, 30_000]),  # X-45
-            ("CUSTOM", "5100", "10500000", [2_500_000, 20_000, 50_000]),  # X-46
+            ("PRO", "1200", "1500000", [9_000, 600, 1_000]),  # X-42
+            ("PRO", "1000", "1000000", [9_000, 0, 0]),  # X-43
+            ("STARTER", "250", "300000", [4_000, 150, 100]),  # X-44
+            ("ENTERPRISE", "3100", "5200000", [18_000, 250, 300]),  # X-45
+            ("CUSTOM", "5100", "10500000", [25_000, 200, 500]),  # X-46
         ],
     )
     def test_x_42_to_x_46_invoices(
         self, plan: str, assets: str, used: str, lines: list[int]
     ) -> None:
-        """Base, asset uplift, credit overage, in cents."""
-        assert lines == invoice(self.CATALOGUE, plan, assets=assets, credits=used)
+        """Base, asset uplift, credit overage: credits of one type, and of all four together."""
+        assert lines == invoice(self.CATALOGUE, plan, assets=assets, llm_tokens=used)
+        mixed = {
+            "llm_tokens": str(int(used) - 16_000),
+            "vision_frames": "1000",
+            "optimizer_jobs": "20",
+            "simulator_runs": "1",
+        }
+        assert lines == invoice(self.CATALOGUE, plan, assets=assets, **mixed)
+
+    def test_s1_37_tax_is_a_computed_line_of_0(self) -> None:
+        """A rate of the catalogue, not a missing one."""
+        assert [("standard", Decimal(0))] == [
+            (tax.category, tax.rate) for tax in self.CATALOGUE.taxes
+        ]
+
+    def test_s1_r1_s1_r11_s1_r13_limits_and_flags_of_the_plans(self) -> None:
+        """Sites at most, the popular plan, and who can have gain-share."""
+        plans = {
+            plan.code: (int(plan.limits[0].maximum), plan.is_popular, plan.has_gain_share)
+            for plan in self.CATALOGUE.plans
+        }
+        assert {
+            "STARTER": (1, False, False),
+            "PRO": (3, True, False),
+            "ENTERPRISE": (8, False, True),
+            "CUSTOM": (15, False, True),
+        } == plans
 
     def test_s1_r10_the_latest_asset_snapshot_counts(self) -> None:
         assert {"assets": "1200"} == counted(
@@ -240,21 +300,61 @@ class TestS1:
 class TestS2:
     CATALOGUE = example("s2_valueverse")
 
-    def test_x_55_flat(self) -> None:
-        assert [49_900] == invoice(self.CATALOGUE, "flat", api_calls="9999999")
+    @pytest.mark.parametrize("used", ["0", "9999999"])
+    def test_x_55_flat(self, used: str) -> None:
+        """Windows of a meter that the plan does not price change nothing."""
+        assert [499] == invoice(self.CATALOGUE, "flat", api_calls=used)
 
     def test_x_56_per_unit(self) -> None:
-        assert [100_000] == invoice(self.CATALOGUE, "per_unit", api_calls="500000")
+        assert [1_000] == invoice(self.CATALOGUE, "per_unit", api_calls="500000")
 
     @pytest.mark.parametrize(
-        ("used", "cents"), [("101", 100_960), ("250", 244_000), ("500", 469_000)]
+        ("used", "amount"), [("100", "1000"), ("101", "969.60"), ("250", "2400"), ("500", "4500")]
     )
-    def test_x_58_x_59_tiered(self, used: str, cents: int) -> None:
-        assert [cents] == invoice(self.CATALOGUE, "tiered", api_calls=used)
+    def test_x_57_x_59_volume(self, used: str, amount: str) -> None:
+        assert [Fraction(amount)] == invoice(self.CATALOGUE, "volume", api_calls=used)
+
+    @pytest.mark.parametrize(
+        ("used", "amount"), [("101", "1009.60"), ("250", "2440"), ("500", "4690")]
+    )
+    def test_x_58_x_59_tiered(self, used: str, amount: str) -> None:
+        assert [Fraction(amount)] == invoice(self.CATALOGUE, "tiered", api_calls=used)
+
+    def test_x_60_package(self) -> None:
+        assert [104] == invoice(self.CATALOGUE, "package", storage_gb="60")
 
     def test_x_61_hybrid(self) -> None:
         lines = invoice(self.CATALOGUE, "hybrid", storage_gb="1200", api_calls="1500000")
-        assert ([900_000, 60_000, 100_000], 1_060_000) == (lines, sum(lines))
+        assert [9_000, 600, 1_000, 10_600] == [*lines, sum(lines)]
+
+    def test_x_67_a_yearly_total_above_decimal_10_2(self) -> None:
+        """100 million a year and one cent more than DECIMAL(10,2) holds, to the cent."""
+        calls = (100_000_000 - 10_000) * 500 + 5
+        lines = invoice(
+            self.CATALOGUE, "hybrid", storage_gb="1333.333333", api_calls=str(calls + 1_000_000)
+        )
+        assert Fraction("99990000.01") == lines[2]
+        assert sum(lines) > Fraction("99999999.99")
+
+    def test_samples_of_further_forms(self) -> None:
+        """Matrix and block with a minimum, a percentage with bounds, bands."""
+        rows = [
+            billing.window(
+                "compute_hours", value="10", dimensions={"region": "us", "size": "large"}
+            ),
+            billing.window(
+                "compute_hours", value="10", dimensions={"region": "ap", "size": "huge"}
+            ),
+        ]
+        assert [100, 0, 9, 10, 481] == invoice(
+            self.CATALOGUE, "committed", *rows, custom_units="1001"
+        )
+        paid = [
+            billing.window("payment_volume", value=value, dimensions={"value_band": band})
+            for value, band in (("5", "0"), ("100", "1"), ("20000", "2"))
+        ]
+        assert [Fraction("294.09")] == invoice(self.CATALOGUE, "payments", *paid)
+        assert [150] == invoice(self.CATALOGUE, "banded", api_calls="10001")
 
 
 class TestS3:
@@ -267,25 +367,86 @@ class TestS3:
         assert {"storage_gb": "50"} == counted(self.CATALOGUE, [("storage", str(quantity))])
 
     def test_x_74_within_the_allowances_only_the_fee(self) -> None:
-        used = {"api_calls": "1000000", "storage_gb": "50", "transfer_out_gb": "100"}
-        assert [9_900, 0, 0, 0] == invoice(self.CATALOGUE, "starter", **used)
+        used = {"api_calls": "1000000", "storage_gb": "50", "transfer_gb": "100"}
+        assert [99, 0, 0, 0, 0] == invoice(self.CATALOGUE, "starter", **used)
 
     def test_x_75_x_76_x_77_overage_at_the_high_end(self) -> None:
-        used = {"api_calls": "1500000", "storage_gb": "60", "transfer_out_gb": "110"}
-        assert [9_900, 500, 500, 500] == invoice(self.CATALOGUE, "starter", **used)
+        used = {"api_calls": "1500000", "storage_gb": "60", "transfer_gb": "110"}
+        assert [99, 0, 5, 5, 5] == invoice(self.CATALOGUE, "starter", **used)
+
+    def test_x_75_x_76_x_77_rates_at_the_low_end(self) -> None:
+        """The last tiers: 500,000 calls, 10 GB and 10 GB more where the ladders end."""
+        used = {"api_calls": "20000000000", "storage_gb": "20000", "transfer_gb": "20000"}
+        more = {"api_calls": "20000500000", "storage_gb": "20010", "transfer_gb": "20010"}
+        before, after = (invoice(self.CATALOGUE, "starter", **each) for each in (used, more))
+        assert [0, 0, Fraction("0.0005"), 1, 1] == [
+            late - early for early, late in zip(before, after, strict=True)
+        ]
+
+    def test_x_78_lines_of_the_high_end_sum_to_114(self) -> None:
+        """Tax is the invoice's part."""
+        used = {"api_calls": "1500000", "storage_gb": "60", "transfer_gb": "110"}
+        assert 114 == sum(invoice(self.CATALOGUE, "starter", **used))
+
+    def test_x_79_one_call_over_is_a_hundred_thousandth(self) -> None:
+        """To 6 decimals, as its lines are rounded (S3-R2, S3-R3)."""
+        line = invoice(self.CATALOGUE, "starter", api_calls="1000001")[2]
+        assert Fraction("0.000010") == line
+        assert 6 == terms_of(self.CATALOGUE, "starter").scale
+
+    @pytest.mark.parametrize(
+        ("plan", "lines"), [("starter", [99, 196]), ("enterprise", [2499, 796])]
+    )
+    def test_x_80_x_81_seats(self, plan: str, lines: list[int]) -> None:
+        """Five seats, one of them included."""
+        rated = billing.rated(terms_of(self.CATALOGUE, plan, seats=5), prices=self.CATALOGUE)
+        assert lines == [line.amount_exact for line in rated[:2]]
 
     def test_x_88_allowances_are_in_gb_of_1024(self) -> None:
-        used = {"api_calls": "0", "storage_gb": "5120", "transfer_out_gb": "10240"}
-        assert [249_900, 0, 0, 0] == invoice(self.CATALOGUE, "enterprise", **used)
-        assert 50 == invoice(self.CATALOGUE, "enterprise", storage_gb="5121")[2]
-        assert 50 == invoice(self.CATALOGUE, "professional", transfer_out_gb="1025")[3]
+        used = {"storage_gb": "5120", "transfer_gb": "10240"}
+        assert [2499, 0, 0, 0, 0] == invoice(self.CATALOGUE, "enterprise", **used)
+        half = Fraction("0.50")
+        assert half == invoice(self.CATALOGUE, "enterprise", storage_gb="5121")[3]
+        assert half == invoice(self.CATALOGUE, "professional", transfer_gb="1025")[4]
+
+    @pytest.mark.parametrize(
+        ("plan", "year"), [("starter", 1_188), ("professional", 5_988), ("enterprise", 29_988)]
+    )
+    def test_x_89_annual_plans_are_twelve_months(self, plan: str, year: int) -> None:
+        """Fees, seats, and what even usage of a year costs."""
+        monthly, annual = (self.CATALOGUE.plan(code) for code in (plan, f"{plan}_annual"))
+        assert (Interval.MONTH, Interval.YEAR) == (monthly.interval, annual.interval)
+        used = {"api_calls": 300_000_000, "storage_gb": 20_000, "transfer_gb": 15_000}
+        month = invoice(self.CATALOGUE, plan, **{key: str(each) for key, each in used.items()})
+        a_year = {
+            key: str(each if key == "storage_gb" else 12 * each) for key, each in used.items()
+        }
+        whole = invoice(self.CATALOGUE, f"{plan}_annual", **a_year)
+        assert year == whole[0]
+        assert [12 * each for each in month] == whole
+        seats = [each.price("seats") for each in (monthly, annual)]
+        assert 12 * seats[0].amount == seats[1].amount  # type: ignore[union-attr]
 
     def test_s3_r26_only_what_goes_out_is_charged(self) -> None:
-        plan = self.CATALOGUE.plan("starter")
-        assert "transfer_gb" not in {price.meter for price in plan.prices}
+        rows = [
+            billing.window("transfer_gb", value="500", dimensions={"direction": "in"}),
+            billing.window("transfer_gb", value="110", dimensions={"direction": "out"}),
+        ]
+        assert 5 == invoice(self.CATALOGUE, "starter", *rows)[4]
 
     def test_s3_36_storage_is_not_added_up_by_the_hour(self) -> None:
         assert Aggregation.LATEST is self.CATALOGUE.meter("storage_gb").aggregation
+
+    def test_s3_28_to_s3_31_terms_of_invoices(self) -> None:
+        """10 %, INV-, 30 days, USD, lines to 6 decimals."""
+        billing_terms = self.CATALOGUE.billing
+        assert (Rounding.INVOICE, 30, "USD", "INV-", Decimal(10)) == (
+            billing_terms.rounding,
+            billing_terms.due_days,
+            billing_terms.default_currency,
+            billing_terms.sellers[0].prefix,
+            self.CATALOGUE.taxes[0].rate,
+        )
 
 
 class TestS4:
@@ -296,3 +457,13 @@ class TestS4:
         assert {"messages": "1"} == counted(
             example("s4_chatbot_billing"), [(str(sent.type_), str(sent.quantity))]
         )
+
+    def test_s4_06_s4_07_plan_types_and_cycles(self) -> None:
+        """Five types, four cycles, a trial; S4 makes no invoices by itself (C-10)."""
+        catalogue = example("s4_chatbot_billing")
+        codes = {plan.code for plan in catalogue.plans}
+        assert {"free", "starter", "professional", "enterprise", "custom"} <= codes
+        assert set(Interval) == {plan.interval for plan in catalogue.plans}
+        assert [14] == sorted({plan.trial_days for plan in catalogue.plans if plan.trial_days})
+        assert not catalogue.billing.auto_invoice
+        assert Cycle.CALENDAR is catalogue.billing.cycle

@@ -129,8 +129,9 @@ class TestFindings:
             GOOD.replace("per_unit", "per_units"),
             [
                 (
-                    "11:28: catalogue.plans[0].prices[0].form must be one of flat, per_unit, "
-                    'graduated: did you mean "per_unit"?'
+                    "11:28: catalogue.plans[0].prices[0].form must be one of flat, seats, "
+                    "per_unit, graduated, volume, tiered_flat, package, block, percentage, "
+                    'matrix: did you mean "per_unit"?'
                 )
             ],
         ),

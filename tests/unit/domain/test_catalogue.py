@@ -103,7 +103,7 @@ class TestParse:
         ("catalogue.plans[0].currency", lambda d: d["plans"][0].update(currency="ABC")),
         ("catalogue.plans[0].prices[2].meter", lambda d: price(d).update(meter="unheard")),
         ("catalogue.plans[0].prices", lambda d: price(d).update(key="base")),
-        ("catalogue.plans[0].prices[2].form", lambda d: price(d).update(form="volume")),
+        ("catalogue.plans[0].prices[2].form", lambda d: price(d).update(form="volumes")),
         ("catalogue.plans[0].prices[2].rate", lambda d: price(d).update(rate="-1")),
         ("catalogue.plans[0].prices[2].rate", lambda d: price(d).update(rate=1)),
         ("catalogue.plans[0].prices[2].rate", lambda d: price(d).update(rate="1e3")),

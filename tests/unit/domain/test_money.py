@@ -1,12 +1,21 @@
 """Money is whole minor units of one currency; it is rounded once, half up."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
 from domain.codes import Code
 from domain.errors import Fatal, Rejected
-from domain.money import EXACT, Money, minor_text, minor_unit_places, round_half_up_to_minor
+from domain.money import (
+    EXACT,
+    Money,
+    exact_text,
+    minor_text,
+    minor_unit_places,
+    round_half_up,
+    round_half_up_to_minor,
+)
 
 # amount       currency  minor
 TABLE = """
@@ -81,3 +90,52 @@ class TestMoney:
         """A third has no last digit: the context refuses it."""
         with pytest.raises(ArithmeticError):
             EXACT.divide(Decimal(1), Decimal(3))
+
+
+# value                   text
+TEXTS = """
+0                         0
+7                         7
+-7                        -7
+1/2                       0.5
+-1/2                      -0.5
+1/1000000                 0.000001
+-1/8                      -0.125
+1/3                       0.333333333333333333
+2/3                       0.666666666666666667
+-2/3                      -0.666666666666666667
+1/1000000000000000000000  0.000000000000000000001
+90000/31                  2903.225806451612903226
+"""
+TEXT_ROWS = [line.split() for line in TEXTS.splitlines() if line]
+
+# value      places  rounded
+ROUNDED = """
+1/2          0       1
+-1/2         0       -1
+49/100       0       0
+-49/100      0       0
+5/1000       2       1
+-5/1000      2       -1
+4999/1000000 2       0
+15/1000      2       2
+1/3          2       33
+2/3          2       67
+90000/31     2       290323
+0            6       0
+"""
+ROUNDED_ROWS = [line.split() for line in ROUNDED.splitlines() if line]
+
+
+class TestFractions:
+    @pytest.mark.parametrize(("value", "text"), TEXT_ROWS)
+    def test_are_written_exactly_or_to_18_places(self, value: str, text: str) -> None:
+        """All digits where there is a last one, however far behind the point."""
+        assert text == exact_text(Fraction(value))
+
+    @pytest.mark.parametrize(("value", "places", "rounded"), ROUNDED_ROWS)
+    def test_x_54_round_half_up_away_from_zero(
+        self, value: str, places: str, rounded: str
+    ) -> None:
+        """90,000 ÷ 31 is 2,903.2258…, so 2,903.23."""
+        assert int(rounded) == round_half_up(Fraction(value), places=int(places))

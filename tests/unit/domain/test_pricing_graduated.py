@@ -1,26 +1,14 @@
 """Graduated: each tier prices only the units that fall into it."""
 
-from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
-from domain.pricing.graduated import Graduated, Tier
+from domain.pricing.price import WHOLE
+from tests.support import billing
+from tests.support.billing import tiers
 
-
-def ladder(*tiers: tuple[str, str], per: str = "1", included: str = "0") -> Graduated:
-    """Tiers as (up_to, rate); "" leaves the last one open."""
-    return Graduated(
-        key="price",
-        meter="meter",
-        per=Decimal(per),
-        included=Decimal(included),
-        tiers=tuple(
-            Tier(Decimal(up_to) if up_to else None, Decimal(rate)) for up_to, rate in tiers
-        ),
-    )
-
-
-TOP_UPS = ladder(("100", "10.00"), ("250", "9.60"), ("", "9.00"))
+TOP_UPS = billing.price("graduated", tiers=tiers(("100", "10.00"), ("250", "9.60"), ("", "9.00")))
 """The ladder of X-57 to X-59: 1-100 at 10.00, 101-250 at 9.60, from 251 at 9.00."""
 
 # name               quantity          steps  amount
@@ -46,31 +34,45 @@ class TestGraduated:
         self, name: str, quantity: str, steps: str, amount: str
     ) -> None:
         """Only tiers that are reached have a step; a bound belongs to the tier below it."""
-        made = TOP_UPS.charge(Decimal(quantity))
-        assert (len(made), sum(step.amount for step in made)) == (int(steps), Decimal(amount))
+        made = TOP_UPS.charge(billing.used(quantity), share=WHOLE)
+        assert (int(steps), Fraction(amount)) == (len(made), sum(step.amount for step in made))
 
     def test_starts_the_ladder_above_the_allowance(self) -> None:
         """With 50 included, unit 150 is the last of tier one and 151 the first of tier two."""
-        price = ladder(("100", "10"), ("", "1"), included="50")
+        price = billing.price("graduated", tiers=tiers(("100", "10"), ("", "1")), included="50")
         totals = [
-            sum(step.amount for step in price.charge(Decimal(quantity)))
-            for quantity in (49, 50, 51, 150, 151)
+            billing.cost(price, billing.used(quantity))
+            for quantity in ("49", "50", "51", "150", "151")
         ]
-        assert totals == [0, 0, 10, 1000, 1001]
+        assert [0, 0, 10, 1000, 1001] == totals
+
+    @pytest.mark.parametrize(
+        ("quantity", "cost"),
+        [
+            ("0", "0"),
+            ("0.000000001", "5.000000001"),
+            ("10", "15"),
+            ("10.000000001", "22.0000000005"),
+        ],
+    )
+    def test_a_tier_s_fee_is_due_once_it_is_reached(self, quantity: str, cost: str) -> None:
+        """5 for the first tier, 7 for the second, from the first billionth of it."""
+        ladder = [{"up_to": "10", "rate": "1", "fee": "5"}, {"rate": "0.5", "fee": "7"}]
+        price = billing.price("graduated", tiers=ladder)
+        assert Fraction(cost) == billing.cost(price, billing.used(quantity))
 
     def test_divides_by_the_rate_unit_exactly(self) -> None:
         """A rate of 0.000001 per 1,000 for one unit is a billionth."""
-        (step,) = ladder(("", "0.000001"), per="1000").charge(Decimal(1))
-        assert step.amount == Decimal("0.000000001")
+        price = billing.price("graduated", tiers=tiers(("", "0.000001")), per="1000")
+        assert Fraction("0.000000001") == billing.cost(price, billing.used("1"))
 
     def test_keeps_every_digit(self) -> None:
         """Bounds with 18 places and quantities above 28 digits lose nothing between tiers."""
-        price = ladder(("0.000000000000000001", "1"), ("", "1"))
-        quantity = Decimal("99999999999999999999.999999999")
-        steps = price.charge(quantity)
-        assert steps[1].quantity == Decimal("99999999999999999999.999999998999999999")
+        price = billing.price("graduated", tiers=tiers(("0.000000000000000001", "1"), ("", "1")))
+        steps = price.charge(billing.used("99999999999999999999.999999999"), share=WHOLE)
+        assert Fraction("99999999999999999999.999999998999999999") == steps[1].quantity
 
     def test_steps_say_their_tiers(self) -> None:
         """A reader sees where each tier begins and ends."""
-        labels = [step.label for step in TOP_UPS.charge(Decimal(500))]
-        assert labels == ["over 0 up to 100", "over 100 up to 250", "over 250"]
+        labels = [step.label for step in TOP_UPS.charge(billing.used("500"), share=WHOLE)]
+        assert ["over 0 up to 100", "over 100 up to 250", "over 250"] == labels

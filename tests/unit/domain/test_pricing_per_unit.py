@@ -1,10 +1,11 @@
 """Per unit: only what lies over the allowance costs, exactly."""
 
-from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
-from domain.pricing.per_unit import PerUnit
+from domain.pricing.price import WHOLE
+from tests.support import billing
 
 # name                         rate        per     included   quantity             amount
 TABLE = """
@@ -37,18 +38,17 @@ class TestPerUnit:
     @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
     def test_charges_exactly_what_is_over_the_allowance(self, row: list[str]) -> None:
         """The amount is (quantity - included) times rate over per, to the last digit."""
-        rate, per, included, quantity, amount = (Decimal(text) for text in row[1:])
-        price = PerUnit(key="price", meter="meter", rate=rate, per=per, included=included)
-        (step,) = price.charge(quantity)
-        assert step.amount == amount
+        _, rate, per, included, quantity, amount = row
+        price = billing.price("per_unit", rate=rate, per=per, included=included)
+        assert Fraction(amount) == billing.cost(price, billing.used(quantity))
 
     def test_step_says_what_was_charged(self) -> None:
         """A reader sees the allowance, the quantity over it, the rate and its unit."""
-        price = PerUnit("calls", "calls", Decimal("0.010"), Decimal(1000), Decimal(1000000))
-        (step,) = price.charge(Decimal(1500000))
-        assert step.label == "over 1000000 included"
-        assert (step.quantity, step.rate, step.per) == (
-            Decimal(500000),
-            Decimal("0.01"),
-            Decimal(1000),
+        price = billing.price("per_unit", rate="0.010", per="1000", included="1000000")
+        (step,) = price.charge(billing.used("1500000"), share=WHOLE)
+        assert "over 1000000 included" == step.label
+        assert (Fraction(500_000), Fraction("0.01"), Fraction(1_000)) == (
+            step.quantity,
+            step.rate,
+            step.per,
         )

@@ -1,0 +1,223 @@
+"""What rating speaks of: what prices read, what that came to, and the lines that it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from domain.canonical import from_json
+from domain.codes import Code
+from domain.fields import Fields
+from domain.plan import price_over
+from domain.pricing.price import Share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from domain.catalogue import Catalogue
+    from domain.invoice_terms import Override, Segment
+    from domain.plan import AddOn, Plan
+    from domain.pricing.price import Price, Step, Where
+
+FEE_KINDS = frozenset({"fee", "seats", "add_on"})
+NO_SEGMENT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a price reads of one meter in one part of the period.
+
+    Args:
+        segment: Number of the part, from 0.
+        meter: Meter key.
+        where: Dimension values that windows must have.
+        by: Dimensions by whose values the quantity is split, sorted.
+    """
+
+    segment: int
+    meter: str
+    where: Where
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEntry:
+    """What a selection came to.
+
+    Args:
+        segment: Number of the part, from 0.
+        meter: Meter key.
+        where: Dimension values, sorted by dimension; an empty value means windows without it.
+        nanos: Billed quantity in billionths, never negative (G-08).
+        events: Events behind it.
+        is_estimate: Whether the quantity is near the true one instead of equal to it.
+    """
+
+    segment: int
+    meter: str
+    where: Where
+    nanos: int
+    events: int
+    is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RatedLine:
+    """What one price came to, exactly.
+
+    Args:
+        line_id: Its name within the invoice, for good: "0/credit_overage" is part and price,
+            "fee/base" a fee, "fee/addon:CODE/KEY" and "0/addon:CODE/KEY" those of an add-on,
+            "minimum" what a commitment lacks.
+        kind: fee, seats, usage, add_on or minimum.
+        label: What it is, for people.
+        price: Key of the price; empty for a minimum.
+        form: Price form; "minimum" for a minimum.
+        meter: Meter or composite that was priced; empty for none.
+        unit: What one unit of the quantity is, for people; empty for a fee.
+        quantity: Billed quantity as decimal text; "1" for a fee.
+        amount_exact: In major units.
+        steps: How the amount came about.
+        is_estimate: Whether the quantity is near the true one instead of equal to it.
+        tax: Tax category.
+        segment: Number of the part whose usage it is; -1 for other lines.
+        start: Start of the time it is for.
+        end: End of it.
+    """
+
+    line_id: str
+    kind: str
+    label: str
+    price: str
+    form: str
+    meter: str
+    unit: str
+    quantity: str
+    amount_exact: Fraction
+    steps: tuple[Step, ...]
+    is_estimate: bool
+    tax: str
+    segment: int
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A commitment of an invoice: the parts' commitments, each by its share of a period.
+
+    Args:
+        amount: Major units.
+        segments: Parts whose plans have one.
+        has_fees: Whether fees and add-ons count too.
+    """
+
+    amount: Fraction
+    segments: frozenset[int]
+    has_fees: bool
+
+    def counts(self, line: RatedLine) -> bool:
+        """Say whether the line is one of those that the commitment looks at."""
+        if line.segment == NO_SEGMENT:
+            return self.has_fees and line.kind in FEE_KINDS
+        return line.segment in self.segments
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """One price of a part of a period, or of the period that fees are for.
+
+    Args:
+        price: The price, or what the customer has instead.
+        add_on: Add-on that it belongs to; None for the plan.
+        times: How many of the add-on there are; 1 for the plan.
+    """
+
+    price: Price
+    add_on: AddOn | None
+    times: int
+
+    @property
+    def name(self) -> str:
+        """Return what names its line behind the part."""
+        return (
+            self.price.key if self.add_on is None else f"addon:{self.add_on.code}/{self.price.key}"
+        )
+
+    @property
+    def label(self) -> str:
+        """Return its label for people."""
+        if self.add_on is None:
+            return self.price.label
+        name = self.price.name
+        return f"{self.add_on.name}: {name}" if name else self.add_on.name
+
+
+def share_of(segment: Segment) -> Share:
+    """This function will return how much of a whole period a segment covers."""
+    return Share(segment.days, segment.of_days)
+
+
+def priced_of(
+    segment: Segment, catalogue: Catalogue, overrides: Sequence[Override]
+) -> tuple[Priced, ...]:
+    """This function will return the prices of a segment, the plan's first; none when it is paused.
+
+    Args:
+        segment: Part of a period, or the period that fees are for.
+        catalogue: Its version.
+        overrides: Prices that the customer has differently.
+
+    Raises:
+        Rejected: plan_unknown, add_on_unknown; bad_value, for an override that is no price.
+    """
+    if segment.is_paused:
+        return ()
+    plan = catalogue.plan(segment.plan)
+    prices = [Priced(price, None, 1) for price in _prices_of(plan, catalogue, overrides)]
+    for code, times in segment.add_ons:
+        if times:
+            add_on = catalogue.add_on(code)
+            prices += [Priced(price, add_on, times) for price in add_on.prices]
+    return tuple(prices)
+
+
+def _prices_of(
+    plan: Plan, catalogue: Catalogue, overrides: Sequence[Override]
+) -> tuple[Price, ...]:
+    """Return the plan's prices, or what the customer has instead of them."""
+    documents = {each.price: each.document for each in overrides if each.plan == plan.code}
+    if not documents:
+        return plan.prices
+    return tuple(
+        _overridden(price, documents[price.key], catalogue) if price.key in documents else price
+        for price in plan.prices
+    )
+
+
+def _overridden(price: Price, document: str, catalogue: Catalogue) -> Price:
+    """Return the price that a customer has instead.
+
+    One over a meter that came with a later version begins with the first period of that version:
+    until then the plan's price holds, for an earlier version cannot say what the meter is.
+    """
+    fields = Fields.of(from_json(document), place="price", code=Code.BAD_VALUE)
+    meter = fields.values.get("meter", "")
+    if meter and not catalogue.counted.is_known(str(meter)):
+        return price
+    return override_price(fields, catalogue=catalogue)
+
+
+def override_price(fields: Fields, *, catalogue: Catalogue) -> Price:
+    """This function will read a price that one customer has instead of a plan's (S2-07, S3-21).
+
+    Args:
+        fields: The price as a catalogue has it.
+        catalogue: Version whose meters and composites it can be over.
+
+    Raises:
+        Rejected: With the place and the code of `fields`, for what a catalogue could not hold.
+    """
+    return price_over(fields, counted=catalogue.counted)

@@ -1,0 +1,230 @@
+"""A catalogue document that has every part and every field."""
+
+from typing import Any
+
+GOOD: dict[str, Any] = {
+    "version": 3,
+    "event_types": [{"name": "call", "aliases": ["calls", "API calls"]}],
+    "meters": [
+        {"key": "calls", "event_type": "call", "aggregation": "sum", "unit": "call"},
+        {
+            "key": "ms",
+            "event_type": "call",
+            "value": "property:ms",
+            "aggregation": "percentile",
+            "percentile": "99.9",
+            "dimension_sets_max": 10,
+            "group_by": ["region", "model"],
+            "unit": "ms",
+        },
+        {
+            "key": "paid",
+            "event_type": "payment",
+            "aggregation": "sum",
+            "value_bands": ["10", "10000"],
+            "unit": "USD",
+        },
+    ],
+    "composites": [
+        {
+            "key": "units",
+            "unit": "unit",
+            "of": [{"meter": "calls", "weight": "1"}, {"meter": "paid", "weight": "0.5"}],
+        }
+    ],
+    "billing": {
+        "rounding": "invoice",
+        "invoice_prefix": "INV-",
+        "due_days": 14,
+        "grace_hours": 2,
+        "fees": "in_advance",
+        "cycle": "calendar",
+        "auto_invoice": False,
+        "default_currency": "USD",
+        "sellers": [{"key": "us", "name": "Us Ltd", "address": ["Street 1"], "country": "DE"}],
+    },
+    "taxes": [
+        {
+            "code": "vat",
+            "name": "VAT",
+            "category": "standard",
+            "region": "EU",
+            "rate": "19",
+            "mode": "inclusive",
+        },
+        {"code": "low", "name": "Low", "category": "books", "rate": "7"},
+    ],
+    "discounts": [
+        {"code": "launch", "name": "Launch", "kind": "percent", "value": "20", "periods": 3},
+        {
+            "code": "free",
+            "name": "Free",
+            "kind": "free_units",
+            "value": "5",
+            "prices": ["ladder"],
+        },
+    ],
+    "add_ons": [
+        {
+            "code": "care",
+            "name": "Care",
+            "currency": "USD",
+            "prices": [{"key": "care", "form": "flat", "amount": "5"}],
+        }
+    ],
+    "kpis": [{"metric": "uptime", "name": "Uptime", "unit": "%", "better": "higher"}],
+    "gain_share": {"share_min": "10", "share_max": "20"},
+    "node_fields": [
+        {"name": "fit", "type": "decimal", "minimum": "0", "maximum": "1"},
+        {"name": "done", "type": "boolean"},
+        {"name": "stage", "type": "text"},
+    ],
+    "gates": [{"key": "fit", "when": "fit >= 0.90"}],
+    "tiers": [
+        {
+            "code": code,
+            "name": "Tier",
+            "when": 'done and stage = "ready"',
+            "credits": 5,
+            "price": "10.50",
+            "currency": "USD",
+            "delivers": ["a file"],
+            "cool_down_hours": 0,
+            "reversal_hours": 1,
+        }
+        for code in ("one", "two")
+    ],
+    "bundles": [
+        {
+            "code": "both",
+            "name": "Both",
+            "tiers": ["one", "two"],
+            "credits": 8,
+            "price": "18",
+            "currency": "USD",
+        }
+    ],
+    "pulses": [{"field": "roi", "sets": "done", "tiers": ["one"]}],
+    "wallet": {
+        "currency": "USD",
+        "credit_price": "1.50",
+        "signup_credits": 10,
+        "approval_hours": 24,
+        "refund_on_reversal": False,
+        "packages": [{"credits": 100, "price": "140"}],
+    },
+    "suspicions": [
+        {"key": "fails", "kind": "failed_attempts", "attempts": 3, "within_hours": 1},
+        {"key": "wrong", "kind": "amount_mismatch"},
+        {
+            "key": "back",
+            "kind": "refund_ratio",
+            "percent": 50,
+            "charges_min": 4,
+            "within_hours": 9,
+        },
+        {"key": "fast", "kind": "velocity", "charges": 10, "within_hours": 1},
+        {
+            "key": "jump",
+            "kind": "score_jump",
+            "field": "fit",
+            "threshold": "0.90",
+            "margin": "0.02",
+            "rise": "0.10",
+            "within_hours": 24,
+        },
+    ],
+    "plans": [
+        {
+            "code": "basic",
+            "name": "Basic",
+            "currency": "USD",
+            "prices": [
+                {"key": "fee", "form": "flat", "amount": "9.00"},
+                {
+                    "key": "calls",
+                    "form": "per_unit",
+                    "meter": "calls",
+                    "rate": "0.0020",
+                    "per": "1000",
+                    "included": "5",
+                },
+                {
+                    "key": "ladder",
+                    "form": "graduated",
+                    "meter": "calls",
+                    "tiers": [{"up_to": "10", "rate": "1"}, {"rate": "0.5"}],
+                },
+            ],
+        },
+        {
+            "code": "full",
+            "name": "Full",
+            "currency": "USD",
+            "interval": "year",
+            "fees": "in_arrears",
+            "trial_days": 14,
+            "minimum": {"amount": "5", "of": "all"},
+            "maximum": {"amount": "500"},
+            "discounts": ["launch", "free"],
+            "is_popular": True,
+            "limits": [{"key": "calls", "meter": "calls", "maximum": "9"}],
+            "has_gain_share": True,
+            "prices": [
+                {"key": "seats", "form": "seats", "amount": "9.00", "included": "1"},
+                {
+                    "key": "slow",
+                    "name": "Slow calls",
+                    "form": "matrix",
+                    "meter": "ms",
+                    "dimensions": ["model"],
+                    "rates": [{"where": {"model": "a"}, "rate": "1"}],
+                    "rate": "2",
+                    "where": {"region": "eu"},
+                    "tax": "books",
+                },
+                {
+                    "key": "volume",
+                    "form": "volume",
+                    "meter": "units",
+                    "tiers": [{"up_to": "10", "rate": "1", "fee": "2"}, {"rate": "0.5"}],
+                    "minimum": "1",
+                    "maximum": "2",
+                },
+                {
+                    "key": "bands",
+                    "form": "tiered_flat",
+                    "meter": "calls",
+                    "tiers": [{"up_to": "10", "amount": "1"}, {"amount": "2"}],
+                    "overflow": "warn",
+                },
+                {
+                    "key": "bundle",
+                    "form": "package",
+                    "meter": "calls",
+                    "amount": "5",
+                    "included": "5",
+                    "rate": "1",
+                },
+                {"key": "block", "form": "block", "meter": "calls", "size": "5", "amount": "1"},
+                {
+                    "key": "share",
+                    "form": "percentage",
+                    "meter": "paid",
+                    "rate": "2.9",
+                    "fee": "0.30",
+                    "event_minimum": "0.29",
+                    "event_maximum": "290",
+                },
+            ],
+        },
+        {
+            "code": "ever",
+            "name": "For ever",
+            "currency": "USD",
+            "interval": "lifetime",
+            "prices": [{"key": "once", "form": "flat", "amount": "99"}],
+        },
+        {"code": "empty", "name": "Empty", "currency": "JPY", "prices": []},
+    ],
+}
