@@ -1,25 +1,30 @@
-"""GET and POST /customers."""
+"""/customers: who pays, on which terms, and at which prices of their own."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from api.backend import Backend
 from api.bodies import read_object
-from api.commands import Command
 from api.cursors import from_cursor, only_text, to_cursor
 from api.dependencies import BackendDep, CallerDep, IdempotencyKeyDep
-from api.parameters import PageParameters, refuse_query
-from api.representations import (
-    CustomerRepresentation,
-    ListRepresentation,
-    to_representation_customer,
+from api.parameters import PageParameters, read_id, refuse_query
+from api.representations import ListRepresentation
+from api.representations_subscriptions import CustomerRepresentation, to_representation_customer
+from api.routes.common import (
+    COMMAND_RESPONSES,
+    FIND_RESPONSES,
+    READ_RESPONSES,
+    act,
+    new_router,
+    object_body,
+    text_field,
 )
-from api.routes.common import COMMAND_RESPONSES, READ_RESPONSES, body_schema, new_router
-from domain.derived_ids import derived_id
+from domain.billing_terms import DUE_DAYS_MAX, GRACE_HOURS_MAX, TaxTreatment
+from domain.canonical import to_canonical_json
 from projections.queries import customers
 from projections.queries.connection import tenant_connection
 from runtime.web.authentication import Caller
@@ -27,7 +32,37 @@ from runtime.web.problems import not_found
 
 router = new_router("customers")
 _KIND = "customers"
-_OPERATION = "POST /customers"
+_CREATE = "POST /customers"
+_CHANGE = "POST /customers/{customer}/terms"
+_OVERRIDE = "POST /customers/{customer}/overrides"
+
+
+def _days(description: str, *, maximum: int) -> dict[str, Any]:
+    return {
+        "type": ["integer", "null"],
+        "minimum": 0,
+        "maximum": maximum,
+        "description": f"{description}; null for the catalogue's",
+    }
+
+
+_TERMS: dict[str, dict[str, Any]] = {
+    "seller": {
+        "type": ["string", "null"],
+        "description": "Key of the legal entity that bills; null for the catalogue's first",
+    },
+    "tax": {
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": {
+            "treatment": {"type": "string", "enum": list(TaxTreatment)},
+            "region": {"type": "string", "description": "As the catalogue's taxes name it"},
+        },
+        "description": "What decides which taxes the customer pays",
+    },
+    "due_days": _days("Days from the issue date to the due date", maximum=DUE_DAYS_MAX),
+    "grace_hours": _days("Hours that an invoice waits for late usage", maximum=GRACE_HOURS_MAX),
+}
 
 
 @router.get("/customers", responses=READ_RESPONSES, summary="Customers by id")
@@ -35,9 +70,7 @@ def list_customers(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[PageParameters, Query()]
 ) -> ListRepresentation[CustomerRepresentation]:
     """All customers of the tenant, in the order of their ids."""
-    after = (
-        from_cursor(parameters.cursor, kind=_KIND, make=only_text) if parameters.cursor else None
-    )
+    after = from_cursor(parameters.cursor, kind=_KIND, make=only_text)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = customers.list_customers(connection, limit=parameters.limit, after=after)
     return ListRepresentation(
@@ -47,17 +80,34 @@ def list_customers(
     )
 
 
+@router.get(
+    "/customers/{customer}",
+    responses=FIND_RESPONSES,
+    summary="One customer",
+    dependencies=[Depends(refuse_query)],
+)
+def get_customer(backend: BackendDep, caller: CallerDep, customer: str) -> CustomerRepresentation:
+    """One customer with the terms that differ from the catalogue's."""
+    return _find(backend, caller, read_id(customer))
+
+
 @router.post(
     "/customers",
     status_code=201,
     responses=COMMAND_RESPONSES,
     summary="Create a customer",
     dependencies=[Depends(refuse_query)],
-    openapi_extra=body_schema(
+    openapi_extra=object_body(
         {
-            "customer": "Your id of the customer, as your events name it; no personal data",
-            "currency": "ISO 4217 code of its invoices",
+            "customer": text_field(
+                "Your id of the customer, as your events name it; no personal data"
+            ),
+            "currency": text_field(
+                "ISO 4217 code of its invoices; without it the catalogue's default_currency"
+            ),
+            **_TERMS,
         },
+        required=("customer",),
         example={"customer": "customer-1", "currency": "USD"},
     ),
 )
@@ -66,18 +116,100 @@ async def create_customer(
 ) -> CustomerRepresentation:
     """Sends CreateCustomer and answers when its effect is visible."""
     fields = await read_object(request)
-    fields.only(("customer", "currency"))
+    fields.only(("customer", "currency", *_TERMS))
     customer = fields.text("customer")
-    await backend.commands.execute(
-        Command(
-            tenant=caller.tenant,
-            command_id=derived_id("cmd", caller.tenant, _OPERATION, idempotency_key),
-            kind="CreateCustomer",
-            body={"customer": customer, "currency": fields.text("currency")},
-            actor=f"api:{caller.key_id}",
-        )
+    if "currency" in fields.values:
+        fields.text("currency")
+    await act(
+        backend,
+        caller,
+        operation=_CREATE,
+        idempotency_key=idempotency_key,
+        kind="CreateCustomer",
+        body=fields.values,
     )
     return await run_in_threadpool(_find, backend, caller, customer)
+
+
+@router.post(
+    "/customers/{customer}/terms",
+    responses=COMMAND_RESPONSES,
+    summary="Change the terms of a customer",
+    dependencies=[Depends(refuse_query)],
+    openapi_extra=object_body(_TERMS, example={"due_days": 14, "grace_hours": None}),
+)
+async def change_terms(
+    request: Request,
+    backend: BackendDep,
+    caller: CallerDep,
+    customer: str,
+    idempotency_key: IdempotencyKeyDep,
+) -> CustomerRepresentation:
+    """Sends ChangeCustomer; what is not named stays as it is, the currency for good."""
+    fields = await read_object(request)
+    fields.only(_TERMS)
+    name = read_id(customer)
+    await act(
+        backend,
+        caller,
+        operation=_CHANGE,
+        idempotency_key=idempotency_key,
+        kind="ChangeCustomer",
+        body={**fields.values, "customer": name},
+    )
+    return await run_in_threadpool(_find, backend, caller, name)
+
+
+@router.post(
+    "/customers/{customer}/overrides",
+    responses=COMMAND_RESPONSES,
+    summary="Give a customer a price of their own, or take it back",
+    dependencies=[Depends(refuse_query)],
+    openapi_extra=object_body(
+        {
+            "plan": text_field("Plan of the catalogue in force"),
+            "price": text_field("Key of the plan's price that it replaces"),
+            "document": {
+                "type": ["object", "null"],
+                "description": "The price as a catalogue has it; null for the catalogue's again",
+            },
+        },
+        required=("plan", "price", "document"),
+        example={
+            "plan": "starter",
+            "price": "base",
+            "document": {"key": "base", "form": "flat", "amount": "79.00"},
+        },
+    ),
+)
+async def set_override(
+    request: Request,
+    backend: BackendDep,
+    caller: CallerDep,
+    customer: str,
+    idempotency_key: IdempotencyKeyDep,
+) -> CustomerRepresentation:
+    """Sends SetPriceOverride; it counts from the open period of each subscription on."""
+    fields = await read_object(request)
+    fields.only(("plan", "price", "document"))
+    if "document" not in fields.values:
+        raise fields.refuse("document", "must be a price, or null for the catalogue's")
+    document = fields.values["document"]
+    name = read_id(customer)
+    await act(
+        backend,
+        caller,
+        operation=_OVERRIDE,
+        idempotency_key=idempotency_key,
+        kind="SetPriceOverride",
+        body={
+            "customer": name,
+            "plan": fields.text("plan"),
+            "price": fields.text("price"),
+            "document": None if document is None else to_canonical_json(document),
+        },
+    )
+    return await run_in_threadpool(_find, backend, caller, name)
 
 
 def _find(backend: Backend, caller: Caller, customer: str) -> CustomerRepresentation:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domain.books import exclusive_meters
 from domain.books.facts import Fact, fact_of, fields_of_fact
 from domain.books.records import Command, fields_of_command
 from domain.catalogue import is_newer, parse_catalogue
 from domain.catalogue_versions import require_same_meters
+from domain.codes import Code
+from domain.errors import Rejected
 from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
     from domain.books.state import TenantState
+    from domain.catalogue import Catalogue
 
 
 def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tuple[Fact, ...]:
@@ -27,7 +31,9 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
     Raises:
         Rejected: catalogue_invalid, also when a meter or alias of before is changed or missing,
-            catalogue_version_old or catalogue_version_taken.
+            catalogue_version_old, catalogue_version_taken, or plan_in_use when a live subscription
+            needs a plan or add-on that is missing or has another currency or interval, or two of
+            a customer would price one meter, or a customer's seller is missing.
     """
     fields = fields_of_command(command, names=("content",))
     catalogue = parse_catalogue(fields.document("content"))
@@ -35,6 +41,9 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         return ()
     if state.catalogue is not None:
         require_same_meters(before=state.catalogue, after=catalogue)
+        _require_plans(state, catalogue)
+        _require_sellers(state, catalogue)
+        exclusive_meters.require_apart(state=state, catalogue=catalogue)
     return (
         fact_of(
             "CataloguePublished",
@@ -46,6 +55,45 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             },
         ),
     )
+
+
+def _require_sellers(state: TenantState, catalogue: Catalogue) -> None:
+    """Refuse a version without a seller that bills a customer: another's numbers would go on."""
+    sellers = {each.key for each in catalogue.billing.sellers}
+    for customer in state.customers.values():
+        if customer.seller and customer.seller not in sellers:
+            raise Rejected(
+                Code.PLAN_IN_USE,
+                f"catalogue.billing.sellers: {customer.seller!r} bills customer "
+                f"{customer.customer!r}; keep it until it bills nobody",
+                param="catalogue.billing.sellers",
+            )
+
+
+def _require_plans(state: TenantState, catalogue: Catalogue) -> None:
+    """Refuse a version that no longer sells what a live subscription is on, or goes on to."""
+    plans = {plan.code: (plan.currency, plan.interval) for plan in catalogue.plans}
+    add_ons = {add_on.code: add_on.currency for add_on in catalogue.add_ons}
+    for subscription in state.subscriptions.values():
+        if subscription.is_over:
+            continue
+        name, currency = subscription.subscription, subscription.currency
+        for phase in subscription.phases:
+            if plans.get(phase.plan) != (currency, phase.interval):
+                raise Rejected(
+                    Code.PLAN_IN_USE,
+                    f"catalogue.plans: {name} is on plan {phase.plan!r} in {currency} by the "
+                    f"{phase.interval}; keep it as it is until nobody is",
+                    param="catalogue.plans",
+                )
+            for code, _ in phase.add_ons:
+                if add_ons.get(code) != currency:
+                    raise Rejected(
+                        Code.PLAN_IN_USE,
+                        f"catalogue.add_ons: {name} has add-on {code!r} in {currency}; "
+                        "keep it as it is until nobody has",
+                        param="catalogue.add_ons",
+                    )
 
 
 def apply(*, state: TenantState, fact: Fact) -> None:

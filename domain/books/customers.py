@@ -1,22 +1,47 @@
-"""The customer book: who may be charged, and in which currency. It holds no personal data."""
+"""The customer book: who may be charged, in which currency, how, and at which prices of their own.
+
+It holds no personal data.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from domain import rating
+from domain.billing_terms import DUE_DAYS_MAX, GRACE_HOURS_MAX, TaxTreatment
+from domain.books import proration, subscriptions
+from domain.books.customer import (
+    NO_TAX_DETAILS,
+    OVERRIDES_MAX,
+    Customer,
+    CustomerTax,
+    optional_integer,
+    optional_text,
+)
 from domain.books.decision import Decision
-from domain.books.facts import Fact, fields_of_fact
+from domain.books.facts import Fact, fact_of, fields_of_fact
 from domain.books.records import Command, fields_of_command
-from domain.books.state import Customer
 from domain.books.wallet import Account, Opening, given
+from domain.canonical import from_json, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected
+from domain.fields import Fields
 from domain.invoice import hash_text
 from domain.money import minor_unit_places
+from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
     from domain.books.state import TenantState
-    from domain.fields import Fields
+    from domain.books.subscription import Subscription
+    from domain.canonical import Json
+    from domain.catalogue import Catalogue
+    from domain.pricing.price import Price
+
+_TERMS = ("seller", "tax", "due_days", "grace_hours")
 
 
 def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tuple[Fact, ...]:
@@ -24,8 +49,9 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
     Args:
         state: Books of the tenant.
-        command: {customer: id as usage events name it, currency: ISO 4217 code, email_digest: 64
-            hex digits of a keyed hash of the address, may be absent; one customer each (S0-01)}.
+        command: {customer: id as usage events name it, currency: ISO 4217 code, the catalogue's
+            default_currency when absent, email_digest: 64 hex digits that stand for the address,
+            may be absent; one customer each (S0-01); and what ChangeCustomer takes}.
         received_at_ms: When the command was received, milliseconds since 1970 UTC.
 
     Returns:
@@ -33,20 +59,67 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         WalletOpened and the sign-up bonus. A customer who was there before gets no bonus.
 
     Raises:
-        Rejected: currency_unknown, customer_exists or email_taken.
+        Rejected: currency_unknown, customer_exists, email_taken or seller_unknown.
     """
-    fields = fields_of_command(command, names=("customer", "currency", "email_digest"))
-    customer, currency = fields.text("customer"), fields.text("currency")
-    minor_unit_places(currency)
+    names = ("customer", "currency", "email_digest", *_TERMS)
+    fields = fields_of_command(command, names=names)
+    customer = fields.text("customer")
+    decision = Decision(state, command, received_at_ms)
+    created = _with_terms(
+        state,
+        fields,
+        Customer(customer, _currency(state, fields), created_at=decision.moment),
+    )
     if customer in state.customers:
         raise Rejected(Code.CUSTOMER_EXISTS, f"customer {customer!r} was created before")
-    decision = Decision(state, command, received_at_ms)
-    created = {"customer": customer, "currency": currency, "created_at": decision.at}
+    digest: dict[str, Json] = {}
     if "email_digest" in fields.values:
-        created["email_digest"] = _free_digest(state, fields)
-    decision.add("CustomerCreated", created)
-    _sign_up(decision, customer=customer, currency=currency)
+        digest["email_digest"] = _free_digest(state, fields)
+    change: Mapping[str, Json] = {"kind": "created"}
+    fact = _fact("CustomerCreated", created, change=change, at=decision.moment, more=digest)
+    decision.facts.append(fact)
+    _sign_up(decision, customer=customer, currency=created.currency)
     return decision.made()
+
+
+def _currency(state: TenantState, fields: Fields) -> str:
+    default = None if state.catalogue is None else state.catalogue.billing.default_currency
+    currency = fields.text("currency", default=default)
+    minor_unit_places(currency)
+    return currency
+
+
+def _with_terms(state: TenantState, fields: Fields, customer: Customer) -> Customer:
+    """Return the customer with those terms that a command names; null takes one back."""
+    values = fields.values
+    if "seller" in values:
+        seller = optional_text(fields, "seller")
+        _require_seller(state, seller)
+        customer = replace(customer, seller=seller)
+    if "due_days" in values:
+        due_days = optional_integer(fields, "due_days", maximum=DUE_DAYS_MAX)
+        customer = replace(customer, due_days=due_days)
+    if "grace_hours" in values:
+        grace_hours = optional_integer(fields, "grace_hours", maximum=GRACE_HOURS_MAX)
+        customer = replace(customer, grace_hours=grace_hours)
+    if "tax" in values:
+        customer = replace(customer, tax=_tax(fields))
+    return customer
+
+
+def _require_seller(state: TenantState, seller: str) -> None:
+    sellers = () if state.catalogue is None else state.catalogue.billing.sellers
+    if seller and seller not in {each.key for each in sellers}:
+        raise Rejected(Code.SELLER_UNKNOWN, f"the catalogue in force has no seller {seller!r}")
+
+
+def _tax(fields: Fields) -> CustomerTax:
+    if fields.values.get("tax") is None:
+        return NO_TAX_DETAILS
+    tax = fields.object("tax")
+    tax.only(("treatment", "region"))
+    treatment = tax.choice("treatment", TaxTreatment, default=TaxTreatment.STANDARD)
+    return CustomerTax(TaxTreatment(treatment), optional_text(tax, "region"))
 
 
 def _free_digest(state: TenantState, fields: Fields) -> str:
@@ -69,10 +142,178 @@ def _sign_up(decision: Decision, *, customer: str, currency: str) -> None:
         decision.post("signup_bonus", reference=customer, legs=legs, opens=Opening(grant))
 
 
+def decide_change(
+    *, state: TenantState, command: Command, received_at_ms: int
+) -> tuple[Fact, ...]:
+    """This function will answer ChangeCustomer.
+
+    Args:
+        state: Books of the tenant.
+        command: {customer; and, each only to change it and null for the catalogue's: seller, tax:
+            {treatment: standard, exempt or reverse_charge, region}, due_days, grace_hours}. The
+            currency never changes: subscriptions, items and credit are in it.
+        received_at_ms: When the command was received, milliseconds since 1970 UTC.
+
+    Returns:
+        CustomerChanged, and with another grace SubscriptionChanged for each subscription that is
+        not over, whose next invoice comes at another time; nothing when all is so already.
+
+    Raises:
+        Rejected: customer_unknown, seller_unknown, or currency_differs for another currency.
+    """
+    fields = fields_of_command(command, names=("customer", "currency", *_TERMS))
+    before = known_customer(state, fields)
+    if fields.values.get("currency", before.currency) != before.currency:
+        raise Rejected(
+            Code.CURRENCY_DIFFERS,
+            f"the customer pays in {before.currency}; another currency needs another customer",
+        )
+    after = _with_terms(state, fields, before)
+    if after == before:
+        return ()
+    at = from_ms(received_at_ms)
+    change: Mapping[str, Json] = {
+        "kind": "terms",
+        "fields": [name for name in _TERMS if getattr(after, name) != getattr(before, name)],
+    }
+    facts = [_fact("CustomerChanged", after, change=change, at=at)]
+    if after.grace_hours != before.grace_hours:
+        facts += subscriptions.regraced(state=state, customer=after, at=at)
+    return tuple(facts)
+
+
+def decide_override(
+    *, state: TenantState, command: Command, received_at_ms: int
+) -> tuple[Fact, ...]:
+    """This function will answer SetPriceOverride: a price of one customer's own (S3-21).
+
+    Args:
+        state: Books of the tenant.
+        command: {customer, plan, price: key of the plan's price it replaces, document: the price
+            as a catalogue has it, as JSON text, or null for the catalogue's again}.
+        received_at_ms: When the command was received, milliseconds since 1970 UTC.
+
+    Returns:
+        CustomerChanged; it counts from the open period of each subscription on. What changes have
+        charged or given back there by the old price is put right by an item or account credit.
+        Fees that were charged in advance stay as they were. Nothing when it is so already.
+
+    Raises:
+        Rejected: customer_unknown, plan_unknown, price_unknown, change_limit, or
+            command_invalid with the place within the document.
+    """
+    fields = fields_of_command(command, names=("customer", "plan", "price", "document"))
+    before = known_customer(state, fields)
+    catalogue = state.catalogue
+    if catalogue is None:
+        raise Rejected(Code.PLAN_UNKNOWN, "no catalogue was published")
+    plan, price = catalogue.plan(fields.text("plan")), fields.text("price")
+    replaces = plan.price(price)
+    if replaces is None:
+        raise Rejected(Code.PRICE_UNKNOWN, f"plan {plan.code!r} has no price {price!r}")
+    document = None
+    if fields.values.get("document") is not None:
+        document = _price_document(fields, replaces=replaces, catalogue=catalogue)
+    after = before.with_override(plan.code, price, document)
+    if after == before:
+        return ()
+    if len(after.overrides) > OVERRIDES_MAX:
+        raise Rejected(
+            Code.CHANGE_LIMIT, f"a customer has at most {OVERRIDES_MAX} prices of their own"
+        )
+    change: Mapping[str, Json] = {
+        "kind": "override" if document else "override_removed",
+        "plan": plan.code,
+        "price": price,
+    }
+    decision = Decision(state, command, received_at_ms)
+    decision.facts.append(_fact("CustomerChanged", after, change=change, at=decision.moment))
+    for name in state.subscriptions_of.get(after.customer, ()):
+        _post_override(
+            decision, state.subscriptions[name], after=after, label=f"Own price {price}"
+        )
+    return decision.made()
+
+
+def _post_override(
+    decision: Decision, subscription: Subscription, *, after: Customer, label: str
+) -> None:
+    """Post what other own prices make of a subscription's changes."""
+    if subscription.is_over:
+        return
+    amounts = proration.differences(
+        decision.state, before=subscription, after=subscription, overrides=after.overrides
+    )
+    noted = proration.noted(subscription, amounts)
+    if noted != subscription:
+        fact = subscriptions.changed(
+            state=decision.state,
+            subscription=noted,
+            change={"kind": "own_price"},
+            at=decision.moment,
+        )
+        decision.facts.append(fact)
+    day = subscription.period.start
+    proration.post(decision, subscription=noted, amounts=amounts, day=day, label=label)
+
+
+def _price_document(fields: Fields, *, replaces: Price, catalogue: Catalogue) -> str:
+    """Return the price in canonical form, once it is one that can replace the plan's.
+
+    It charges the same meter: who pays for something else is on another plan.
+    """
+    try:
+        document = from_json(fields.document("document"))
+    except Rejected as error:
+        raise fields.refuse("document", f"is {error.reason}") from error
+    place = f"{fields.place}.document"
+    price = Fields.of(document, place=place, code=Code.COMMAND_INVALID)
+    found = rating.override_price(price, catalogue=catalogue)
+    if found.key != replaces.key:
+        raise price.refuse("key", f"must be {replaces.key!r}, the price that it replaces")
+    if found.meter != replaces.meter:
+        raise price.refuse("meter", f"must be that of the price it replaces: {replaces.meter!r}")
+    return to_canonical_json(document)
+
+
+def known_customer(state: TenantState, fields: Fields) -> Customer:
+    """This function will return the customer that a command names.
+
+    Raises:
+        Rejected: customer_unknown.
+    """
+    customer = state.customers.get(fields.text("customer"))
+    if customer is None:
+        raise Rejected(Code.CUSTOMER_UNKNOWN, f"there is no customer {fields.text('customer')!r}")
+    return customer
+
+
+def _fact(
+    kind: str,
+    customer: Customer,
+    *,
+    change: Mapping[str, Json],
+    at: datetime,
+    more: Mapping[str, Json] | None = None,
+) -> Fact:
+    body: dict[str, Json] = {
+        "document": customer.to_json(),
+        "change": change,
+        "changed_at": time_text(at),
+    }
+    return fact_of(kind, body | dict(more or {}))
+
+
 def apply(*, state: TenantState, fact: Fact) -> None:
-    """This function will add the customer."""
+    """This function will add a customer or put it in the place of what it was."""
     fields = fields_of_fact(fact)
-    customer = Customer(fields.text("customer"), fields.text("currency"))
+    customer = Customer.from_fields(fields.object("document"))
+    before = state.customers.get(customer.customer)
+    if before is not None and before.overrides != customer.overrides:
+        # An item or credit has put right what changed; a period that is billed again would not
+        # know of it, so the last invoices can no longer be voided.
+        for name in state.subscriptions_of.get(customer.customer, ()):
+            state.billing.before_renewal.pop(name, None)
     state.customers[customer.customer] = customer
     if "email_digest" in fields.values:
-        state.email_digests[fields.text("email_digest")] = customer.customer
+        state.hold_email(customer.customer, fields.text("email_digest"))

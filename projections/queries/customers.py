@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy
 
+from domain.books.customer import Customer
 from projections.queries.paging import Page, conditions, page_of
-
-_COLUMNS = "customer, currency, created_at"
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """One customer.
-
-    Args:
-        customer: The tenant's own id of it, as in its events.
-        currency: ISO 4217 code of its invoices.
-        created_at: When the books took it up (received), UTC.
-    """
-
-    customer: str
-    currency: str
-    created_at: datetime
 
 
 def list_customers(
     connection: sqlalchemy.Connection, *, limit: int, after: str | None
 ) -> Page[Customer]:
-    """This function will return customers by id.
+    """This function will return customers by id, as the books hold them.
 
     Args:
         connection: Connection of one tenant.
@@ -41,7 +23,7 @@ def list_customers(
     where = conditions("customer > :after" if after is not None else "")
     rows = connection.execute(
         sqlalchemy.text(
-            f"SELECT {_COLUMNS} FROM customer {where}"  # noqa: S608 -- fixed texts only
+            f"SELECT document FROM customer {where}"  # noqa: S608 -- fixed texts only
             " ORDER BY customer LIMIT :row_count"
         ),
         {"after": after, "row_count": limit + 1},
@@ -52,11 +34,11 @@ def list_customers(
 def find_customer(connection: sqlalchemy.Connection, *, customer: str) -> Customer | None:
     """This function will return one customer, or None when the tenant has no such one."""
     row = connection.execute(
-        sqlalchemy.text(f"SELECT {_COLUMNS} FROM customer WHERE customer = :customer"),  # noqa: S608 -- fixed texts only
+        sqlalchemy.text("SELECT document FROM customer WHERE customer = :customer"),
         {"customer": customer},
     ).one_or_none()
     return None if row is None else _from_row(row)
 
 
 def _from_row(row: sqlalchemy.Row[Any]) -> Customer:
-    return Customer(customer=row.customer, currency=row.currency, created_at=row.created_at)
+    return Customer.from_document(row.document)

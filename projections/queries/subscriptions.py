@@ -1,4 +1,4 @@
-"""Subscriptions of a tenant's customers."""
+"""Subscriptions of a tenant's customers, and how each came to be what it is."""
 
 from __future__ import annotations
 
@@ -8,40 +8,57 @@ from typing import Any
 
 import sqlalchemy
 
+from domain.books import subscription as books
+from domain.canonical import Json
 from projections.queries.paging import Page, conditions, page_of
 
-_COLUMNS = (
-    "subscription, customer, plan, catalogue_version, period_index, period_start, period_end,"
-    " currency, anchor, created_at"
-)
+_COLUMNS = "document, plan, seats, catalogue_version, next_invoice_at, changed_at"
+_CHANGES = "source_offset, fact_index, kind, change, changed_at"
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One subscription and its current period.
+    """One subscription and its open period.
 
     Args:
-        subscription: Its id.
-        customer: Who pays.
-        plan: Code of the plan within the catalogue.
-        catalogue_version: Version whose prices hold for the current period (G-07).
-        period_index: Count of the current period, from 0.
-        period_start, period_end: The current period, half-open, UTC.
-        currency: ISO 4217 code of its invoices.
-        anchor: Start of the first period, which sets the cycle.
-        created_at: When the books took it up (received), UTC.
+        agreed: The subscription as the books hold it.
+        plan: Plan that held when it last changed, or holds with the open period.
+        seats: Seats at that time.
+        catalogue_version: Version whose prices hold then (G-07).
+        next_invoice_at: From when its next invoice can be made; None when none is to come.
+        changed_at: When it last changed.
     """
 
-    subscription: str
-    customer: str
+    agreed: books.Subscription
     plan: str
+    seats: int
     catalogue_version: int
-    period_index: int
-    period_start: datetime
-    period_end: datetime
-    currency: str
-    anchor: datetime
-    created_at: datetime
+    next_invoice_at: datetime | None
+    changed_at: datetime
+
+    @property
+    def subscription(self) -> str:
+        """Return its id."""
+        return self.agreed.subscription
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionChange:
+    """One change in the life of a subscription.
+
+    Args:
+        source_offset: Offset of the command that caused it in account.commands.
+        fact_index: Number of the fact within that command's.
+        kind: What happened, for example plan, seats, cancelled, renewed.
+        change: What the books noted of it.
+        changed_at: When it was decided; for a renewal, the start of the period that opened.
+    """
+
+    source_offset: int
+    fact_index: int
+    kind: str
+    change: Json
+    changed_at: datetime
 
 
 def list_subscriptions(
@@ -82,16 +99,58 @@ def find_subscription(
     return None if row is None else _from_row(row)
 
 
+def list_changes(
+    connection: sqlalchemy.Connection,
+    *,
+    subscription: str,
+    limit: int,
+    after: tuple[int, int] | None,
+) -> Page[SubscriptionChange]:
+    """This function will return what happened to a subscription, in its order.
+
+    Args:
+        connection: Connection of one tenant.
+        subscription: Its id.
+        limit: Rows of the page, 1 to PAGE_ROWS_MAX.
+        after: (source_offset, fact_index) of the last change of the page before; None for the
+            first page.
+    """
+    where = conditions(
+        "subscription = :subscription",
+        "(source_offset, fact_index) > (:offset, :index)" if after is not None else "",
+    )
+    offset, index = after or (0, 0)
+    rows = connection.execute(
+        sqlalchemy.text(
+            f"SELECT {_CHANGES} FROM subscription_change {where}"  # noqa: S608 -- fixed texts only
+            " ORDER BY source_offset, fact_index LIMIT :row_count"
+        ),
+        {
+            "subscription": subscription,
+            "offset": offset,
+            "index": index,
+            "row_count": limit + 1,
+        },
+    )
+    changes = [
+        SubscriptionChange(
+            source_offset=row.source_offset,
+            fact_index=row.fact_index,
+            kind=row.kind,
+            change=row.change,
+            changed_at=row.changed_at,
+        )
+        for row in rows
+    ]
+    return page_of(changes, limit=limit)
+
+
 def _from_row(row: sqlalchemy.Row[Any]) -> Subscription:
     return Subscription(
-        subscription=row.subscription,
-        customer=row.customer,
+        agreed=books.Subscription.from_document(row.document),
         plan=row.plan,
+        seats=row.seats,
         catalogue_version=row.catalogue_version,
-        period_index=row.period_index,
-        period_start=row.period_start,
-        period_end=row.period_end,
-        currency=row.currency,
-        anchor=row.anchor,
-        created_at=row.created_at,
+        next_invoice_at=row.next_invoice_at,
+        changed_at=row.changed_at,
     )

@@ -1,0 +1,187 @@
+"""What a phase of a subscription comes to by the catalogue: its version, its plan, its fees."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from domain import rating
+from domain.billing_terms import DiscountKind, Fees
+from domain.codes import Code
+from domain.errors import Rejected
+from domain.invoice_amounts import DISCOUNTED
+from domain.invoice_terms import Segment
+from domain.period import Interval, Period, days_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from domain.books.subscription import BillingPeriod, Phase, Subscription
+    from domain.catalogue import Catalogue
+    from domain.invoice_terms import GrantedDiscount, Override
+
+PERCENT = 100
+
+
+def require_plan(
+    catalogue: Catalogue | None, *, plan: str, currency: str, add_ons: tuple[tuple[str, int], ...]
+) -> Catalogue:
+    """This function will return a catalogue once it sells a plan and add-ons in a currency.
+
+    Raises:
+        Rejected: plan_unknown, add_on_unknown or currency_differs.
+    """
+    if catalogue is None:
+        raise Rejected(Code.PLAN_UNKNOWN, "no catalogue was published")
+    sold = [("plan", plan, catalogue.plan(plan).currency)]
+    sold += [("add-on", code, catalogue.add_on(code).currency) for code, _ in add_ons]
+    for what, code, priced_in in sold:
+        if priced_in != currency:
+            raise Rejected(
+                Code.CURRENCY_DIFFERS,
+                f"{what} {code!r} is in {priced_in}, the customer pays {currency}",
+            )
+    return catalogue
+
+
+def phase_from(
+    start: datetime,
+    *,
+    subscription: Subscription,
+    catalogues: Mapping[int, Catalogue],
+    published_at: Mapping[int, datetime],
+) -> Phase:
+    """This function will return what holds at the start of a period, by its version (G-07).
+
+    A period takes the newest version that was published by its start. Where that one does not sell
+    the plan and the add-ons in the subscription's currency and interval, the version of before
+    stays: a period that nothing prices could never be invoiced.
+
+    Args:
+        start: Start of the period.
+        subscription: The subscription.
+        catalogues: Every published version.
+        published_at: When each was published.
+    """
+    phase = subscription.phase_at(start)
+    newest = max(
+        (version for version, moment in published_at.items() if moment <= start),
+        default=phase.catalogue_version,
+    )
+    if newest <= phase.catalogue_version:
+        return phase
+    try:
+        catalogue = require_plan(
+            catalogues[newest],
+            plan=phase.plan,
+            currency=subscription.currency,
+            add_ons=phase.add_ons,
+        )
+    except Rejected:
+        return phase
+    if catalogue.plan(phase.plan).interval is not phase.interval:
+        return phase
+    return replace(phase, catalogue_version=newest)
+
+
+def segment_of(
+    phase: Phase, *, period: Period, whole: Period, catalogues: Mapping[int, Catalogue]
+) -> Segment:
+    """This function will write a phase as the segment of an invoice.
+
+    Args:
+        phase: What holds.
+        period: The part of the cycle period it holds for.
+        whole: The cycle period; a lifetime counts as one day of one, for it has no end to share.
+        catalogues: Every published version.
+    """
+    is_lifetime = phase.interval is Interval.LIFETIME
+    return Segment(
+        start=period.start,
+        end=period.end,
+        plan=phase.plan,
+        catalogue_version=phase.catalogue_version,
+        catalogue_sha256=catalogues[phase.catalogue_version].sha256,
+        days=1 if is_lifetime else days_of(period),
+        of_days=1 if is_lifetime else days_of(whole),
+        seats=phase.seats,
+        add_ons=phase.add_ons,
+        is_paused=phase.is_paused,
+    )
+
+
+def fees_of(
+    segment: Segment,
+    *,
+    catalogues: Mapping[int, Catalogue],
+    overrides: tuple[Override, ...],
+    discounts: tuple[GrantedDiscount, ...],
+    currency: str,
+) -> dict[str, Fraction]:
+    """This function will say what the fees of a segment come to, by tax category.
+
+    Percentages come off the plan's fees as on the invoice, each of what is left; amounts do not,
+    for they come off a whole invoice once.
+
+    Returns:
+        Exact amounts in major units by tax category; empty for a paused segment.
+    """
+    fees: dict[str, Fraction] = {}
+    for line in rating.rate_fees(
+        segment=segment, catalogues=catalogues, overrides=overrides, currency=currency
+    ):
+        amount = line.amount_exact
+        for discount in discounts:
+            is_meant = line.price in discount.prices or not discount.prices
+            if discount.kind is DiscountKind.PERCENT and line.kind in DISCOUNTED and is_meant:
+                amount *= 1 - Fraction(discount.value) / PERCENT
+        fees[line.tax] = fees.get(line.tax, Fraction(0)) + amount
+    return fees
+
+
+def spans_of(subscription: Subscription, period: Period) -> tuple[tuple[Phase, Period], ...]:
+    """This function will cut a period where what holds in it changes.
+
+    Returns:
+        Phase and its part of the period, in order and without gaps.
+    """
+    cuts = [
+        period.start,
+        *(phase.start for phase in subscription.phases if period.contains(phase.start)),
+        period.end,
+    ]
+    edges = sorted(set(cuts))
+    return tuple(
+        (subscription.phase_at(start), Period(start, end))
+        for start, end in itertools.pairwise(edges)
+    )
+
+
+def metered_by(phase: Phase, *, catalogue: Catalogue) -> frozenset[str]:
+    """This function will return the meters that a phase's plan and add-ons price.
+
+    Args:
+        phase: What holds.
+        catalogue: The phase's version.
+    """
+    prices = [*catalogue.plan(phase.plan).prices]
+    for code, _ in phase.add_ons:
+        prices += catalogue.add_on(code).prices
+    return frozenset(
+        meter.key
+        for price in prices
+        if price.meter
+        for meter, _ in catalogue.counted.parts(price.meter)
+    )
+
+
+def is_charged(subscription: Subscription, period: BillingPeriod) -> bool:
+    """This function will say whether an invoice has the fees of a period already."""
+    return (
+        subscription.fees is Fees.IN_ADVANCE
+        and not subscription.opening_due
+        and period.index == subscription.period_index
+    )

@@ -1,0 +1,132 @@
+"""A customer as the books keep it: who pays, how, and by which prices of their own.
+
+No personal data is here: names, addresses and tax numbers are personal details (books.details).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from domain.billing_terms import DUE_DAYS_MAX, GRACE_HOURS_MAX, TaxTreatment
+from domain.canonical import Json, from_json, to_canonical_json
+from domain.codes import Code
+from domain.fields import Fields
+from domain.invoice_terms import Override
+from domain.period import time_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+OVERRIDES_MAX = 100
+"""Prices of one customer's own: as many as a plan has."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerTax:
+    """What decides which taxes a customer pays.
+
+    Args:
+        treatment: standard, exempt or reverse_charge.
+        region: Region as the catalogue's taxes name it; empty for the default rates.
+    """
+
+    treatment: TaxTreatment = TaxTreatment.STANDARD
+    region: str = ""
+
+
+NO_TAX_DETAILS = CustomerTax()
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who pays; no personal data is here.
+
+    Args:
+        customer: Id, as usage events name it.
+        currency: ISO 4217 code of everything the customer is charged.
+        created_at: When it was created.
+        seller: Key of the legal entity that bills; empty for the catalogue's first.
+        tax: What decides which taxes the customer pays.
+        due_days: Days to pay; None for the catalogue's.
+        grace_hours: Hours an invoice waits for late usage; None for the catalogue's.
+        overrides: Prices of the customer's own, each for a price of a plan.
+    """
+
+    customer: str
+    currency: str
+    created_at: datetime
+    seller: str = ""
+    tax: CustomerTax = NO_TAX_DETAILS
+    due_days: int | None = None
+    grace_hours: int | None = None
+    overrides: tuple[Override, ...] = field(default_factory=tuple)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the document as JSON values; facts carry it."""
+        return {
+            "customer": self.customer,
+            "currency": self.currency,
+            "created_at": time_text(self.created_at),
+            "seller": self.seller,
+            "tax": {
+                "treatment": self.tax.treatment,
+                "region": self.tax.region,
+            },
+            "due_days": self.due_days,
+            "grace_hours": self.grace_hours,
+            "overrides": [each.to_json() for each in self.overrides],
+        }
+
+    @property
+    def document(self) -> str:
+        """Return the whole customer as canonical JSON."""
+        return to_canonical_json(self.to_json())
+
+    @classmethod
+    def from_document(cls, document: str) -> Customer:
+        """Read what document wrote (Rejected state_corrupt when it is malformed)."""
+        return cls.from_fields(
+            Fields.of(from_json(document), place="customer", code=Code.STATE_CORRUPT)
+        )
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Customer:
+        """Read the document as facts carry it."""
+        tax = fields.object("tax")
+        return cls(
+            customer=fields.text("customer"),
+            currency=fields.text("currency"),
+            created_at=fields.time("created_at"),
+            seller=optional_text(fields, "seller"),
+            tax=CustomerTax(
+                TaxTreatment(tax.choice("treatment", TaxTreatment)),
+                optional_text(tax, "region"),
+            ),
+            due_days=optional_integer(fields, "due_days", maximum=DUE_DAYS_MAX),
+            grace_hours=optional_integer(fields, "grace_hours", maximum=GRACE_HOURS_MAX),
+            overrides=tuple(
+                Override.from_fields(item)
+                for item in fields.objects("overrides", count_max=OVERRIDES_MAX)
+            ),
+        )
+
+    def with_override(self, plan: str, price: str, document: str | None) -> Customer:
+        """Return the customer with one price replaced, or as the catalogue has it for None."""
+        kept = tuple(each for each in self.overrides if (each.plan, each.price) != (plan, price))
+        added = () if document is None else (Override(plan, price, document),)
+        return replace(
+            self, overrides=tuple(sorted(kept + added, key=lambda each: (each.plan, each.price)))
+        )
+
+
+def optional_text(fields: Fields, name: str) -> str:
+    """This function will return a text that may be absent, null or empty: then it is empty."""
+    return "" if fields.values.get(name) in (None, "") else fields.text(name)
+
+
+def optional_integer(fields: Fields, name: str, *, maximum: int) -> int | None:
+    """This function will return a whole number from 0, or None where it is absent or null."""
+    if fields.values.get(name) is None:
+        return None
+    return fields.integer(name, minimum=0, maximum=maximum)

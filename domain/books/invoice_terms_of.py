@@ -1,0 +1,170 @@
+"""From a subscription to the terms of its next invoice: one way for books and builder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from domain.billing_terms import DEFAULT_TERMS, Fees
+from domain.books import agreement
+from domain.codes import Code
+from domain.errors import Rejected
+from domain.invoice_taxes import resolved_taxes
+from domain.invoice_terms import InvoiceKind, InvoiceTerms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from domain.billing_terms import BillingTerms
+    from domain.books.customer import Customer
+    from domain.books.subscription import BillingPeriod, Subscription
+    from domain.catalogue import Catalogue
+    from domain.invoice_terms import Item, Segment
+    from domain.period import Period
+
+
+def next_invoice_at(
+    *, subscription: Subscription, customer: Customer, billing: BillingTerms
+) -> datetime | None:
+    """This function will say from when the next invoice of a subscription may be made.
+
+    Args:
+        subscription: The subscription.
+        customer: Who pays, with a grace of their own perhaps.
+        billing: Billing terms of the catalogue version that the open period starts with.
+
+    Returns:
+        Of fees in advance that are still to be billed the start of the period, else the period's
+        end and the grace after it; None when nothing is to come, or its invoice is parked.
+    """
+    if subscription.is_over or subscription.parked_reason:
+        return None
+    if subscription.opening_due:
+        return subscription.period.start
+    grace = billing.grace_hours if customer.grace_hours is None else customer.grace_hours
+    return subscription.period.end + timedelta(hours=grace)
+
+
+def invoice_terms(
+    *,
+    subscription: Subscription | None,
+    customer: Customer,
+    items: Iterable[Item],
+    credit_minor: int,
+    catalogues: Mapping[int, Catalogue],
+    published_at: Mapping[int, datetime],
+    tenant: str,
+) -> InvoiceTerms:
+    """This function will make the terms of a subscription's next invoice.
+
+    Args:
+        subscription: What is billed; None for an invoice of items alone.
+        customer: Who pays.
+        items: What waits for this invoice, in the order in which it was added.
+        credit_minor: Account credit of the customer, minor units.
+        catalogues: Every version that was published, by version. Items alone are billed without
+            any: by the default terms, untaxed.
+        published_at: When each was published.
+        tenant: Who bills.
+
+    Returns:
+        The terms: opening, while fees in advance of the first period are due; else period.
+
+    Raises:
+        Rejected: period_not_current, when nothing of the subscription is left to be invoiced.
+    """
+    if subscription is None:
+        catalogue = catalogues[max(catalogues)] if catalogues else None
+        what = _Billed(InvoiceKind.ITEMS, None, (), None)
+    else:
+        if subscription.is_over:
+            raise Rejected(
+                Code.PERIOD_NOT_CURRENT,
+                f"nothing of {subscription.subscription} is left to be invoiced",
+            )
+        first = subscription.phase_at(subscription.period.start)
+        catalogue = catalogues[first.catalogue_version]
+        what = _billed(subscription, catalogues=catalogues, published_at=published_at)
+    billing = DEFAULT_TERMS if catalogue is None else catalogue.billing
+    plans = {each.plan for each in (*what.segments, what.fees) if each is not None}
+    return InvoiceTerms(
+        kind=what.kind,
+        tenant=tenant,
+        subscription="" if subscription is None else subscription.subscription,
+        customer=customer.customer,
+        seller=billing.seller(customer.seller).key,
+        currency=customer.currency if subscription is None else subscription.currency,
+        period=what.period,
+        period_index=0 if subscription is None else subscription.period_index,
+        segments=what.segments,
+        fees=what.fees,
+        overrides=tuple(each for each in customer.overrides if each.plan in plans),
+        discounts=() if subscription is None else subscription.discounts,
+        items=tuple(items),
+        taxes=resolved_taxes(
+            rates=() if catalogue is None else catalogue.taxes,
+            treatment=customer.tax.treatment,
+            region=customer.tax.region,
+        ),
+        credit_available_minor=credit_minor,
+        dimensions=() if subscription is None else subscription.dimensions,
+        rounding=billing.rounding,
+        credits=billing.credits,
+        tax_rounding=billing.tax_rounding,
+        due_days=billing.due_days if customer.due_days is None else customer.due_days,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Billed:
+    """What of a subscription an invoice is for."""
+
+    kind: InvoiceKind
+    period: Period | None
+    segments: tuple[Segment, ...]
+    fees: Segment | None
+
+
+def _billed(
+    subscription: Subscription,
+    *,
+    catalogues: Mapping[int, Catalogue],
+    published_at: Mapping[int, datetime],
+) -> _Billed:
+    current = subscription.open_period
+    if subscription.opening_due:
+        fees = _fees(subscription, current, catalogues=catalogues)
+        return _Billed(InvoiceKind.OPENING, current.period, (), fees)
+    segments = tuple(
+        agreement.segment_of(phase, period=part, whole=current.whole, catalogues=catalogues)
+        for phase, part in agreement.spans_of(subscription, current.period)
+    )
+    if subscription.fees is Fees.IN_ARREARS:
+        charged = _fees(subscription, current, catalogues=catalogues)
+        return _Billed(InvoiceKind.PERIOD, current.period, segments, charged)
+    following = subscription.following()
+    if following is None:
+        return _Billed(InvoiceKind.PERIOD, current.period, segments, None)
+    phase = agreement.phase_from(
+        following.period.start,
+        subscription=subscription,
+        catalogues=catalogues,
+        published_at=published_at,
+    )
+    charged = agreement.segment_of(
+        phase, period=following.period, whole=following.whole, catalogues=catalogues
+    )
+    return _Billed(InvoiceKind.PERIOD, current.period, segments, charged)
+
+
+def _fees(
+    subscription: Subscription, current: BillingPeriod, *, catalogues: Mapping[int, Catalogue]
+) -> Segment:
+    return agreement.segment_of(
+        subscription.phase_at(current.period.start),
+        period=current.period,
+        whole=current.whole,
+        catalogues=catalogues,
+    )

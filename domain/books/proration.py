@@ -1,0 +1,245 @@
+"""What a change within a period costs, or gives back: fees by their difference (ADR 0026).
+
+An invoice charges the fees of a period whole, as they stood at its start. What a subscription owes
+is the fees of each part for its days. The difference of the two is what items and account credit
+have to make up for; a change moves it, and posts exactly by how much. However many changes a
+period has, what was charged so adds up to what is owed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from domain.books import account_credit, agreement, items
+from domain.invoice_terms import Item, ItemKind
+from domain.money import minor_unit_places, round_half_up
+from domain.period import Interval, days_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from domain.books.decision import Decision
+    from domain.books.state import TenantState
+    from domain.books.subscription import BillingPeriod, Phase, Subscription
+    from domain.invoice_terms import GrantedDiscount, Override
+    from domain.period import Period
+
+_NOTHING = Fraction(0)
+
+
+def differences(
+    state: TenantState,
+    *,
+    before: Subscription,
+    after: Subscription,
+    overrides: tuple[Override, ...] | None = None,
+) -> dict[str, int]:
+    """This function will say what a change costs beyond what invoices charge on their own.
+
+    A lifetime gives nothing back, for it has no days of which some would be left; so it is charged
+    only for what lies above everything that it was charged before.
+
+    Args:
+        state: Books of the tenant.
+        before: The subscription without the change.
+        after: With it.
+        overrides: The customer's own prices with the change; None when they stay.
+
+    Returns:
+        Minor units by tax category, rounded half up, sorted, without those of 0; negative is less.
+    """
+    current = state.customers[after.customer].overrides
+    owed_after = _uncharged(state, after, current if overrides is None else overrides)
+    places = minor_unit_places(after.currency)
+    if after.interval is Interval.LIFETIME:
+        owed = {
+            tax: round_half_up(amount, places=places) - _posted(after, tax)
+            for tax, amount in sorted(owed_after.items())
+        }
+        return {tax: amount for tax, amount in owed.items() if amount > 0}
+    owed_before = _uncharged(state, before, current)
+    amounts = {
+        tax: round_half_up(
+            owed_after.get(tax, _NOTHING) - owed_before.get(tax, _NOTHING), places=places
+        )
+        for tax in sorted(owed_before.keys() | owed_after.keys())
+    }
+    return {tax: amount for tax, amount in amounts.items() if amount}
+
+
+def _posted(subscription: Subscription, tax: str) -> int:
+    return dict(subscription.posted).get(tax, 0)
+
+
+def noted(subscription: Subscription, amounts: Mapping[str, int]) -> Subscription:
+    """This function will note on a lifetime what differences it is charged."""
+    if subscription.interval is not Interval.LIFETIME or not amounts:
+        return subscription
+    posted = dict(subscription.posted)
+    for tax, amount in amounts.items():
+        posted[tax] = posted.get(tax, 0) + amount
+    return replace(subscription, posted=tuple(sorted(posted.items())))
+
+
+def post(
+    decision: Decision,
+    *,
+    subscription: Subscription,
+    amounts: Mapping[str, int],
+    day: datetime,
+    label: str,
+) -> None:
+    """This function will post differences: more is an item on the next invoice, less is credit.
+
+    Args:
+        decision: Where the facts go.
+        subscription: Whose they are; with its end taken back, where that is what changed.
+        amounts: What differences found.
+        day: From when on the change counts.
+        label: What changes, for people.
+    """
+    note, end = _note(subscription, day=day)
+    name = subscription.subscription
+    for tax, amount_minor in amounts.items():
+        if amount_minor > 0:
+            items.add_item(
+                decision,
+                Item(
+                    item=decision.id_of("itm", decision.command.command_id, name, tax),
+                    customer=subscription.customer,
+                    subscription=name,
+                    kind=ItemKind.PRORATION,
+                    label=f"{label}{note}",
+                    amount_minor=amount_minor,
+                    start=day,
+                    end=max(day, end),
+                    added_at=decision.moment,
+                    tax=tax,
+                ),
+            )
+        else:
+            account_credit.add_credit(
+                decision,
+                credit=decision.id_of("crd", decision.command.command_id, name, tax),
+                customer=subscription.customer,
+                amount_minor=-amount_minor,
+                currency=subscription.currency,
+                kind=account_credit.CreditKind.DOWNGRADE,
+                reference=name,
+                reason=f"{label}{note}",
+            )
+
+
+def _uncharged(
+    state: TenantState, subscription: Subscription, overrides: tuple[Override, ...]
+) -> dict[str, Fraction]:
+    """Return what is owed for days beyond what invoices have charged or will charge, by category.
+
+    Periods after the last phase add nothing: what they are charged is what they owe.
+    """
+    total: dict[str, Fraction] = {}
+    for period in subscription.periods():
+        if (
+            period.index > subscription.period_index
+            and period.period.start > subscription.phases[-1].start
+        ):
+            break
+        spans = _spans(state, subscription, period)
+        owed = spans[-1:] if period.interval is Interval.LIFETIME else spans
+        if agreement.is_charged(subscription, period):
+            _add(total, _owed_of_charged(state, subscription, period, owed, overrides), sign=1)
+            continue
+        charged = ((spans[0][0], period.period),)
+        for parts, sign in ((owed, 1), (charged, -1)):
+            fees = _fees(state, subscription, period, parts, overrides, subscription.discounts)
+            _add(total, fees, sign=sign)
+    return total
+
+
+def _owed_of_charged(
+    state: TenantState,
+    subscription: Subscription,
+    period: BillingPeriod,
+    owed: Iterable[tuple[Phase, Period]],
+    overrides: tuple[Override, ...],
+) -> dict[str, Fraction]:
+    """Return what is owed for a period whose fees an invoice has, by what it charged them with.
+
+    What amounts took off stays off, as far as there is something left: less than nothing is never
+    owed, so that no more comes back than was charged. Of a lifetime only the rest is returned.
+    """
+    charged = subscription.charged
+    if charged is None:
+        return _fees(state, subscription, period, owed, overrides, subscription.discounts)
+    own = charged.overrides_with(overrides)
+    fees = _fees(state, subscription, period, owed, own, charged.discounts)
+    places = minor_unit_places(subscription.currency)
+    if period.interval is Interval.LIFETIME:
+        return {
+            tax: fees.get(tax, _NOTHING) - Fraction(charged.fees_minor(tax), 10**places)
+            for tax in fees
+        }
+    return {
+        tax: max(_NOTHING, amount - Fraction(charged.off_minor(tax), 10**places))
+        for tax, amount in fees.items()
+    }
+
+
+def _spans(
+    state: TenantState, subscription: Subscription, period: BillingPeriod
+) -> tuple[tuple[Phase, Period], ...]:
+    """Return the parts of a period, a later one's first by the version that it will have."""
+    spans = agreement.spans_of(subscription, period.period)
+    if period.index == subscription.period_index:
+        return spans
+    first = agreement.phase_from(
+        period.period.start,
+        subscription=subscription,
+        catalogues=state.catalogues,
+        published_at=state.published_at,
+    )
+    return ((first, spans[0][1]), *spans[1:])
+
+
+def _fees(
+    state: TenantState,
+    subscription: Subscription,
+    period: BillingPeriod,
+    spans: Iterable[tuple[Phase, Period]],
+    overrides: tuple[Override, ...],
+    discounts: tuple[GrantedDiscount, ...],
+) -> dict[str, Fraction]:
+    """Return the fees of parts of a period by tax category."""
+    total: dict[str, Fraction] = {}
+    for phase, part in spans:
+        segment = agreement.segment_of(
+            phase, period=part, whole=period.whole, catalogues=state.catalogues
+        )
+        fees = agreement.fees_of(
+            segment,
+            catalogues=state.catalogues,
+            overrides=overrides,
+            discounts=discounts,
+            currency=subscription.currency,
+        )
+        _add(total, fees, sign=1)
+    return total
+
+
+def _add(total: dict[str, Fraction], fees: Mapping[str, Fraction], *, sign: int) -> None:
+    for category, amount in fees.items():
+        total[category] = total.get(category, _NOTHING) + sign * amount
+
+
+def _note(subscription: Subscription, *, day: datetime) -> tuple[str, datetime]:
+    """Return how much of which period is left, for people, and the period's end."""
+    for period in subscription.periods():
+        if period.period.end > day:
+            if period.interval is Interval.LIFETIME or day <= period.whole.start:
+                return "", period.period.end
+            left = days_of(period.whole) - (day - period.whole.start).days
+            return f", {left} of {days_of(period.whole)} days", period.period.end
+    return "", day

@@ -1,0 +1,29 @@
+"""Test clocks: which tenants have one, and where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy
+
+
+@dataclass(frozen=True, slots=True)
+class TenantClock:
+    """The clock of a test tenant.
+
+    Args:
+        started_at: Where it began.
+        now_at: Where it stands; the tenant's time.
+    """
+
+    started_at: datetime
+    now_at: datetime
+
+
+def find_clock(connection: sqlalchemy.Connection) -> TenantClock | None:
+    """This function will return the tenant's test clock; None for a tenant that has none."""
+    row = connection.execute(
+        sqlalchemy.text("SELECT started_at, now_at FROM tenant_clock")
+    ).one_or_none()
+    return None if row is None else TenantClock(row.started_at, row.now_at)
