@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from domain.codes import Code
@@ -31,20 +31,25 @@ def to_canonical_json(value: Json) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+"""Types that need no second look; a document has mostly these."""
+
+
 def _check(value: Json) -> None:
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, int | str) or value is None:
         return
     if isinstance(value, Mapping):
-        for key, item in value.items():
+        for key in value:
             if not isinstance(key, str):
                 raise Rejected(Code.BAD_VALUE, f"key {key!r} is not text")
+        items: Iterable[Json] = value.values()
+    elif isinstance(value, list | tuple):
+        items = value
+    else:
+        raise Rejected(Code.BAD_VALUE, f"{type(value).__name__} has no canonical form")
+    for item in items:
+        if type(item) not in _PLAIN:
             _check(item)
-        return
-    if isinstance(value, list | tuple):
-        for item in value:
-            _check(item)
-        return
-    raise Rejected(Code.BAD_VALUE, f"{type(value).__name__} has no canonical form")
 
 
 def from_json(text: str) -> Json:
@@ -55,12 +60,7 @@ def from_json(text: str) -> Json:
             surrogate, which has no UTF-8 bytes and so no hash.
     """
     try:
-        result: Json = json.loads(
-            text,
-            parse_float=_refuse_number,
-            parse_constant=_refuse_number,
-            object_pairs_hook=_unique_pairs,
-        )
+        result: Json = _DECODER.decode(text)
         # An escaped lone surrogate has no UTF-8 bytes: it would fail later, when hashed or sent.
         (json.dumps(result, ensure_ascii=False) if "\\u" in text else text).encode()
     except (ValueError, RecursionError) as error:
@@ -73,6 +73,11 @@ def _unique_pairs(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     if len(result) != len(pairs):
         raise Rejected(Code.BAD_VALUE, "a key is repeated in an object")
     return result
+
+
+_DECODER = json.JSONDecoder(
+    parse_float=_refuse_number, parse_constant=_refuse_number, object_pairs_hook=_unique_pairs
+)
 
 
 def sha256_hex(text: str) -> str:

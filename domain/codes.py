@@ -19,6 +19,13 @@ class Code(StrEnum):
     FUTURE = "future"
     CONFLICT = "conflict"
     DIMENSION_LIMIT = "dimension_limit"
+    AMENDMENT_UNKNOWN = "amendment_unknown"
+    AMENDMENT_REFUSED = "amendment_refused"
+    # Archive
+    ARCHIVE_GAP = "archive_gap"
+    ARCHIVE_CORRUPT = "archive_corrupt"
+    ARCHIVE_FOREIGN = "archive_foreign"
+    ARCHIVE_LOCKED = "archive_locked"
     # Node events
     PROJECT_LIMIT = "project_limit"
     # Catalogue
@@ -34,11 +41,27 @@ class Code(StrEnum):
     PLAN_UNKNOWN = "plan_unknown"
     SUBSCRIPTION_EXISTS = "subscription_exists"
     SUBSCRIPTION_UNKNOWN = "subscription_unknown"
+    ADD_ON_UNKNOWN = "add_on_unknown"
+    PRICE_UNKNOWN = "price_unknown"
+    DISCOUNT_UNKNOWN = "discount_unknown"
+    DISCOUNT_GRANTED = "discount_granted"
+    SELLER_UNKNOWN = "seller_unknown"
+    METER_TAKEN = "meter_taken"
+    PLAN_IN_USE = "plan_in_use"
+    INTERVAL_DIFFERS = "interval_differs"
+    SUBSCRIPTION_ENDED = "subscription_ended"
+    PERIOD_INVOICED = "period_invoiced"
+    NOT_CANCELLED = "not_cancelled"
+    CHANGE_LIMIT = "change_limit"
+    CLOCK_EXISTS = "clock_exists"
+    CLOCK_MISSING = "clock_missing"
+    CLOCK_BACKWARDS = "clock_backwards"
+    TENANT_LIVE = "tenant_live"
     INVOICE_EXISTS = "invoice_exists"
     INVOICE_UNKNOWN = "invoice_unknown"
+    EINVOICE_INCOMPLETE = "einvoice_incomplete"
     PERIOD_NOT_CURRENT = "period_not_current"
     PERIOD_NOT_OVER = "period_not_over"
-    TOTALS_DIFFER = "totals_differ"
     LINES_DIFFER = "lines_differ"
     CONTENT_HASH_DIFFERS = "content_hash_differs"
     CATALOGUE_DIFFERS = "catalogue_differs"
@@ -69,6 +92,46 @@ class Code(StrEnum):
     NOT_DUE = "not_due"
     SUSPICION_EXISTS = "suspicion_exists"
     SUSPICION_UNKNOWN = "suspicion_unknown"
+    # Gain-share
+    BASELINE_EXISTS = "baseline_exists"
+    KPI_UNKNOWN = "kpi_unknown"
+    MEASUREMENT_LIMIT = "measurement_limit"
+    SHARE_OUT_OF_RANGE = "share_out_of_range"
+    GAIN_SHARE_NOT_OFFERED = "gain_share_not_offered"
+    GAIN_SHARE_EXISTS = "gain_share_exists"
+    GAIN_SHARE_UNKNOWN = "gain_share_unknown"
+    GAIN_SHARE_DECIDED = "gain_share_decided"
+    GAIN_SHARE_OVERLAPS = "gain_share_overlaps"
+    FORMULA_UNDEFINED = "formula_undefined"
+    # Personal data
+    CUSTOMER_ERASED = "customer_erased"
+    VAULT_CLOSED = "vault_closed"
+    VAULT_KEY_WRONG = "vault_key_wrong"
+    SEAL_BROKEN = "seal_broken"
+    CANARY_FOUND = "canary_found"
+    # Invoices, items and money
+    INVOICE_VOID = "invoice_void"
+    INVOICE_PARKED = "invoice_parked"
+    INVOICE_NOT_PARKED = "invoice_not_parked"
+    INVOICE_SETTLED = "invoice_settled"
+    INVOICE_NOT_VOIDABLE = "invoice_not_voidable"
+    TERMS_DIFFER = "terms_differ"
+    PIN_OLD = "pin_old"
+    AMOUNT_LIMIT = "amount_limit"
+    ITEM_EXISTS = "item_exists"
+    ITEM_UNKNOWN = "item_unknown"
+    ITEM_KEPT = "item_kept"
+    ITEM_LIMIT = "item_limit"
+    CREDIT_EXISTS = "credit_exists"
+    CREDIT_LIMIT = "credit_limit"
+    LINE_UNKNOWN = "line_unknown"
+    CREDIT_NOTE_EXISTS = "credit_note_exists"
+    CREDIT_NOTE_TOO_LARGE = "credit_note_too_large"
+    CORRECTION_EXISTS = "correction_exists"
+    PAYMENT_EXISTS = "payment_exists"
+    PAYMENT_UNKNOWN = "payment_unknown"
+    PAYMENT_TOO_LARGE = "payment_too_large"
+    REFUND_EXISTS = "refund_exists"
     # Schema registry
     SCHEMA_INVALID = "schema_invalid"
     SCHEMA_INCOMPATIBLE = "schema_incompatible"
@@ -143,6 +206,8 @@ class Code(StrEnum):
     REGISTRY_MISMATCH = "registry_mismatch"
     SETTING_INVALID = "setting_invalid"
     REPLAY_DIFFERS = "replay_differs"
+    RECONCILE_DIFFERS = "reconcile_differs"
+    BILLING_LIMIT = "billing_limit"
     LOG_TRUNCATED = "log_truncated"
 
 
@@ -160,6 +225,18 @@ DESCRIPTIONS: dict[Code, str] = {
         "Counted, with every group-by dimension as __other__: the meter keeps no more sets of "
         "values apart."
     ),
+    Code.AMENDMENT_UNKNOWN: (
+        "An amendment names an event that is not remembered as counted with this payload; events "
+        "can be amended for 35 days."
+    ),
+    Code.AMENDMENT_REFUSED: (
+        "An amendment cannot take the event away: it feeds a meter that is not additive, or the "
+        "catalogue has changed its meters since."
+    ),
+    Code.ARCHIVE_GAP: "The archive misses source offsets: a file is gone, or it began too late.",
+    Code.ARCHIVE_CORRUPT: "A file of the archive does not hold the bytes that its name says.",
+    Code.ARCHIVE_FOREIGN: "The archive belongs to another log than the one it is used with.",
+    Code.ARCHIVE_LOCKED: "Another process is writing this archive.",
     Code.PROJECT_LIMIT: "The node or its project holds as much as it may.",
     Code.CATALOGUE_INVALID: "The catalogue breaks a rule; the reason names the place.",
     Code.CATALOGUE_VERSION_TAKEN: "This version was published with another content.",
@@ -172,14 +249,36 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.PLAN_UNKNOWN: "The catalogue in force has no such plan.",
     Code.SUBSCRIPTION_EXISTS: "The subscription id is taken.",
     Code.SUBSCRIPTION_UNKNOWN: "The tenant has no such subscription.",
+    Code.ADD_ON_UNKNOWN: "The catalogue version has no such add-on.",
+    Code.PRICE_UNKNOWN: "The plan has no such price.",
+    Code.DISCOUNT_UNKNOWN: "The catalogue in force has no such discount.",
+    Code.DISCOUNT_GRANTED: "The subscription has this discount already.",
+    Code.SELLER_UNKNOWN: "The catalogue in force has no such seller.",
+    Code.METER_TAKEN: (
+        "Another live subscription of the customer prices the same usage of this meter."
+    ),
+    Code.PLAN_IN_USE: (
+        "A live subscription needs a plan or add-on that the new version changes or lacks."
+    ),
+    Code.INTERVAL_DIFFERS: (
+        "A plan with periods of another length can begin at the end of a period only."
+    ),
+    Code.SUBSCRIPTION_ENDED: "The subscription is over at the day of the change.",
+    Code.PERIOD_INVOICED: "The day lies before the open period, which has its invoice.",
+    Code.NOT_CANCELLED: "The subscription has no end that could be taken back.",
+    Code.CHANGE_LIMIT: "The subscription has as many changes ahead as it may.",
+    Code.CLOCK_EXISTS: "The tenant has a test clock already.",
+    Code.CLOCK_MISSING: "The tenant has no test clock: its time is that of the log.",
+    Code.CLOCK_BACKWARDS: "A test clock moves forward only.",
+    Code.TENANT_LIVE: ("The tenant has subscriptions already, so it cannot become a test tenant."),
     Code.INVOICE_EXISTS: "The period of this subscription has its invoice already.",
     Code.INVOICE_UNKNOWN: "The tenant has no such invoice.",
+    Code.EINVOICE_INCOMPLETE: "The electronic invoice lacks what EN 16931 asks for; it is named.",
     Code.PERIOD_NOT_CURRENT: "The period is not the subscription's current one.",
     Code.PERIOD_NOT_OVER: "The period has not ended at the given as_of.",
-    Code.TOTALS_DIFFER: "A line is rounded wrong, or the total is not the sum of the lines.",
-    Code.LINES_DIFFER: "A line is not what the plan charges for its quantity.",
+    Code.LINES_DIFFER: "The content is not what its terms and usage come to, as the reason says.",
     Code.CONTENT_HASH_DIFFERS: "The content hash does not belong to the content.",
-    Code.CATALOGUE_DIFFERS: "The invoice was rated with another catalogue version.",
+    Code.CATALOGUE_DIFFERS: "A catalogue version is missing, or has another content.",
     Code.CURRENCY_UNKNOWN: "This is no ISO 4217 currency.",
     Code.CURRENCY_DIFFERS: "Two currencies meet where one is needed.",
     Code.API_KEY_EXISTS: "The API key id is taken.",
@@ -206,6 +305,49 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.NOT_DUE: "The time for this has not come yet.",
     Code.SUSPICION_EXISTS: "The suspicion id is taken.",
     Code.SUSPICION_UNKNOWN: "The tenant has no such suspicion.",
+    Code.BASELINE_EXISTS: "The baseline id is taken.",
+    Code.KPI_UNKNOWN: "The catalogue in force has no such KPI.",
+    Code.MEASUREMENT_LIMIT: "The customer has as many measurements or baselines as are kept.",
+    Code.SHARE_OUT_OF_RANGE: "The catalogue allows another range of shares.",
+    Code.GAIN_SHARE_NOT_OFFERED: "No live subscription of the customer has gain-share.",
+    Code.GAIN_SHARE_EXISTS: "The gain-share run id is taken.",
+    Code.GAIN_SHARE_UNKNOWN: "The tenant has no such gain-share run.",
+    Code.GAIN_SHARE_DECIDED: "The gain-share run was approved or rejected before.",
+    Code.GAIN_SHARE_OVERLAPS: "Savings of some of these days were approved in another run.",
+    Code.FORMULA_UNDEFINED: "A KPI's formula divides by 0 for these figures.",
+    Code.CUSTOMER_ERASED: "The customer's personal data was erased, for good.",
+    Code.VAULT_CLOSED: "This installation takes no personal data: it has no TIDEGAUGE_VAULT_KEY.",
+    Code.VAULT_KEY_WRONG: "TIDEGAUGE_VAULT_KEY lacks a master key that the vault needs.",
+    Code.SEAL_BROKEN: "A sealed text was altered, or sealed for another customer or field.",
+    Code.CANARY_FOUND: "A value that should not be readable anywhere was found.",
+    Code.INVOICE_VOID: "The invoice was voided.",
+    Code.INVOICE_PARKED: "The subscription's invoice waits for a person; release it first.",
+    Code.INVOICE_NOT_PARKED: "No invoice of the subscription waits for a person.",
+    Code.INVOICE_SETTLED: "Nothing of the invoice is open any more.",
+    Code.INVOICE_NOT_VOIDABLE: (
+        "The invoice was paid, credited or corrected, or its period has moved on: write a "
+        "credit note."
+    ),
+    Code.TERMS_DIFFER: (
+        "The books have moved on since the content was built, or it is a correction with "
+        "other terms: build it again."
+    ),
+    Code.PIN_OLD: "The correction was built from an older log than what it corrects.",
+    Code.AMOUNT_LIMIT: "An amount is larger than an invoice can hold.",
+    Code.ITEM_EXISTS: "The item id is taken.",
+    Code.ITEM_UNKNOWN: "No such item waits for an invoice.",
+    Code.ITEM_KEPT: "A correction is not taken back; correct the invoice again.",
+    Code.ITEM_LIMIT: "As many items wait for the customer as may.",
+    Code.CREDIT_EXISTS: "The account credit id is taken.",
+    Code.CREDIT_LIMIT: "The account credit would be larger than it may.",
+    Code.LINE_UNKNOWN: "The invoice has no such line.",
+    Code.CREDIT_NOTE_EXISTS: "The credit note id is taken.",
+    Code.CREDIT_NOTE_TOO_LARGE: "More would be credited than is left of the line or the invoice.",
+    Code.CORRECTION_EXISTS: "The correction id is taken.",
+    Code.PAYMENT_EXISTS: "The payment id is taken.",
+    Code.PAYMENT_UNKNOWN: "The tenant has no such payment.",
+    Code.PAYMENT_TOO_LARGE: "More than is open would become account credit: billing:admin may.",
+    Code.REFUND_EXISTS: "The refund id is taken.",
     Code.SCHEMA_INVALID: "The Avro schema is malformed, or holds what the registry does not take.",
     Code.SCHEMA_INCOMPATIBLE: "The Avro schema cannot read what an earlier version wrote.",
     Code.SCHEMA_LIMIT: "The schema registry holds as much as it may.",
@@ -273,5 +415,7 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.REGISTRY_MISMATCH: "The log was begun with another schema registry than is set.",
     Code.SETTING_INVALID: "A setting is missing or malformed.",
     Code.REPLAY_DIFFERS: "Replaying the log gave another content than the invoice has.",
+    Code.RECONCILE_DIFFERS: "Accepted, counted, rated and invoiced usage are not the same.",
+    Code.BILLING_LIMIT: "A run would make more lines or bill more money than one run may.",
     Code.LOG_TRUNCATED: "The log no longer reaches back to its start.",
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import EnumType
 from typing import TYPE_CHECKING
 
 from domain.canonical import Json
@@ -38,6 +40,13 @@ def are_clean_texts(texts: Sequence[str], *, length_max: int) -> bool:
     return (not lengths or (min(lengths) > 0 and max(lengths) <= length_max)) and _CONTROL.search(
         "".join(texts)
     ) is None
+
+
+@functools.cache
+def _members(choices: EnumType) -> tuple[str, ...]:
+    """Return the texts of an enum; asking an enum for its members is slow."""
+    members: Iterable[object] = choices.__members__.values()
+    return tuple(str(member) for member in members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ class Fields:
     def choice(self, name: str, choices: Iterable[str], *, default: str | None = None) -> str:
         """Return a text that is one of the choices."""
         value = self.text(name, default=default)
-        allowed = tuple(choices)
+        allowed = _members(choices) if isinstance(choices, EnumType) else tuple(choices)
         if value not in allowed:
             raise self.refuse(name, f"must be one of {', '.join(allowed)}")
         return value

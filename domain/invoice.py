@@ -1,147 +1,227 @@
-"""What an invoice says and why: lines, total, and the pin that lets anybody make the same again.
+"""What an invoice says and why: terms, usage, lines, totals, and the pin to make the same again.
 
-build_invoice is pure and is the only maker of contents: the builder calls it on rows from SQL,
-replay on rows folded from the log, and both get the same bytes.
+build_invoice is pure and is the only maker of contents (docs/decisions/0025): the builder calls it
+on rows from SQL, the books on their own state, replay on the log, and all get the same bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.aggregation.measure import Span
-from domain.aggregation.measures import measured
-from domain.canonical import Json, decimal_text, from_json, sha256_hex, to_canonical_json
-from domain.catalogue import PRICES_MAX, Catalogue, Plan, carried_meters
+from domain.canonical import Json, decimal_text, sha256_hex, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected, invariant
-from domain.fields import Fields
-from domain.money import minor_unit_places
+from domain.invoice_amounts import Draft, Totals, settle
+from domain.money import exact_text, minor_unit_places, round_half_up
 from domain.period import HOUR_MS, Period, time_text, to_ms
-from domain.pricing.graduated import TIERS_MAX
-from domain.pricing.price import Step
-from domain.rating import InvoiceLine, rate, rounded_minor
+from domain.quantity import nanos_text
+from domain.rated import RatedLine, UsageEntry
+from domain.rating import commitment, rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
-    from domain.aggregation.window_row import WindowRow
+    from domain.catalogue import Catalogue
+    from domain.fields import Fields
+    from domain.invoice_amounts import TaxGroup
+    from domain.invoice_terms import InvoiceTerms, Item
 
+FORMAT = 2
+"""Form of a content; rises when old ones would be read wrongly."""
 AMOUNT_MINOR_MAX = 10**18
-"""Largest amount of a line or invoice, in minor units: it fits the int64 of every reader."""
-POSITION_MAX = 2**63 - 1
-PARTITIONS_MAX = 4_096
-"""Partitions of usage.events that a pin may name."""
+"""Largest amount of a line or invoice, in whole units: it fits the int64 of every reader."""
+LINES_MAX = 5_000
+"""Lines of one invoice: a hundred prices in fifty parts of a period."""
 
-_FIELDS = (
-    "tenant",
-    "subscription",
-    "customer",
-    "plan",
-    "currency",
-    "period",
-    "lines",
-    "total_minor",
-    "pin",
-)
-_LINE_FIELDS = (
-    "price",
-    "form",
-    "meter",
-    "unit",
-    "quantity",
-    "amount_unrounded",
-    "amount_minor",
-    "steps",
-)
-_PIN_FIELDS = (
-    "catalogue_version",
-    "catalogue_sha256",
-    "usage_positions",
-    "account_partition",
-    "account_position",
-    "window_digest",
-)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_EXACT = re.compile(r"[0-9]{1,40}(\.[0-9]{1,60})?", re.ASCII)
-"""Exact decimals of a line; what is computed from them stays below the digits of money.EXACT."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """Which catalogue and which prefix of the log an invoice was made from.
+    """Which prefix of the log an invoice was made from; catalogues stand in its segments.
 
     Args:
-        catalogue_version: Version of the subscription's catalogue.
-        catalogue_sha256: Hash of its canonical content.
         usage_positions: Next source offset of usage.events, per partition.
         account_partition: Partition of account.commands that holds the tenant.
         account_position: Next source offset of it.
-        window_digest: Hash of the windows that were billed (window_set_digest).
+        usage_digest: Hash of the rows that were billed (domain.usage.segment_rows).
     """
 
-    catalogue_version: int
-    catalogue_sha256: str
     usage_positions: tuple[int, ...]
     account_partition: int
     account_position: int
-    window_digest: str
+    usage_digest: str
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as it stands in a content."""
+        return {
+            "usage_positions": list(self.usage_positions),
+            "account_partition": self.account_partition,
+            "account_position": self.account_position,
+            "usage_digest": self.usage_digest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LineStep:
+    """A step of an amount, as text for people.
+
+    Args:
+        label: What was charged.
+        quantity: Quantity of this step.
+        rate: Price of one rate unit.
+        per: Units that one rate unit holds.
+        amount: Unrounded amount in major units.
+    """
+
+    label: str
+    quantity: str
+    rate: str
+    per: str
+    amount: str
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as it stands in a content."""
+        return {
+            "label": self.label,
+            "quantity": self.quantity,
+            "rate": self.rate,
+            "per": self.per,
+            "amount": self.amount,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of an invoice; amounts are whole units of the content's scale.
+
+    Args:
+        line_id: Its name within the invoice, for good: "0/credit_overage" is part and price.
+        kind: fee, seats, usage, add_on, minimum or item.
+        label: What it is, for people.
+        price: Key of the price; empty for an item or a minimum.
+        form: Price form; the item's kind for an item.
+        meter: Meter or composite that was priced; empty for none.
+        unit: What one unit of the quantity is, for people; empty for none.
+        quantity: Billed quantity as decimal text.
+        amount_unrounded: Exact amount in major units as decimal text; 18 places where it has no
+            last digit.
+        amount: The amount rounded half up.
+        discounts: (code, amount) in the order in which they came off.
+        net: The amount without its discounts.
+        tax: Tax category.
+        tax_code: Code of its tax; empty for none.
+        tax_amount: Its part of the tax.
+        start: Start of the time it is for.
+        end: End of it.
+        steps: How the amount came about.
+        is_estimate: Whether the quantity is near the true one instead of equal to it.
+        refers: (invoice id, line id) that it corrects; ("", "") for none.
+    """
+
+    line_id: str
+    kind: str
+    label: str
+    price: str
+    form: str
+    meter: str
+    unit: str
+    quantity: str
+    amount_unrounded: str
+    amount: int
+    discounts: tuple[tuple[str, int], ...]
+    net: int
+    tax: str
+    tax_code: str
+    tax_amount: int
+    start: datetime
+    end: datetime
+    steps: tuple[LineStep, ...]
+    is_estimate: bool = False
+    refers: tuple[str, str] = ("", "")
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as it stands in a content."""
+        more: dict[str, Json] = {}
+        if self.is_estimate:
+            more["is_estimate"] = True
+        if self.refers[0]:
+            more["refers"] = list(self.refers)
+        return more | {
+            "id": self.line_id,
+            "kind": self.kind,
+            "label": self.label,
+            "price": self.price,
+            "form": self.form,
+            "meter": self.meter,
+            "unit": self.unit,
+            "quantity": self.quantity,
+            "amount_unrounded": self.amount_unrounded,
+            "amount": self.amount,
+            "discounts": [{"code": code, "amount": amount} for code, amount in self.discounts],
+            "net": self.net,
+            "tax": self.tax,
+            "tax_code": self.tax_code,
+            "tax_amount": self.tax_amount,
+            "start": time_text(self.start),
+            "end": time_text(self.end),
+            "steps": [step.to_json() for step in self.steps],
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceContent:
-    """The whole content of an invoice; number and date come from the books.
+    """The whole content of an invoice; number and dates come from the books.
 
     Args:
-        tenant: Who bills.
-        subscription: Subscription that is billed.
-        customer: Who pays.
-        plan: Plan code within the pinned catalogue.
-        currency: ISO 4217 code of all amounts.
-        period: Billed period.
-        lines: One per price of the plan.
-        total_minor: Sum of the lines, in minor units.
+        terms: What it was made by.
+        usage: What was used, sorted by part, meter and dimensions.
+        lines: Its lines, in the order of the plan, items last.
+        totals: What they come to.
         pin: What it was made from.
     """
 
-    tenant: str
-    subscription: str
-    customer: str
-    plan: str
-    currency: str
-    period: Period
-    lines: tuple[InvoiceLine, ...]
-    total_minor: int
+    terms: InvoiceTerms
+    usage: tuple[UsageEntry, ...]
+    lines: tuple[Line, ...]
+    totals: Totals
     pin: Pin
 
     @property
+    def scale(self) -> int:
+        """Return the decimal places of its amounts."""
+        return self.terms.scale
+
+    @property
+    def total_minor(self) -> int:
+        """Return what is to pay, in minor units."""
+        return self.totals.total_minor
+
+    @property
     def text(self) -> str:
-        """Return the canonical JSON: money in integer minor units, everything exact as text."""
-        pin = self.pin
+        """Return the canonical JSON: amounts in whole units, everything exact as text."""
+        totals = self.totals
         return to_canonical_json(
             {
-                "tenant": self.tenant,
-                "subscription": self.subscription,
-                "customer": self.customer,
-                "plan": self.plan,
-                "currency": self.currency,
-                "period": {
-                    "start": time_text(self.period.start),
-                    "end": time_text(self.period.end),
-                },
-                "lines": [_line_json(line) for line in self.lines],
-                "total_minor": self.total_minor,
-                "pin": {
-                    "catalogue_version": pin.catalogue_version,
-                    "catalogue_sha256": pin.catalogue_sha256,
-                    "usage_positions": pin.usage_positions,
-                    "account_partition": pin.account_partition,
-                    "account_position": pin.account_position,
-                    "window_digest": pin.window_digest,
-                },
+                "format": FORMAT,
+                "scale": self.scale,
+                "terms": self.terms.to_json(),
+                "usage": [usage_to_json(entry) for entry in self.usage],
+                "lines": [line.to_json() for line in self.lines],
+                "subtotal": totals.subtotal,
+                "discount": totals.discount,
+                "credit_minor": totals.credit_minor,
+                "taxes": [tax_to_json(group) for group in totals.taxes],
+                "tax": totals.tax,
+                "total": totals.total,
+                "total_minor": totals.total_minor,
+                "carry_minor": totals.carry_minor,
+                "pin": self.pin.to_json(),
             }
         )
 
@@ -151,108 +231,168 @@ class InvoiceContent:
         return sha256_hex(self.text)
 
 
-def _line_json(line: InvoiceLine) -> Json:
-    estimate: dict[str, Json] = {"is_estimate": True} if line.is_estimate else {}
+def usage_to_json(entry: UsageEntry) -> Json:
+    """This function will write a usage entry as contents hold it."""
+    estimate: dict[str, Json] = {"is_estimate": True} if entry.is_estimate else {}
     return estimate | {
-        "price": line.price,
-        "form": line.form,
-        "meter": line.meter,
-        "unit": line.unit,
-        "quantity": line.quantity,
-        "amount_unrounded": line.amount_unrounded,
-        "amount_minor": line.amount_minor,
-        "steps": [
-            {
-                "label": step.label,
-                "quantity": decimal_text(step.quantity),
-                "rate": decimal_text(step.rate),
-                "per": decimal_text(step.per),
-                "amount": decimal_text(step.amount),
-            }
-            for step in line.steps
-        ],
+        "segment": entry.segment,
+        "meter": entry.meter,
+        "where": dict(entry.where),
+        "quantity": nanos_text(entry.nanos),
+        "events": entry.events,
     }
 
 
-def build_invoice(  # noqa: PLR0913 -- an invoice is made from this much, and each part is named
+def tax_to_json(group: TaxGroup) -> Json:
+    """This function will write a row of the tax table as contents hold it."""
+    return {
+        "code": group.code,
+        "name": group.name,
+        "rate": decimal_text(group.rate),
+        "mode": group.mode,
+        "base": group.base,
+        "amount": group.amount,
+    }
+
+
+def build_invoice(
     *,
-    tenant: str,
-    subscription: str,
-    customer: str,
-    plan: str,
-    catalogue: Catalogue,
-    period: Period,
-    rows: Iterable[WindowRow],
-    usage_positions: tuple[int, ...],
-    account_partition: int,
-    account_position: int,
+    terms: InvoiceTerms,
+    usage: Iterable[UsageEntry],
+    catalogues: Mapping[int, Catalogue],
+    pin: Pin,
 ) -> InvoiceContent:
     """This function will make the content of an invoice, the same bytes for the same input.
 
     Args:
-        tenant: Who bills.
-        subscription: Subscription that is billed.
-        customer: Who pays; every row is this customer's.
-        plan: Plan code within the catalogue.
-        catalogue: Catalogue version that the subscription has for the period (G-07).
-        period: Billed period, on full hours.
-        rows: The customer's windows of the period, in any order, and of carried_meters each
-            series' last one before it; rows of meters that the plan does not price are left out,
-            from the digest too.
-        usage_positions: Next source offset of usage.events per partition, as the rows stand.
-        account_partition: Partition of account.commands that holds the tenant.
-        account_position: Next source offset of it.
+        terms: What it is made by.
+        usage: What was used, in any order.
+        catalogues: At least the versions that the terms name.
+        pin: What the usage was read from.
 
     Raises:
-        Rejected: plan_unknown, when the catalogue has no such plan.
-        Fatal: state_corrupt, when a row lies outside the period or comes twice.
+        Rejected: catalogue_differs, when a version is missing or has another content;
+            amount_limit, when an amount does not fit; what rating refuses.
     """
-    chosen = catalogue.plan(plan)
-    span = span_of(period)
-    billed = _billed_windows(rows, plan=chosen, catalogue=catalogue, span=span)
-    usage = {
-        meter: measured(catalogue.meter(meter).measure, windows=windows, span=span)
-        for meter, windows in billed.items()
-    }
-    lines = rate(usage=usage, plan=chosen, catalogue=catalogue)
-    return InvoiceContent(
-        tenant=tenant,
-        subscription=subscription,
-        customer=customer,
-        plan=plan,
-        currency=chosen.currency,
-        period=period,
-        lines=lines,
-        total_minor=sum(line.amount_minor for line in lines),
-        pin=Pin(
-            catalogue_version=catalogue.version,
-            catalogue_sha256=catalogue.sha256,
-            usage_positions=usage_positions,
-            account_partition=account_partition,
-            account_position=account_position,
-            window_digest=window_set_digest(row for windows in billed.values() for row in windows),
+    _require_catalogues(terms, catalogues)
+    entries = tuple(sorted(usage, key=lambda each: (each.segment, each.meter, each.where)))
+    rated = rate(terms=terms, usage=entries, catalogues=catalogues)
+    scale = terms.scale
+    drafts = [
+        Draft(
+            kind=line.kind,
+            price=line.price,
+            category=line.tax,
+            amount=_whole(round_half_up(line.amount_exact, places=scale), line_id=line.line_id),
+        )
+        for line in rated
+    ]
+    places = minor_unit_places(terms.currency)
+    drafts += [
+        Draft(
+            kind="item",
+            price="",
+            category=item.tax,
+            amount=_whole(item.amount_minor * 10 ** (scale - places), line_id=item.item),
+        )
+        for item in terms.items
+    ]
+    bound = commitment(terms=terms, catalogues=catalogues, which="maximum")
+    totals = settle(
+        drafts,
+        terms=terms,
+        maximum=None if bound is None else bound.amount,
+        is_capped=lambda index: (
+            bound is not None and index < len(rated) and bound.counts(rated[index])
         ),
+    )
+    lines = tuple(
+        _rated_line(line, draft) for line, draft in zip(rated, drafts[: len(rated)], strict=True)
+    ) + tuple(
+        _item_line(item, draft, places=places)
+        for item, draft in zip(terms.items, drafts[len(rated) :], strict=True)
+    )
+    for amount in (totals.subtotal, totals.discount, totals.total, totals.tax):
+        _whole(amount, line_id="total")
+    return InvoiceContent(terms=terms, usage=entries, lines=lines, totals=totals, pin=pin)
+
+
+def _require_catalogues(terms: InvoiceTerms, catalogues: Mapping[int, Catalogue]) -> None:
+    segments = terms.segments if terms.fees is None else (*terms.segments, terms.fees)
+    for version, sha256 in {(each.catalogue_version, each.catalogue_sha256) for each in segments}:
+        found = catalogues.get(version)
+        if found is None or found.sha256 != sha256:
+            raise Rejected(
+                Code.CATALOGUE_DIFFERS,
+                f"catalogue version {version} with hash {sha256} is not at hand",
+            )
+
+
+def _whole(amount: int, *, line_id: str) -> int:
+    """Refuse an amount that does not fit into 64 bits everywhere."""
+    if abs(amount) > AMOUNT_MINOR_MAX:
+        raise Rejected(
+            Code.AMOUNT_LIMIT, f"{line_id} comes to more than {AMOUNT_MINOR_MAX} whole units"
+        )
+    return amount
+
+
+def _rated_line(line: RatedLine, draft: Draft) -> Line:
+    return Line(
+        line_id=line.line_id,
+        kind=line.kind,
+        label=line.label,
+        price=line.price,
+        form=line.form,
+        meter=line.meter,
+        unit=line.unit,
+        quantity=line.quantity,
+        amount_unrounded=exact_text(line.amount_exact),
+        amount=draft.amount,
+        discounts=tuple(draft.discounts),
+        net=draft.left,
+        tax=line.tax,
+        tax_code=draft.tax_code,
+        tax_amount=draft.tax_amount,
+        start=line.start,
+        end=line.end,
+        steps=tuple(
+            LineStep(
+                label=step.label,
+                quantity=exact_text(step.quantity),
+                rate=exact_text(step.rate),
+                per=exact_text(step.per),
+                amount=exact_text(step.amount),
+            )
+            for step in line.steps
+        ),
+        is_estimate=line.is_estimate,
     )
 
 
-def _billed_windows(
-    rows: Iterable[WindowRow], *, plan: Plan, catalogue: Catalogue, span: Span
-) -> dict[str, list[WindowRow]]:
-    """Return the windows of each meter that the plan prices."""
-    billed: dict[str, list[WindowRow]] = {price.meter: [] for price in plan.prices if price.meter}
-    carried = carried_meters(catalogue.meters)
-    for row in rows:
-        if row.meter in billed:
-            invariant(
-                span.holds_hour(row.hour)
-                or (row.meter in carried and span.is_after_hour(row.hour)),
-                Code.STATE_CORRUPT,
-                "a window lies outside the billed period",
-                meter=row.meter,
-                hour=row.hour,
-            )
-            billed[row.meter].append(row)
-    return billed
+def _item_line(item: Item, draft: Draft, *, places: int) -> Line:
+    amount = exact_text(Fraction(item.amount_minor, 10**places))
+    return Line(
+        line_id=f"item/{item.item}",
+        kind="item",
+        label=item.label,
+        price="",
+        form=item.kind,
+        meter="",
+        unit="",
+        quantity="1",
+        amount_unrounded=amount,
+        amount=draft.amount,
+        discounts=(),
+        net=draft.left,
+        tax=item.tax,
+        tax_code=draft.tax_code,
+        tax_amount=draft.tax_amount,
+        start=item.start,
+        end=item.end,
+        steps=(LineStep(label=item.label, quantity="1", rate=amount, per="1", amount=amount),),
+        refers=item.refers,
+    )
 
 
 def span_of(period: Period) -> Span:
@@ -272,180 +412,9 @@ def span_of(period: Period) -> Span:
     return Span(start_ms, end_ms)
 
 
-def window_set_digest(rows: Iterable[WindowRow]) -> str:
-    """This function will hash a set of windows, whatever their order, every field included.
-
-    The hash is SHA-256 over one line per window, each a canonical JSON array of the fields in the
-    order of WindowRow (dimensions as an object, the key digest as 32 hex digits, the SHA-256 of a
-    sketch where there is one) and a line feed, sorted by (meter, dimensions, hour).
-
-    Returns:
-        64 hex digits.
-
-    Raises:
-        Fatal: state_corrupt, when a window comes twice or its dimensions are out of order.
-    """
-    ordered = sorted(rows, key=lambda row: (row.meter, row.dimensions, row.hour))
-    digest = hashlib.sha256()
-    series: tuple[str, tuple[tuple[str, str], ...]] | None = None
-    prefix = ""
-    hour = 0
-    for row in ordered:
-        if (row.meter, row.dimensions) != series:
-            series = row.meter, row.dimensions
-            prefix = _series_prefix(row)
-        else:
-            invariant(
-                row.hour != hour,
-                Code.STATE_CORRUPT,
-                "a window comes twice",
-                meter=row.meter,
-                hour=row.hour,
-            )
-        hour = row.hour
-        sketch = f',"{hashlib.sha256(row.sketch).hexdigest()}"' if row.sketch else ""
-        # Written by hand, not by to_canonical_json: thousands of windows make one invoice.
-        digest.update(
-            f"{prefix}{hour},{row.events},{row.sum_nanos},{row.min_nanos},{row.max_nanos},"
-            f"{row.latest_nanos},{row.latest_occurred_ms},{row.latest_offset},{row.first_offset},"
-            f'{row.last_offset},"{row.key_digest:032x}",{row.late}{sketch}]\n'.encode()
-        )
-    return digest.hexdigest()
-
-
-def _series_prefix(row: WindowRow) -> str:
-    dimensions = dict(row.dimensions)
-    invariant(
-        tuple(sorted(dimensions.items())) == row.dimensions,
-        Code.STATE_CORRUPT,
-        "dimensions of a window are not sorted by different names",
-        meter=row.meter,
-    )
-    return to_canonical_json([row.meter, dimensions])[:-1] + ","
-
-
-def parse_invoice_content(text: str) -> InvoiceContent:
-    """This function will read an invoice content and check its form to the last byte.
-
-    It does not add up: see require_totals.
-
-    Args:
-        text: Canonical JSON as InvoiceContent.text writes it.
-
-    Raises:
-        Rejected: bad_value, with the place of the first broken rule.
-    """
-    fields = Fields.of(from_json(text), place="invoice", code=Code.BAD_VALUE)
-    fields.only(_FIELDS)
-    currency = fields.text("currency")
-    minor_unit_places(currency)
-    content = InvoiceContent(
-        tenant=fields.text("tenant"),
-        subscription=fields.text("subscription"),
-        customer=fields.text("customer"),
-        plan=fields.text("plan"),
-        currency=currency,
-        period=_period(fields.object("period")),
-        lines=tuple(_line(item) for item in fields.objects("lines", count_max=PRICES_MAX)),
-        total_minor=fields.integer("total_minor", minimum=0, maximum=AMOUNT_MINOR_MAX),
-        pin=_pin(fields.object("pin")),
-    )
-    if content.text != text:
-        raise Rejected(Code.BAD_VALUE, "invoice is not written in its canonical form")
-    return content
-
-
-def _period(fields: Fields) -> Period:
-    fields.only(("start", "end"))
-    start, end = fields.time("start"), fields.time("end")
-    if start >= end:
-        raise fields.refuse("end", "must lie after the start")
-    return Period(start, end)
-
-
-def _line(fields: Fields) -> InvoiceLine:
-    fields.only((*_LINE_FIELDS, "is_estimate"))
-    is_fee = fields.values.get("meter") == ""
-    return InvoiceLine(
-        price=fields.text("price"),
-        form=fields.text("form"),
-        meter="" if is_fee else fields.text("meter"),
-        unit="" if is_fee else fields.text("unit"),
-        quantity=_exact_text(fields, "quantity"),
-        amount_unrounded=_exact_text(fields, "amount_unrounded"),
-        amount_minor=fields.integer("amount_minor", minimum=0, maximum=AMOUNT_MINOR_MAX),
-        steps=tuple(_step(item) for item in fields.objects("steps", count_max=TIERS_MAX)),
-        is_estimate=fields.values.get("is_estimate") is True,
-    )
-
-
-def _step(fields: Fields) -> Step:
-    fields.only(("label", "quantity", "rate", "per", "amount"))
-    return Step(
-        label=fields.text("label"),
-        quantity=Decimal(_exact_text(fields, "quantity")),
-        rate=Decimal(_exact_text(fields, "rate")),
-        per=Decimal(_exact_text(fields, "per")),
-        amount=Decimal(_exact_text(fields, "amount")),
-    )
-
-
-def _exact_text(fields: Fields, name: str) -> str:
-    """Return a decimal text that is written in its shortest form."""
-    value = fields.values.get(name)
-    if (
-        not isinstance(value, str)
-        or _EXACT.fullmatch(value) is None
-        or decimal_text(Decimal(value)) != value
-    ):
-        raise fields.refuse(name, "must be an exact decimal in its shortest form")
-    return value
-
-
-def _pin(fields: Fields) -> Pin:
-    fields.only(_PIN_FIELDS)
-    positions = fields.values.get("usage_positions")
-    if (
-        not isinstance(positions, list | tuple)
-        or not 1 <= len(positions) <= PARTITIONS_MAX
-        or not all(type(item) is int and 0 <= item <= POSITION_MAX for item in positions)
-    ):
-        raise fields.refuse("usage_positions", f"must be a list of 1 to {PARTITIONS_MAX} offsets")
-    return Pin(
-        catalogue_version=fields.integer("catalogue_version", minimum=1, maximum=POSITION_MAX),
-        catalogue_sha256=hash_text(fields, "catalogue_sha256"),
-        usage_positions=tuple(position for position in positions if isinstance(position, int)),
-        account_partition=fields.integer("account_partition", minimum=0, maximum=PARTITIONS_MAX),
-        account_position=fields.integer("account_position", minimum=0, maximum=POSITION_MAX),
-        window_digest=hash_text(fields, "window_digest"),
-    )
-
-
 def hash_text(fields: Fields, name: str) -> str:
     """This function will read a SHA-256 in 64 lower-case hex digits (Rejected otherwise)."""
     value = fields.text(name)
     if _HASH.fullmatch(value) is None:
         raise fields.refuse(name, "must be a SHA-256 in 64 lower-case hex digits")
     return value
-
-
-def require_totals(content: InvoiceContent) -> None:
-    """This function will check that lines are rounded right and add up to the total (G-04).
-
-    Raises:
-        Rejected: totals_differ, naming the line or the total.
-    """
-    for line in content.lines:
-        rounded = rounded_minor(line.amount_unrounded, currency=content.currency)
-        if line.amount_minor != rounded:
-            raise Rejected(
-                Code.TOTALS_DIFFER,
-                f"line {line.price!r} says {line.amount_minor} minor units, its exact amount "
-                f"{line.amount_unrounded} rounds to {rounded}",
-            )
-    total = sum(line.amount_minor for line in content.lines)
-    if content.total_minor != total:
-        raise Rejected(
-            Code.TOTALS_DIFFER,
-            f"the total says {content.total_minor} minor units, the lines add up to {total}",
-        )

@@ -28,6 +28,7 @@ from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from domain.books.deal import Deal
     from domain.books.records import Command
@@ -56,9 +57,14 @@ class Decision:
     _notices: int = 0
 
     @property
+    def moment(self) -> datetime:
+        """Return the received time, of a test tenant its clock's."""
+        return from_ms(self.received_at_ms)
+
+    @property
     def at(self) -> str:
         """Return the received time as facts write it."""
-        return time_text(from_ms(self.received_at_ms))
+        return time_text(self.moment)
 
     @property
     def wallet(self) -> Wallet:

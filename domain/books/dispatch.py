@@ -6,18 +6,32 @@ import functools
 from typing import TYPE_CHECKING, Protocol
 
 from domain.books import (
+    account_credit,
     api_keys,
     approvals,
+    baselines,
     catalogues,
+    changes,
     charges,
+    clocks,
+    corrections,
+    credit_notes,
     customers,
     deliverables,
+    details,
+    gain_shares,
     invoices,
+    items,
+    ledger,
+    measurements,
+    parking,
+    payments,
     receipts,
     refunds,
     subscriptions,
     suspicions,
     top_ups,
+    voids,
     wallets,
 )
 from domain.books.facts import NotedRefusal
@@ -49,8 +63,33 @@ class Apply(Protocol):
 COMMANDS: dict[str, Decide] = {
     "PublishCatalogue": catalogues.decide,
     "CreateCustomer": customers.decide,
+    "SetCustomerDetails": details.decide_set,
+    "EraseCustomer": details.decide_erase,
+    "ChangeCustomer": customers.decide_change,
+    "SetPriceOverride": customers.decide_override,
     "CreateSubscription": subscriptions.decide,
+    "ChangePlan": changes.decide_plan,
+    "ChangeSeats": changes.decide_seats,
+    "SetAddOn": changes.decide_add_on,
+    "GrantDiscount": changes.decide_discount,
+    "CancelSubscription": changes.decide_cancel,
+    "UndoCancel": changes.decide_undo,
+    "PauseSubscription": changes.decide_paused,
+    "ResumeSubscription": changes.decide_resumed,
+    "StartClock": clocks.decide_start,
+    "AdvanceClock": clocks.decide_advance,
     "FinalizeInvoice": invoices.decide,
+    "ParkInvoice": parking.decide_park,
+    "ReleaseInvoice": parking.decide_release,
+    "VoidInvoice": voids.decide,
+    "CorrectInvoice": corrections.decide,
+    "IssueCreditNote": credit_notes.decide,
+    "RecordPayment": payments.decide_pay,
+    "RecordRefund": payments.decide_refund,
+    "MarkOverdue": payments.decide_overdue,
+    "AddItem": items.decide_add,
+    "RemoveItem": items.decide_remove,
+    "GrantAccountCredit": account_credit.decide,
     "CreateApiKey": api_keys.decide_create,
     "RevokeApiKey": api_keys.decide_revoke,
     "TopUp": top_ups.decide,
@@ -71,13 +110,38 @@ COMMANDS: dict[str, Decide] = {
     "FailDelivery": deliverables.decide_failed,
     "RaiseSuspicion": suspicions.decide_raise,
     "CloseSuspicion": suspicions.decide_close,
+    "RecordBaseline": baselines.decide,
+    "RecordMeasurement": measurements.decide,
+    "RunGainShare": gain_shares.decide_run,
+    "ApproveGainShare": gain_shares.decide_approve,
+    "RejectGainShare": gain_shares.decide_reject,
 }
 FACTS: dict[str, Apply] = {
     "CataloguePublished": catalogues.apply,
     "CustomerCreated": customers.apply,
-    "SubscriptionCreated": subscriptions.apply_created,
-    "SubscriptionRenewed": subscriptions.apply_renewed,
-    "InvoiceFinalized": invoices.apply,
+    "CustomerDetailsSet": details.apply_set,
+    "CustomerErased": details.apply_erased,
+    "CustomerChanged": customers.apply,
+    "SubscriptionCreated": subscriptions.apply,
+    "SubscriptionChanged": subscriptions.apply,
+    "SubscriptionRenewed": subscriptions.apply,
+    "ClockStarted": clocks.apply,
+    "ClockAdvanced": clocks.apply,
+    "InvoiceFinalized": invoices.apply_finalized,
+    "InvoiceSkipped": invoices.apply_skipped,
+    "InvoiceParked": parking.apply,
+    "InvoiceReleased": parking.apply,
+    "InvoiceVoided": voids.apply,
+    "InvoiceCorrected": corrections.apply,
+    "CreditNoteIssued": credit_notes.apply,
+    "PaymentRecorded": payments.apply_payment,
+    "RefundRecorded": payments.apply_refund,
+    "InvoiceMarkedOverdue": payments.apply_overdue,
+    "ItemAdded": items.apply_added,
+    "ItemRemoved": items.apply_removed,
+    "AccountCreditGranted": account_credit.apply_granted,
+    "AccountCreditApplied": account_credit.apply_applied,
+    "MoneyPosted": ledger.apply,
     "ApiKeyCreated": api_keys.apply_created,
     "ApiKeyRevoked": api_keys.apply_revoked,
     "WalletOpened": wallets.apply_opened,
@@ -100,6 +164,11 @@ FACTS: dict[str, Apply] = {
     "ChargeDelivered": deliverables.apply_delivered,
     "SuspicionRaised": suspicions.apply_raised,
     "SuspicionClosed": suspicions.apply_closed,
+    "BaselineRecorded": baselines.apply,
+    "MeasurementRecorded": measurements.apply,
+    "GainShareCalculated": gain_shares.apply_calculated,
+    "GainShareApproved": gain_shares.apply_approved,
+    "GainShareRejected": gain_shares.apply_rejected,
 }
 
 
@@ -109,7 +178,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     Args:
         state: Books of the command's tenant.
         command: The command.
-        received_at_ms: Broker's append time, milliseconds since 1970 UTC.
+        received_at_ms: Broker's append time, milliseconds since 1970 UTC; a test tenant's books
+            take the time of its clock instead.
 
     Returns:
         What changes, in the order to apply it, and what is suspicious about it.
@@ -121,6 +191,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     book = COMMANDS.get(command.kind)
     if book is None:
         raise Rejected(Code.COMMAND_UNKNOWN, f"there is no command {command.kind!r}")
+    received_at_ms = state.now_ms(received_at_ms)
     raised_by = functools.partial(
         suspicions.raised_by, state=state, command=command, received_at_ms=received_at_ms
     )

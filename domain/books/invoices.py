@@ -1,200 +1,420 @@
-"""The invoice book: it checks what a builder made, numbers it, and moves the subscription on."""
+"""The invoice book: it makes each invoice again, numbers it, and moves the subscription on."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from array import array
+from datetime import datetime, time, timedelta
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
 
-from domain.aggregation.measure import Measured
-from domain.books import subscriptions
-from domain.books.facts import Fact, fact_of, fields_of_fact
+from domain.billing_terms import DEFAULT_TERMS, BillingTerms, TaxMode, ZeroInvoices
+from domain.books import items, subscriptions
+from domain.books.account_credit import CreditKind, add_credit, balance, use_credit
+from domain.books.billing_state import InvoiceEntry, packed
+from domain.books.charged import charged_by
+from domain.books.decision import Decision
+from domain.books.facts import Fact, fields_beside_content
+from domain.books.invoice_checks import (
+    as_of_in,
+    content_in,
+    hash_of_terms,
+    rebuilt,
+    require_terms,
+)
+from domain.books.invoice_terms_of import invoice_terms, next_invoice_at
+from domain.books.ledger import LedgerAccount, post_money
 from domain.books.records import Command, fields_of_command
-from domain.books.state import Subscription, TenantState, period_json, read_id
-from domain.canonical import sha256_hex
+from domain.books.state import read_id
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.invoice import InvoiceContent, hash_text, parse_invoice_content, require_totals
-from domain.money import EXACT
-from domain.period import monthly_period, time_text
-from domain.quantity import SCALE
-from domain.rating import rate
+from domain.invoice import LINES_MAX
+from domain.invoice_reading import POSITION_MAX
+from domain.invoice_taxes import text_or_none
+from domain.invoice_terms import ITEMS_MAX, PERIODS_MAX, InvoiceKind
+from domain.money import minor_unit_places, round_half_up
+from domain.period import Period, time_text
 
 if TYPE_CHECKING:
+    from domain.books.customer import Customer
+    from domain.books.state import TenantState
+    from domain.books.subscription import Subscription
+    from domain.canonical import Json
     from domain.fields import Fields
+    from domain.invoice import InvoiceContent
+    from domain.invoice_terms import InvoiceTerms
 
-YEAR_MAX = 8_000
-"""Last year of an as_of: the period after it still ends within what a date can hold."""
 NUMBER_DIGITS = 6
-"""Digits of an invoice number at least; the 1,000,000th of a year simply has one more."""
+"""Digits of a number at least; the 1,000,000th of a year simply has one more."""
 
 
 def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tuple[Fact, ...]:
     """This function will answer FinalizeInvoice.
 
-    The checks, in order: 1. the fields and the content's form; 2. subscription known; 3. period
-    and id free; 4. period current; 5. period over; 6. hash; 7. catalogue; 8. tenant, customer,
-    plan and currency; 9. rounding and total; 10. every line as the plan prices its quantity.
+    The checks, in order: 1. the fields, the content's form and its hash; 2. the id is free; 3.
+    customer and subscription known; 4. not parked; 5. the period is the open one; 6. it is over,
+    grace included; 7. currency; 8. terms; 9. the content is built again, to the byte.
 
     Args:
         state: Books of the tenant.
         command: {invoice: inv_…, as_of: RFC 3339, content: canonical JSON text, content_sha256}.
-        received_at_ms: When the command was received; a decision goes by as_of.
+        received_at_ms: When the command was received; what is due goes by as_of.
 
     Returns:
-        InvoiceFinalized, with the next number of the tenant and the year of as_of, and
-        SubscriptionRenewed.
+        InvoiceFinalized, with the next number of the seller's prefix and the year of as_of; what
+        it moves of account credit; MoneyPosted; SubscriptionRenewed. Or, for an invoice of 0 that
+        the catalogue in force wants skipped, InvoiceSkipped and SubscriptionRenewed.
 
     Raises:
-        Rejected: subscription_unknown, invoice_exists, period_not_current, period_not_over,
-            content_hash_differs, catalogue_differs, currency_differs, totals_differ, lines_differ,
-            or command_invalid for the rest.
+        Rejected: invoice_exists, subscription_unknown, customer_unknown, invoice_parked,
+            period_not_current, period_not_over, content_hash_differs, currency_differs,
+            terms_differ, lines_differ, or command_invalid for the rest.
     """
-    del received_at_ms
     fields = fields_of_command(command, names=("invoice", "as_of", "content", "content_sha256"))
-    invoice, as_of = read_id(fields, "invoice", prefix="inv"), _as_of(fields)
-    text, content_sha256 = fields.document("content"), hash_text(fields, "content_sha256")
-    content = _content(fields, text)
-    subscription = state.subscriptions.get(content.subscription)
-    if subscription is None:
+    invoice, as_of = read_id(fields, "invoice", prefix="inv"), as_of_in(fields)
+    text, opened = content_in(fields)
+    if invoice in state.billing.invoices:
+        number = state.billing.invoices[invoice].number
+        raise Rejected(Code.INVOICE_EXISTS, f"invoice {invoice} is number {number}")
+    customer, subscription = _billed(state, opened.object("terms"))
+    if subscription is not None:
+        _require_open(subscription, terms=opened.object("terms"))
+        _require_over(state, subscription=subscription, customer=customer, as_of=as_of)
+    currency = opened.object("terms").text("currency")
+    if currency != customer.currency:
         raise Rejected(
-            Code.SUBSCRIPTION_UNKNOWN, f"there is no subscription {content.subscription!r}"
+            Code.CURRENCY_DIFFERS,
+            f"the content is in {currency}, the customer pays {customer.currency}",
         )
-    _require_free(state, invoice=invoice, content=content, subscription=subscription)
-    _require_over(subscription, as_of=as_of)
-    if sha256_hex(text) != content_sha256:
-        raise Rejected(Code.CONTENT_HASH_DIFFERS, f"the content hashes to {sha256_hex(text)}")
-    _require_agreement(state, fields=fields, content=content, subscription=subscription)
-    require_totals(content)
-    _require_lines(state, content=content, subscription=subscription)
-    number = state.invoices_issued.get(as_of.year, 0) + 1
-    return (
-        fact_of(
-            "InvoiceFinalized",
-            {
-                "invoice": invoice,
-                "number": f"INV-{as_of.year}-{number:0{NUMBER_DIGITS}d}",
-                "issued_at": time_text(as_of),
-                "subscription": content.subscription,
-                "customer": content.customer,
-                "period": period_json(content.period, index=subscription.period_index),
-                "currency": content.currency,
-                "total_minor": content.total_minor,
-                "content": text,
-                "content_sha256": content_sha256,
-            },
-        ),
-        subscriptions.renewal(state=state, subscription=subscription),
+    name = None if subscription is None else subscription.subscription
+    waiting = items.waiting(state, customer=customer.customer, subscription=name)
+    if subscription is None and not waiting:
+        raise Rejected(Code.ITEM_UNKNOWN, f"no item waits for {customer.customer!r}")
+    terms = invoice_terms(
+        subscription=subscription,
+        customer=customer,
+        items=waiting,
+        credit_minor=balance(state, customer.customer),
+        catalogues=state.catalogues,
+        published_at=state.published_at,
+        tenant=state.tenant,
     )
-
-
-def _as_of(fields: Fields) -> datetime:
-    as_of = fields.time("as_of")
-    if not subscriptions.YEAR_MIN <= as_of.year <= YEAR_MAX:
-        raise fields.refuse(
-            "as_of", f"must lie in the years {subscriptions.YEAR_MIN} to {YEAR_MAX}"
+    require_terms(terms, opened=opened)
+    content = rebuilt(state, terms=terms, text=text, opened=opened)
+    decision = Decision(state, command, received_at_ms)
+    if _is_skipped(state, content):
+        _add_skipped(decision, content)
+    else:
+        _add_final(decision, fields, as_of=as_of, content=content)
+    if subscription is not None:
+        decision.facts.append(
+            subscriptions.renewal(
+                state=state, subscription=subscription, charged=charged_by(content)
+            )
         )
-    return as_of
+    return decision.made()
 
 
-def _content(fields: Fields, text: str) -> InvoiceContent:
-    try:
-        return parse_invoice_content(text)
-    except Rejected as error:
-        raise fields.refuse("content", f"is wrong: {error.reason}") from error
+def _billed(state: TenantState, terms: Fields) -> tuple[Customer, Subscription | None]:
+    """Return who pays and what is billed; nothing for items alone."""
+    subscription: Subscription | None = None
+    if terms.choice("kind", InvoiceKind) == InvoiceKind.ITEMS:
+        customer_id = terms.text("customer")
+    else:
+        subscription = state.subscriptions.get(terms.text("subscription"))
+        if subscription is None:
+            raise Rejected(
+                Code.SUBSCRIPTION_UNKNOWN,
+                f"there is no subscription {terms.text('subscription')!r}",
+            )
+        if subscription.parked_reason:
+            raise Rejected(
+                Code.INVOICE_PARKED,
+                f"{subscription.subscription} is parked: {subscription.parked_reason}",
+            )
+        customer_id = subscription.customer
+    customer = state.customers.get(customer_id)
+    if customer is None:
+        raise Rejected(Code.CUSTOMER_UNKNOWN, f"there is no customer {customer_id!r}")
+    return customer, subscription
 
 
-def _require_free(
-    state: TenantState, *, invoice: str, content: InvoiceContent, subscription: Subscription
-) -> None:
-    """Refuse a second invoice for a period, a second use of an id, and a period of the future."""
-    if invoice in state.invoices:
-        raise Rejected(
-            Code.INVOICE_EXISTS, f"invoice {invoice} is number {state.invoices[invoice]}"
-        )
-    if content.period == subscription.period:
-        return
-    start, anchor = content.period.start, subscription.anchor
-    index = (start.year - anchor.year) * 12 + start.month - anchor.month
-    if 0 <= index < subscription.period_index and content.period == monthly_period(
-        anchor, index=index
+def _require_open(subscription: Subscription, *, terms: Fields) -> None:
+    """Refuse a second invoice for a period, and a period that is not to be invoiced next."""
+    kind = terms.text("kind")
+    index = terms.integer("period_index", minimum=0, maximum=PERIODS_MAX)
+    period = terms.object("period")
+    found = Period(period.time("start"), period.time("end"))
+    name = subscription.subscription
+    is_opening = kind == InvoiceKind.OPENING
+    if index < subscription.period_index or (
+        is_opening and index == subscription.period_index and not subscription.opening_due
     ):
         raise Rejected(
             Code.INVOICE_EXISTS,
-            f"the period from {time_text(start)} of {subscription.subscription} has its invoice",
+            f"the period from {time_text(found.start)} of {name} has its invoice",
         )
-    raise Rejected(
-        Code.PERIOD_NOT_CURRENT,
-        f"the current period runs from {time_text(subscription.period.start)} "
-        f"to {time_text(subscription.period.end)}",
+    if (
+        subscription.is_over
+        or index != subscription.period_index
+        or found != subscription.period
+        or is_opening != subscription.opening_due
+    ):
+        raise Rejected(
+            Code.PERIOD_NOT_CURRENT,
+            f"{name} is next invoiced for {time_text(subscription.period.start)} "
+            f"to {time_text(subscription.period.end)}",
+        )
+
+
+def _require_over(
+    state: TenantState, *, subscription: Subscription, customer: Customer, as_of: datetime
+) -> None:
+    """Refuse an invoice before its time: the period's end, which no longer belongs to it."""
+    version = subscription.phase_at(subscription.period.start).catalogue_version
+    billing = state.catalogues[version].billing
+    due = next_invoice_at(subscription=subscription, customer=customer, billing=billing)
+    if due is None or as_of < due:
+        when = "never" if due is None else time_text(due)
+        raise Rejected(
+            Code.PERIOD_NOT_OVER,
+            f"at {time_text(as_of)} it is too early, the invoice is due from {when}",
+        )
+
+
+def _is_skipped(state: TenantState, content: InvoiceContent) -> bool:
+    """Say whether the catalogue in force wants an invoice of nothing left out."""
+    return (
+        billing_in_force(state).zero_invoices is ZeroInvoices.SKIP
+        and not content.terms.items
+        and all(line.amount == 0 for line in content.lines)
     )
 
 
-def _require_over(subscription: Subscription, *, as_of: datetime) -> None:
-    """Refuse an invoice before the period's end, which itself no longer belongs to it."""
-    end = subscription.period.end
-    if as_of < end:
-        raise Rejected(
-            Code.PERIOD_NOT_OVER, f"at {time_text(as_of)} the period runs until {time_text(end)}"
-        )
+def billing_in_force(state: TenantState) -> BillingTerms:
+    """This function will return the policies that no amount depends on: those in force now."""
+    return DEFAULT_TERMS if state.catalogue is None else state.catalogue.billing
 
 
-def _require_agreement(
-    state: TenantState, *, fields: Fields, content: InvoiceContent, subscription: Subscription
-) -> None:
-    """Refuse content that was made for another tenant, customer, plan, currency or catalogue."""
-    catalogue = state.catalogues[subscription.catalogue_version]
-    pin = content.pin
-    if (pin.catalogue_version, pin.catalogue_sha256) != (catalogue.version, catalogue.sha256):
-        raise Rejected(
-            Code.CATALOGUE_DIFFERS,
-            f"the period is priced by catalogue version {catalogue.version} "
-            f"with hash {catalogue.sha256}",
-        )
-    for name, found, expected in (
-        ("tenant", content.tenant, state.tenant),
-        ("customer", content.customer, subscription.customer),
-        ("plan", content.plan, subscription.plan),
-    ):
-        if found != expected:
-            raise fields.refuse("content", f"has the {name} {found!r}, not {expected!r}")
-    if content.currency != subscription.currency:
-        raise Rejected(
-            Code.CURRENCY_DIFFERS,
-            f"the content is in {content.currency}, the subscription in {subscription.currency}",
-        )
+def next_number(state: TenantState, *, prefix: str, at: datetime) -> str:
+    """This function will return the next number of a prefix in a year (S3-30).
+
+    Numbers have no gap within tenant, prefix and year. A prefix belongs to one seller of a
+    catalogue version; should a later version give it to another, the count goes on.
+    """
+    number = state.billing.numbers.get((prefix, at.year), 0) + 1
+    return f"{prefix}{at.year}-{number:0{NUMBER_DIGITS}d}"
 
 
-def _require_lines(
-    state: TenantState, *, content: InvoiceContent, subscription: Subscription
-) -> None:
-    """Price the quantities of the content again: the builder's word is not taken for it."""
-    catalogue = state.catalogues[subscription.catalogue_version]
-    usage = {
-        line.meter: Measured(
-            int(EXACT.scaleb(Decimal(line.quantity), SCALE)), is_estimate=line.is_estimate
-        )
-        for line in content.lines
-        if line.meter
+def take_number(state: TenantState, number: str) -> None:
+    """This function will note that a number was given out."""
+    head, _, tail = number.rpartition("-")
+    state.billing.numbers[head[:-4], int(head[-4:])] = int(tail)
+
+
+def minor_of(amount: int, *, scale: int, currency: str) -> int:
+    """This function will round an amount of a content to minor units, halves away from zero."""
+    unit = 10 ** (scale - minor_unit_places(currency))
+    return amount if unit == 1 else round_half_up(Fraction(amount, unit), places=0)
+
+
+def _period_json(terms: InvoiceTerms) -> Json:
+    if terms.period is None:
+        return None
+    return {
+        "index": terms.period_index,
+        "start": time_text(terms.period.start),
+        "end": time_text(terms.period.end),
     }
-    expected = rate(usage=usage, plan=catalogue.plan(content.plan), catalogue=catalogue)
-    if [line.price for line in content.lines] != [line.price for line in expected]:
-        raise Rejected(
-            Code.LINES_DIFFER, f"the lines are not the prices of plan {content.plan!r} in order"
+
+
+def _add_skipped(decision: Decision, content: InvoiceContent) -> None:
+    decision.add(
+        "InvoiceSkipped",
+        {
+            "subscription": content.terms.subscription,
+            "customer": content.terms.customer,
+            "period": _period_json(content.terms),
+            "items": [],
+            "reason": "every line is 0",
+            "skipped_at": decision.at,
+        },
+    )
+
+
+def _add_final(
+    decision: Decision, command: Fields, *, as_of: datetime, content: InvoiceContent
+) -> None:
+    """Add the invoice, the account credit it uses or leaves, and its posting."""
+    terms, totals, invoice = content.terms, content.totals, command.text("invoice")
+    seller = billing_in_force(decision.state).seller(terms.seller)
+
+    def minor(amount: int) -> int:
+        return minor_of(amount, scale=terms.scale, currency=terms.currency)
+
+    tax_minor = minor(totals.tax)
+    due = datetime.combine(as_of.date(), time(), as_of.tzinfo) + timedelta(days=terms.due_days)
+    decision.add(
+        "InvoiceFinalized",
+        {
+            "invoice": invoice,
+            "number": next_number(decision.state, prefix=seller.prefix, at=as_of),
+            "kind": terms.kind,
+            "seller": terms.seller,
+            "subscription": terms.subscription,
+            "customer": terms.customer,
+            "period": _period_json(terms),
+            "currency": terms.currency,
+            "issued_at": time_text(as_of),
+            "due_at": time_text(due),
+            "subtotal_minor": minor(totals.subtotal),
+            "discount_minor": minor(totals.discount),
+            "credit_minor": totals.credit_minor,
+            "tax_minor": tax_minor,
+            "total_minor": totals.total_minor,
+            "carry_minor": totals.carry_minor,
+            "items": [item.item for item in terms.items],
+            "kept": kept_of(content),
+            "content": command.document("content"),
+            "content_sha256": command.text("content_sha256"),
+        },
+    )
+    credit = totals.credit_minor - totals.carry_minor
+    post_money(
+        decision,
+        kind="invoice",
+        customer=terms.customer,
+        currency=terms.currency,
+        reference=invoice,
+        legs=(
+            (LedgerAccount.RECEIVABLE, totals.total_minor),
+            (LedgerAccount.ACCOUNT_CREDIT, credit),
+            (LedgerAccount.TAX, -tax_minor),
+            (LedgerAccount.REVENUE, tax_minor - totals.total_minor - credit),
+        ),
+    )
+    use_credit(
+        decision,
+        invoice=invoice,
+        customer=terms.customer,
+        currency=terms.currency,
+        amount_minor=totals.credit_minor,
+    )
+    if totals.carry_minor:
+        add_credit(
+            decision,
+            credit=decision.id_of("crd", "carry", invoice),
+            customer=terms.customer,
+            amount_minor=totals.carry_minor,
+            currency=terms.currency,
+            kind=CreditKind.CARRY,
+            reference=invoice,
+            reason="the invoice came to less than 0",
         )
-    for line, right in zip(content.lines, expected, strict=True):
-        if line != right:
-            raise Rejected(
-                Code.LINES_DIFFER,
-                f"line {line.price!r} is not what plan {content.plan!r} charges: "
-                f"{right.quantity} cost {right.amount_unrounded}",
-            )
 
 
-def apply(*, state: TenantState, fact: Fact) -> None:
-    """This function will take the invoice's id and number."""
-    fields = fields_of_fact(fact)
-    number = fields.text("number")
-    state.invoices[fields.text("invoice")] = number
-    _, year, count = number.split("-")
-    state.invoices_issued[int(year)] = int(count)
+def kept_of(content: InvoiceContent) -> Json:
+    """This function will write what the books keep of a content, so that a restore is quick.
+
+    Returns:
+        {terms_sha256, scale, positions, lines: ids, nets, taxes, in_prices: 0 or 1 for each line}.
+    """
+    included = {group.code for group in content.totals.taxes if group.mode is TaxMode.INCLUSIVE}
+    return {
+        "terms_sha256": hash_of_terms(content.terms).hex(),
+        "scale": content.scale,
+        "positions": list(content.pin.usage_positions),
+        "lines": [line.line_id for line in content.lines],
+        "nets": [line.net for line in content.lines],
+        "taxes": [line.tax_amount for line in content.lines],
+        "in_prices": [int(line.tax_code in included) for line in content.lines],
+    }
+
+
+def apply_finalized(*, state: TenantState, fact: Fact) -> None:
+    """This function will take the invoice's number and items, and keep what is needed of it."""
+    fields = fields_beside_content(fact)
+    billing = state.billing
+    invoice, customer = fields.text("invoice"), fields.text("customer")
+    subscription, number = text_or_none(fields, "subscription"), fields.text("number")
+    kept = fields.object("kept")
+    nets = billing.once(packed(whole_numbers(kept, "nets")))
+    billing.invoices[invoice] = InvoiceEntry(
+        invoice=invoice,
+        number=number,
+        kind=InvoiceKind(fields.choice("kind", InvoiceKind)),
+        seller=billing.once(fields.text("seller")),
+        subscription=billing.once(subscription),
+        customer=billing.once(customer),
+        currency=billing.once(fields.text("currency")),
+        issued_at=billing.once(fields.time("issued_at")),
+        due_at=billing.once(fields.time("due_at")),
+        scale=kept.integer("scale", minimum=0, maximum=18),
+        total_minor=_minor(fields, "total_minor"),
+        credit_minor=_minor(fields, "credit_minor"),
+        carry_minor=_minor(fields, "carry_minor"),
+        tax_minor=fields.integer("tax_minor", minimum=-POSITION_MAX, maximum=POSITION_MAX),
+        terms_sha256=bytes.fromhex(kept.text("terms_sha256")),
+        lines=billing.once(kept_texts(kept, "lines")),
+        nets=nets,
+        taxes=billing.once(packed(whole_numbers(kept, "taxes"))),
+        in_prices=billing.once(bytes(whole_numbers(kept, "in_prices"))),
+        effective=nets,
+        positions=billing.once(tuple(whole_numbers(kept, "positions"))),
+        items=items.take_waiting(state, customer=customer, items=set(fields.texts("items"))),
+    )
+    take_number(state, number)
+    if subscription:
+        billing.before_renewal[subscription] = (invoice, state.subscriptions[subscription])
+
+
+def apply_skipped(*, state: TenantState, fact: Fact) -> None:
+    """This function will change nothing: the renewal beside it moves the period on."""
+
+
+def _minor(fields: Fields, name: str) -> int:
+    return fields.integer(name, minimum=0, maximum=POSITION_MAX)
+
+
+def whole_numbers(fields: Fields, name: str) -> list[int]:
+    """This function will read a list of 64-bit numbers of a fact (Rejected otherwise)."""
+    values = fields.values.get(name)
+    try:
+        return array("q", cast("list[int]", values)).tolist()
+    except (TypeError, OverflowError) as error:
+        raise fields.refuse(name, "must be a list of whole numbers") from error
+
+
+def kept_texts(fields: Fields, name: str) -> tuple[str, ...]:
+    """This function will read a list of texts of a fact (Rejected otherwise)."""
+    values = fields.values.get(name)
+    if not isinstance(values, list | tuple) or len(values) > LINES_MAX + ITEMS_MAX:
+        raise fields.refuse(name, "must be a list of texts")
+    return tuple(value for value in values if isinstance(value, str))
+
+
+def invoice_in(state: TenantState, fields: Fields) -> InvoiceEntry:
+    """This function will return the invoice that a command names.
+
+    Raises:
+        Rejected: invoice_unknown or invoice_void.
+    """
+    entry = state.billing.invoices.get(fields.text("invoice"))
+    if entry is None:
+        raise Rejected(Code.INVOICE_UNKNOWN, f"there is no invoice {fields.text('invoice')!r}")
+    if entry.is_void:
+        raise Rejected(Code.INVOICE_VOID, f"invoice {entry.number} was voided")
+    return entry
+
+
+def entry_of(state: TenantState, fields: Fields) -> InvoiceEntry:
+    """This function will return the invoice that a fact names (Rejected otherwise)."""
+    entry = state.billing.invoices.get(fields.text("invoice"))
+    if entry is None:
+        raise fields.refuse("invoice", "was never numbered")
+    return entry
+
+
+def require_new_ids(state: TenantState, *, name: str, code: Code, what: str) -> None:
+    """This function will refuse an id that is taken (Rejected with the code given)."""
+    if name in state.billing.ids:
+        raise Rejected(code, f"the {what} id {name} is taken")

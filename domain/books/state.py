@@ -10,13 +10,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from domain.books.billing_state import BillingState
 from domain.books.charge import Charge
+from domain.books.customer import Customer
+from domain.books.personal import Details
+from domain.books.subscription import Subscription
 from domain.books.wallet import Wallet
 from domain.books.watch import Seen, Suspicion, Watch
 from domain.catalogue import Catalogue
 from domain.codes import Code
 from domain.errors import Rejected, invariant
-from domain.period import Period, time_text
+from domain.gain_share_state import GainShareState
+from domain.period import Period, time_text, to_ms
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,44 +30,6 @@ if TYPE_CHECKING:
     from domain.fields import Fields
 
 _ID = re.compile(r"[a-z]{3}_[0-9A-Za-z_-]{1,100}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """Who pays; no personal data is here.
-
-    Args:
-        customer: Id, as usage events name it.
-        currency: ISO 4217 code of everything the customer is charged.
-    """
-
-    customer: str
-    currency: str
-
-
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A customer on a plan, and the period that is to be invoiced next.
-
-    Args:
-        subscription: Id, sub_….
-        customer: Who pays.
-        plan: Plan code.
-        currency: Currency of the plan and the customer.
-        anchor: Start of period 0; every period is counted from it (G-05).
-        period_index: Number of the current period, from 0.
-        period: The current period.
-        catalogue_version: Catalogue version that prices the current period (G-07).
-    """
-
-    subscription: str
-    customer: str
-    plan: str
-    currency: str
-    anchor: datetime
-    period_index: int
-    period: Period
-    catalogue_version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +67,20 @@ class TenantState:
     Args:
         tenant: Tenant.
         catalogue: Catalogue in force.
-        catalogues: Versions that a current or next period may use, by version.
-        published_at: When each of them was received.
-        catalogue_users: How many current periods use a version.
+        catalogues: Every version, by version: a correction may need any of them.
+        published_at: When each of them was published.
         customers: By id.
-        subscriptions: By id.
-        invoices: Invoice number by invoice id.
-        invoices_issued: Last number given out, by year of issue.
+        subscriptions: By id; kept when they are over.
+        subscriptions_of: Ids of a customer's subscriptions, by customer, in the order of creation.
+        clock: Time of a test tenant, which takes the place of the received time; None for others.
+        billing: Invoices, items, account credit and payments.
         api_keys: By id.
         outcomes: First answer by command id; kept for good, for a retry has no deadline.
-        email_digests: Customer by the hash of an e-mail address.
+        email_digests: Customer by the token of an e-mail address (runtime.vault); hold_email
+            moves it.
+        emails_held: That token by customer.
+        details: What is known of personal details, by customer; those who never had any are not
+            in it.
         wallets: By customer. A grant with nothing left is let go of.
         charges: By id; kept for good, for a refund has no deadline. About 1 KiB each.
         covered: Charge that took a (project, lone node, tier, claim), held or captured; once
@@ -118,20 +89,23 @@ class TenantState:
         receipts_issued: Last number given out, by year of issue.
         watches: What suspicion rules look at, by customer; bounded (domain.suspicions).
         suspicions: By id; kept for good, one for each customer, rule and span at most.
+        gain_share: Baselines, measurements and runs.
     """
 
     tenant: str
     catalogue: Catalogue | None = None
     catalogues: dict[int, Catalogue] = field(default_factory=dict)
     published_at: dict[int, datetime] = field(default_factory=dict)
-    catalogue_users: dict[int, int] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
-    invoices: dict[str, str] = field(default_factory=dict)
-    invoices_issued: dict[int, int] = field(default_factory=dict)
+    subscriptions_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    clock: datetime | None = None
+    billing: BillingState = field(default_factory=BillingState)
     api_keys: dict[str, ApiKey] = field(default_factory=dict)
     outcomes: dict[str, FirstOutcome] = field(default_factory=dict)
     email_digests: dict[str, str] = field(default_factory=dict)
+    emails_held: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Details] = field(default_factory=dict)
     wallets: dict[str, Wallet] = field(default_factory=dict)
     charges: dict[str, Charge] = field(default_factory=dict)
     covered: dict[tuple[str, str, str, int], str] = field(default_factory=dict)
@@ -139,6 +113,15 @@ class TenantState:
     receipts_issued: dict[int, int] = field(default_factory=dict)
     watches: dict[str, Watch] = field(default_factory=dict)
     suspicions: dict[str, Suspicion] = field(default_factory=dict)
+    gain_share: GainShareState = field(default_factory=GainShareState)
+
+    def hold_email(self, customer: str, digest: str) -> None:
+        """Note which address a customer has, by its token; the empty text when it has none."""
+        before = self.emails_held.pop(customer, "")
+        self.email_digests.pop(before, None)
+        if digest:
+            self.email_digests[digest] = customer
+            self.emails_held[customer] = digest
 
     def uncover(self, charge: Charge) -> None:
         """Let what a charge took be taken by another one."""
@@ -151,41 +134,28 @@ class TenantState:
         watch = self.watches.get(customer, Watch())
         self.watches[customer] = watch.with_seen(kind, at_ms=at_ms)
 
+    def now_ms(self, received_at_ms: int) -> int:
+        """Return the time that decisions go by: a test tenant's clock, else the received time."""
+        return received_at_ms if self.clock is None else to_ms(self.clock)
+
     def put_catalogue(self, catalogue: Catalogue, *, published_at: datetime) -> None:
-        """Put a version in force and let go of those that nobody can need any more."""
+        """Put a version in force; those before it stay, for periods and corrections."""
         self.catalogue = self.catalogues[catalogue.version] = catalogue
         self.published_at[catalogue.version] = published_at
-        self._let_go()
 
     def put_subscription(self, subscription: Subscription) -> None:
-        """Add a subscription or move it on, and keep exactly the catalogue versions in use."""
+        """Add a subscription or move it on."""
+        name, customer = subscription.subscription, subscription.customer
+        missing = {phase.catalogue_version for phase in subscription.phases} - set(self.catalogues)
         invariant(
-            subscription.catalogue_version in self.catalogues,
+            not missing,
             Code.STATE_CORRUPT,
-            "a subscription uses a catalogue version that is not kept",
-            subscription=subscription.subscription,
-            version=subscription.catalogue_version,
+            "a subscription uses a catalogue version that was never published",
+            subscription=name,
         )
-        before = self.subscriptions.get(subscription.subscription)
-        self.subscriptions[subscription.subscription] = subscription
-        self._count_users(subscription.catalogue_version, 1)
-        if before is not None:
-            self._count_users(before.catalogue_version, -1)
-            self._let_go()
-
-    def _count_users(self, version: int, change: int) -> None:
-        users = self.catalogue_users.get(version, 0) + change
-        if users:
-            self.catalogue_users[version] = users
-        else:
-            del self.catalogue_users[version]
-
-    def _let_go(self) -> None:
-        """Forget versions older than any in use: a next period may take any younger one."""
-        newest = max(self.catalogues)
-        oldest = min(self.catalogue_users, default=newest)
-        for version in [version for version in self.catalogues if version < oldest]:
-            del self.catalogues[version], self.published_at[version]
+        if name not in self.subscriptions:
+            self.subscriptions_of[customer] = (*self.subscriptions_of.get(customer, ()), name)
+        self.subscriptions[name] = subscription
 
 
 def read_id(fields: Fields, name: str, *, prefix: str) -> str:

@@ -17,12 +17,14 @@ from domain.books.records import Command, CommandRecord
 from domain.canonical import Json
 from domain.codes import Code
 from domain.invoice import InvoiceContent
-from domain.period import monthly_period
+from domain.period import Period
 from domain.usage.records import Unreadable
 from tests.support import billing
 
 CATALOGUES = {version: billing.s1_catalogue(version) for version in (1, 2)}
-ANCHOR = billing.moment("2025-10-31")
+CUSTOMERS = {"sub_1": "acme", "sub_2": "beta"}
+BOUNDS = [billing.moment(day) for day in ("2025-10-31", "2025-11-30", "2025-12-31", "2026-01-31")]
+"""Months from the 31st on (G-05)."""
 
 
 def finalize(subscription: str, *, index: int, version: int, invoice: str, as_of: str) -> Json:
@@ -32,10 +34,18 @@ def finalize(subscription: str, *, index: int, version: int, invoice: str, as_of
 
 @functools.cache
 def empty_month(subscription: str, index: int, version: int) -> InvoiceContent:
-    return billing.content_of(
+    """A month of the subscription without usage, as its books would have it."""
+    prices, billed = CATALOGUES[version], Period(BOUNDS[index], BOUNDS[index + 1])
+    whole = billing.segment(prices=prices, billed=billed)
+    terms = billing.terms_of(
+        whole,
+        prices=prices,
+        fees=whole,
         subscription=subscription,
-        prices=CATALOGUES[version],
-        billed=monthly_period(ANCHOR, index=index),
+        customer=CUSTOMERS[subscription],
+    )
+    return billing.content_of(
+        prices=prices, billed=billed, terms=replace(terms, period_index=index)
     )
 
 
@@ -44,7 +54,7 @@ subscriptions = st.sampled_from(["sub_1", "sub_2"])
 WISHES: tuple[tuple[str, Any], ...] = (
     *(("PublishCatalogue", {"content": CATALOGUES[version].content}) for version in (1, 2)),
     *(
-        ("CreateCustomer", {"customer": "acme", "currency": currency})
+        ("CreateCustomer", {"customer": "acme", "currency": currency, "grace_hours": 0})
         for currency in ("CAD", "ABC")
     ),
     *(
@@ -52,7 +62,7 @@ WISHES: tuple[tuple[str, Any], ...] = (
             "CreateSubscription",
             {
                 "subscription": subscription,
-                "customer": "acme",
+                "customer": CUSTOMERS[subscription],
                 "plan": plan,
                 "start": "2025-10-31T00:00:00Z",
             },
@@ -78,13 +88,16 @@ INVOICES: tuple[tuple[str, Any], ...] = tuple(
 wishes = st.sampled_from(WISHES) | st.sampled_from(INVOICES)
 OPENING: tuple[tuple[str, Any], ...] = (
     ("PublishCatalogue", {"content": CATALOGUES[1].content}),
-    ("CreateCustomer", {"customer": "acme", "currency": "CAD"}),
+    *(
+        ("CreateCustomer", {"customer": customer, "currency": "CAD", "grace_hours": 0})
+        for customer in CUSTOMERS.values()
+    ),
     *(
         (
             "CreateSubscription",
             {
                 "subscription": subscription,
-                "customer": "acme",
+                "customer": CUSTOMERS[subscription],
                 "plan": "PRO",
                 "start": "2025-10-31T00:00:00Z",
             },

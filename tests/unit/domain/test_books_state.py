@@ -1,24 +1,15 @@
-"""The state of a tenant's books keeps exactly the catalogue versions that are needed."""
+"""The state of a tenant's books: versions stay, and what names one must have it."""
 
 from dataclasses import replace
 
 import pytest
 
-from domain.books.state import Subscription, TenantState
+from domain.books.state import TenantState
 from domain.codes import Code
 from domain.errors import Fatal
+from domain.period import to_ms
 from tests.support import billing
-
-SUBSCRIPTION = Subscription(
-    subscription="sub_1",
-    customer="acme",
-    plan="PRO",
-    currency="CAD",
-    anchor=billing.moment("2025-01-01"),
-    period_index=0,
-    period=billing.period("2025-01-01", "2025-02-01"),
-    catalogue_version=1,
-)
+from tests.support.stories import Story, plan
 
 
 def put(state: TenantState, version: int) -> None:
@@ -28,33 +19,29 @@ def put(state: TenantState, version: int) -> None:
 
 
 class TestCatalogues:
-    def test_keeps_a_version_until_its_last_user_leaves(self) -> None:
-        """Two subscriptions on version 1: it goes with the second, not with the first."""
+    def test_every_version_stays(self) -> None:
+        """A correction may need the oldest of them."""
         state = TenantState("tenant")
-        put(state, 1)
-        other = replace(SUBSCRIPTION, subscription="sub_2")
-        state.put_subscription(SUBSCRIPTION)
-        state.put_subscription(other)
-        put(state, 2)
-        kept = []
-        for subscription in (SUBSCRIPTION, other):
-            state.put_subscription(replace(subscription, catalogue_version=2))
-            kept.append(sorted(state.catalogues))
-        assert kept == [[1, 2], [2]]
+        for version in (1, 2, 3):
+            put(state, version)
+        assert (sorted(state.catalogues), sorted(state.published_at)) == ([1, 2, 3], [1, 2, 3])
+        assert state.catalogue is state.catalogues[3]
 
-    def test_keeps_the_version_in_force_without_users(self) -> None:
-        """The next subscription needs it, even when the only one went back to an older version."""
-        state = TenantState("tenant")
-        put(state, 1)
-        state.put_subscription(SUBSCRIPTION)
-        put(state, 2)
-        other = replace(SUBSCRIPTION, subscription="sub_2", catalogue_version=2)
-        state.put_subscription(other)
-        state.put_subscription(replace(other, catalogue_version=1))
-        assert sorted(state.catalogues) == [1, 2]
-
-    def test_a_version_that_is_not_kept_stops_the_fold(self) -> None:
-        """No invoice of such a subscription could be checked."""
+    def test_a_version_that_is_not_there_stops_the_fold(self) -> None:
+        """No invoice of such a subscription could be made."""
+        story = Story(plan("PRO", "9000"))
+        story.subscribe("PRO", start="2025-01-01")
+        subscription = story.subscription()
+        phase = replace(subscription.phases[0], catalogue_version=2)
         with pytest.raises(Fatal) as caught:
-            TenantState("tenant").put_subscription(SUBSCRIPTION)
+            story.state.put_subscription(replace(subscription, phases=(phase,)))
         assert caught.value.code is Code.STATE_CORRUPT
+
+
+class TestNow:
+    def test_is_the_received_time_unless_the_tenant_has_a_clock(self) -> None:
+        """A test tenant's decisions go by its clock alone."""
+        state = TenantState("tenant")
+        assert state.now_ms(7) == 7
+        state.clock = billing.moment("2031-01-01")
+        assert state.now_ms(7) == to_ms(billing.moment("2031-01-01"))

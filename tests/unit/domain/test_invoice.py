@@ -1,94 +1,130 @@
 """An invoice's content: the same bytes for the same input, and no byte unchecked."""
 
-import hashlib
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from domain.aggregation.window_row import WindowRow
 from domain.canonical import to_canonical_json
 from domain.codes import Code
-from domain.errors import Fatal, Rejected
-from domain.invoice import (
-    InvoiceContent,
-    parse_invoice_content,
-    require_totals,
-    window_set_digest,
-)
-from domain.period import HOUR_MS, to_ms
+from domain.errors import Rejected
+from domain.invoice import AMOUNT_MINOR_MAX, InvoiceContent, build_invoice
+from domain.invoice_reading import parse_invoice_content
 from tests.support import billing
+from tests.support.invoices import BillingBooks, flat, per_call, pin_at, tax, usage_of
 
-JANUARY = billing.period("2025-01-01", "2025-02-01")
-ROWS = (
-    billing.window("assets", hours=5, value="1100", offset=1),
-    billing.window("assets", hours=700, value="1200", offset=2),
-    billing.window("credits", hours=0, value="500000", dimensions={"model": "a"}, offset=3),
-    billing.window("credits", hours=0, value="999999", dimensions={"model": "b"}, offset=4),
-    billing.window("credits", hours=743, value="1", dimensions={"model": "b"}, offset=5),
-)
+WRONG: tuple[Any, ...] = ([], 1.5, {"x": 1})
+S1_USAGE = {"assets": "1200", "credits": "1500000"}
 
 
-def x_42(*rows: WindowRow) -> InvoiceContent:
+def x_42() -> InvoiceContent:
     """PRO with 1,200 assets and 1,500,000 credits, in January 2025."""
-    return billing.content_of(prices=billing.s1_catalogue(), billed=JANUARY, rows=rows or ROWS)
+    books = BillingBooks()
+    books.subscribed()
+    return books.content(usage=S1_USAGE)
+
+
+def rich() -> tuple[BillingBooks, InvoiceContent]:
+    """A content that has one of everything."""
+    books = BillingBooks()
+    books.agreed(
+        flat("base", "100"),
+        per_call("calls", "0.0015", included="10", where={}),
+        customer={"tax": {"region": "QC"}},
+        taxes=[tax("5"), tax("14.975", code="qst", region="QC")],
+        discounts=[{"code": "off", "name": "Off", "kind": "percent", "value": "20"}],
+        plan_parts={"discounts": ["off"], "minimum": {"amount": "5", "of": "usage"}},
+        billing={"rounding": "invoice"},
+    )
+    books.grant(700)
+    books.item(1234)
+    override = per_call("calls", "0.001")
+    body = {
+        "customer": "acme",
+        "plan": "BASIC",
+        "price": "calls",
+        "document": to_canonical_json(override),
+    }
+    outcome = books.send("SetPriceOverride", body)
+    assert outcome.code == "", outcome.reason
+    return books, books.content(usage={"calls": "1234.5"})
 
 
 class TestBuildInvoice:
-    def test_x_42_from_windows(self) -> None:
-        """The worked invoice of S1: three lines and 10,600.00."""
+    def test_x_42_is_three_lines(self) -> None:
+        """S1-36: 9,000.00, 600.00 and 1,000.00 are 10,600.00, without tax."""
         content = x_42()
-        assert [line.amount_minor for line in content.lines] == [900000, 60000, 100000]
-        assert content.total_minor == 1060000
+        assert [line.amount for line in content.lines] == [900000, 60000, 100000]
+        assert (content.totals.tax, content.total_minor) == (0, 1060000)
 
-    def test_is_the_same_for_any_order_of_rows(self) -> None:
-        """The builder's rows come from SQL, replay's from the log."""
-        assert x_42().text == x_42(*reversed(ROWS)).text
+    def test_is_the_same_for_any_order_of_usage(self) -> None:
+        """The builder's entries come from SQL, replay's from the log."""
+        books = BillingBooks()
+        books.subscribed()
+        terms = books.terms()
+        usage = usage_of(terms, books.state, S1_USAGE)
+        made = [
+            build_invoice(
+                terms=terms, usage=entries, catalogues=books.state.catalogues, pin=pin_at()
+            )
+            for entries in (usage, usage[::-1])
+        ]
+        assert made[0].text == made[1].text
 
-    def test_leaves_out_meters_that_the_plan_does_not_price(self) -> None:
-        """Windows of other meters change neither lines nor digest."""
-        assert x_42() == x_42(*ROWS, billing.window("unpriced", value="7"))
+    def test_needs_the_very_catalogue(self) -> None:
+        """Another content under the same version, or none, is refused."""
+        books = BillingBooks()
+        books.subscribed()
+        catalogue = replace(books.state.catalogues[1], content="{}")
+        for catalogues in ({1: catalogue}, {}):
+            with pytest.raises(Rejected) as caught:
+                build_invoice(terms=books.terms(), usage=(), catalogues=catalogues, pin=pin_at())
+            assert caught.value.code is Code.CATALOGUE_DIFFERS
 
-    @pytest.mark.parametrize("hours", [-1, 744])
-    def test_refuses_windows_outside_the_period(self, hours: int) -> None:
-        """The period is half-open: hour 0 and hour 743 of January belong to it, 744 does not."""
-        with pytest.raises(Fatal) as caught:
-            x_42(billing.window("credits", hours=hours))
-        assert caught.value.code is Code.STATE_CORRUPT
-
-    def test_pins_what_it_was_made_from(self) -> None:
-        """Catalogue, positions and windows are in the content, so they are in its hash."""
-        content = x_42()
-        catalogue = billing.s1_catalogue()
-        assert (content.pin.catalogue_version, content.pin.catalogue_sha256) == (
-            1,
-            catalogue.sha256,
-        )
-        assert content.pin.usage_positions == (10, 20)
-        assert (content.pin.account_partition, content.pin.account_position) == (0, 7)
-        assert content.pin.window_digest == window_set_digest(ROWS)
-
-    def test_an_unknown_plan_is_refused(self) -> None:
-        """The plan must be in the pinned catalogue."""
+    def test_refuses_an_amount_that_does_not_fit(self) -> None:
+        """10^11 calls at 10^12 each are more than any reader holds."""
+        books = BillingBooks()
+        books.agreed(per_call("calls", "1000000000000"))
         with pytest.raises(Rejected) as caught:
-            billing.content_of(plan_code="GOLD", prices=billing.s1_catalogue(), billed=JANUARY)
-        assert caught.value.code is Code.PLAN_UNKNOWN
+            books.content(usage={"calls": "100000000000"})
+        assert caught.value.code is Code.AMOUNT_LIMIT
+
+    def test_amounts_up_to_the_limit_fit(self) -> None:
+        """10^16 major units are 10^18 cents, the largest."""
+        books = BillingBooks()
+        books.agreed(per_call("calls", "1000000000000"))
+        assert books.content(usage={"calls": "10000"}).total_minor == AMOUNT_MINOR_MAX
+
+    def test_a_discount_does_not_make_the_terms_of_another_content(self) -> None:
+        """Terms are in the content, so they are in its hash."""
+        _, content = rich()
+        other = replace(content, terms=replace(content.terms, due_days=31))
+        assert content.sha256 != other.sha256
 
 
 class TestText:
-    def test_golden_content_of_x_42(self) -> None:
-        """The bytes of a released invoice never change; this hash guards them."""
-        content = x_42()
-        opened = json.loads(content.text)
+    def test_golden_line_of_x_42(self) -> None:
+        """What a line says, to the letter: the bytes of an invoice never change."""
+        opened = json.loads(x_42().text)
         assert opened["lines"][2] == {
+            "id": "0/credit_overage",
+            "kind": "usage",
+            "label": "credit_overage",
             "price": "credit_overage",
             "form": "per_unit",
             "meter": "credits",
             "unit": "credit",
             "quantity": "1500000",
             "amount_unrounded": "1000",
-            "amount_minor": 100000,
+            "amount": 100000,
+            "discounts": [],
+            "net": 100000,
+            "tax": "standard",
+            "tax_code": "",
+            "tax_amount": 0,
+            "start": "2025-01-01T00:00:00Z",
+            "end": "2025-02-01T00:00:00Z",
             "steps": [
                 {
                     "label": "over 1000000 included",
@@ -99,163 +135,115 @@ class TestText:
                 }
             ],
         }
-        assert opened["period"] == {"start": "2025-01-01T00:00:00Z", "end": "2025-02-01T00:00:00Z"}
-        assert content.sha256 == "77bb9f175ee94bd6d3fbe5545e8d98825b914db68e0c3008d640acb6e579368b"
+        assert opened["usage"][1] == {
+            "segment": 0,
+            "meter": "credits",
+            "where": {},
+            "quantity": "1500000",
+            "events": 1,
+        }
+        assert set(opened) == {
+            *("format", "scale", "terms", "usage", "lines", "subtotal", "discount", "taxes"),
+            *("tax", "credit_minor", "total", "total_minor", "carry_minor", "pin"),
+        }
 
-    def test_hash_is_over_the_text(self) -> None:
-        """Anybody can check it with any tool."""
-        content = x_42()
-        assert content.sha256 == hashlib.sha256(content.text.encode()).hexdigest()
-
-
-def edited(path: str, value: object) -> str:
-    """The text of X-42 with one value changed, still canonical; "-" takes the field away."""
-    document = json.loads(x_42().text)
-    *way, last = path.split(".")
-    place: Any = document
-    for name in way:
-        place = place[int(name)] if name.isdigit() else place[name]
-    if value == "-":
-        del place[last]
-    else:
-        place[last] = value
-    return to_canonical_json(document)
+    def test_line_ids_are_different(self) -> None:
+        """A correction and a credit note name lines by them."""
+        _, content = rich()
+        ids = [line.line_id for line in content.lines]
+        assert len(set(ids)) == len(ids) == 4
 
 
 class TestParse:
-    def test_reads_back_the_same_content(self) -> None:
-        """Text to content to text: nothing is lost."""
-        assert x_42() == parse_invoice_content(x_42().text)
+    def test_reads_back_what_was_written(self) -> None:
+        """With items, overrides, discounts, taxes, credit, a region and six places."""
+        _, content = rich()
+        assert content.terms.overrides
+        assert content.totals.credit_minor == 700
+        assert parse_invoice_content(content.text) == content
 
-    @pytest.mark.parametrize(
-        ("path", "value", "place"),
-        [
-            ("tenant", "", "invoice.tenant"),
-            ("customer", "-", "invoice.customer"),
-            ("extra", 1, "invoice.extra"),
-            ("currency", "ABC", "currency"),
-            ("period.end", "2025-01-01T00:00:00Z", "invoice.period.end"),
-            ("period.start", "2025-01-01", "invoice.period.start"),
-            ("period.start", "2025-01-01T00:00:00+00:00", "canonical"),
-            ("total_minor", -1, "invoice.total_minor"),
-            ("total_minor", 10**18 + 1, "invoice.total_minor"),
-            ("total_minor", "1060000", "invoice.total_minor"),
-            ("lines", {}, "invoice.lines"),
-            ("lines.0.meter", None, "invoice.lines[0].meter"),
-            ("lines.0.unit", "fee", "canonical"),
-            ("lines.1.quantity", "1200.0", "invoice.lines[1].quantity"),
-            ("lines.1.quantity", "01200", "invoice.lines[1].quantity"),
-            ("lines.1.quantity", "-1", "invoice.lines[1].quantity"),
-            ("lines.1.amount_unrounded", "1e3", "invoice.lines[1].amount_unrounded"),
-            ("lines.1.amount_unrounded", "9" * 41, "invoice.lines[1].amount_unrounded"),
-            ("lines.1.amount_minor", True, "invoice.lines[1].amount_minor"),
-            ("lines.1.steps.0.rate", "3.00", "invoice.lines[1].steps[0].rate"),
-            ("lines.1.steps.0.label", "-", "invoice.lines[1].steps[0].label"),
-            ("pin.catalogue_sha256", "0" * 63, "invoice.pin.catalogue_sha256"),
-            ("pin.window_digest", "A" * 64, "invoice.pin.window_digest"),
-            ("pin.usage_positions", [], "invoice.pin.usage_positions"),
-            ("pin.usage_positions", [-1], "invoice.pin.usage_positions"),
-            ("pin.usage_positions", [True], "invoice.pin.usage_positions"),
-            ("pin.account_position", 2**63, "invoice.pin.account_position"),
-        ],
-    )
-    def test_names_the_place_of_a_fault(self, path: str, value: object, place: str) -> None:
-        """Whatever is out of form is refused, and the reason says where."""
+    @pytest.mark.parametrize("change", [" ", "\n"])
+    def test_refuses_another_form_of_the_same_content(self, change: str) -> None:
+        """White space at the end is no canonical form."""
         with pytest.raises(Rejected) as caught:
-            parse_invoice_content(edited(path, value))
-        assert place in caught.value.reason
+            parse_invoice_content(x_42().text + change)
+        assert caught.value.code is Code.BAD_VALUE
 
-    def test_refuses_another_spelling_of_the_same_content(self) -> None:
-        """White space alone changes the hash, so it is refused."""
+    def test_every_field_is_checked(self) -> None:
+        """Each value of the whole document, turned into something else, is refused or differs.
+
+        A changed value of the right kind gives another content, which the books build again; a
+        value of another kind never gets so far.
+        """
+        _, content = rich()
+        document = json.loads(content.text)
+        places = list(_places(document))
+        assert len(places) > 150
+        for place in places:
+            for wrong in WRONG:
+                changed = _changed(document, place, wrong)
+                if changed == document:
+                    continue
+                with pytest.raises(Rejected) as caught:
+                    parse_invoice_content(json.dumps(changed, sort_keys=True))
+                assert caught.value.code in {Code.BAD_VALUE, Code.CURRENCY_UNKNOWN}, place
+
+    def test_every_object_refuses_another_field(self) -> None:
+        """Nothing travels along unread; dimensions alone have names of their own."""
+        _, content = rich()
+        document = json.loads(content.text)
+        for place in _objects(document):
+            if place and place[-1] in {"where", "dimensions"}:
+                continue
+            changed = _changed(document, (*place, "stray"), 1)
+            with pytest.raises(Rejected):
+                parse_invoice_content(to_canonical_json(changed))
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format":1}', "nonsense"])
+    def test_refuses_what_is_no_content(self, text: str) -> None:
+        """Another format, too: it would be read wrongly."""
         with pytest.raises(Rejected) as caught:
-            parse_invoice_content(json.dumps(json.loads(x_42().text)))
-        assert "canonical" in caught.value.reason
+            parse_invoice_content(text)
+        assert caught.value.code is Code.BAD_VALUE
 
 
-class TestRequireTotals:
-    def test_takes_what_build_invoice_made(self) -> None:
-        """A right invoice passes."""
-        require_totals(x_42())
-
-    @pytest.mark.parametrize("off", [-1, 1])
-    def test_refuses_a_total_that_is_off_by_one(self, off: int) -> None:
-        """The total is the sum of the lines, to the minor unit."""
-        with pytest.raises(Rejected) as caught:
-            require_totals(replace(x_42(), total_minor=1060000 + off))
-        assert caught.value.code is Code.TOTALS_DIFFER
-
-    def test_refuses_a_line_that_is_rounded_wrong(self) -> None:
-        """Moving a cent between two lines keeps the total and is found all the same."""
-        content = x_42()
-        first, second, third = content.lines
-        moved = (
-            first,
-            replace(second, amount_minor=second.amount_minor - 1),
-            replace(third, amount_minor=third.amount_minor + 1),
-        )
-        with pytest.raises(Rejected) as caught:
-            require_totals(replace(content, lines=moved))
-        assert caught.value.code is Code.TOTALS_DIFFER
-        assert "asset_uplift" in caught.value.reason
+def _places(value: Any, place: tuple[Any, ...] = ()) -> Any:
+    """Every place of a leaf."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _places(item, (*place, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _places(item, (*place, index))
+    else:
+        yield place
 
 
-class TestWindowSetDigest:
-    def test_is_the_sha_256_of_canonical_lines(self) -> None:
-        """Written out with the plain means, line by line, sorted by meter, dimensions, hour."""
-        lines = [
-            to_canonical_json(
-                [
-                    row.meter,
-                    dict(row.dimensions),
-                    row.hour,
-                    row.events,
-                    row.sum_nanos,
-                    row.min_nanos,
-                    row.max_nanos,
-                    row.latest_nanos,
-                    row.latest_occurred_ms,
-                    row.latest_offset,
-                    row.first_offset,
-                    row.last_offset,
-                    f"{row.key_digest:032x}",
-                    row.late,
-                ]
-            )
-            + "\n"
-            for row in ROWS
-        ]
-        assert window_set_digest(ROWS) == hashlib.sha256("".join(lines).encode()).hexdigest()
+def _objects(value: Any, place: tuple[Any, ...] = ()) -> Any:
+    if isinstance(value, dict):
+        yield place
+        for key, item in value.items():
+            yield from _objects(item, (*place, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _objects(item, (*place, index))
 
-    def test_of_nothing_is_that_of_no_bytes(self) -> None:
-        """A subscription without usage has a digest too."""
-        assert window_set_digest(()) == hashlib.sha256(b"").hexdigest()
 
-    @pytest.mark.parametrize("name", [field.name for field in fields(WindowRow)])
-    def test_changes_with_every_field(self, name: str) -> None:
-        """No field of a window can change unseen."""
-        row = billing.window("m", dimensions={"a": "1"}, offset=3)
-        value = getattr(row, name)
-        other: Any = value + 1 if isinstance(value, int) else f"{value}x"
-        if name == "dimensions":
-            other = (("a", "2"),)
-        if name == "sketch":
-            other = b"x"
-        assert window_set_digest([row]) != window_set_digest([replace(row, **{name: other})])
+def _changed(document: Any, place: tuple[Any, ...], value: Any) -> Any:
+    copy = json.loads(json.dumps(document))
+    inner = copy
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    return copy
 
-    @pytest.mark.parametrize(
-        "rows",
-        [
-            (ROWS[0], ROWS[1], ROWS[0]),
-            (replace(ROWS[0], dimensions=(("b", "1"), ("a", "1"))),),
-            (replace(ROWS[0], dimensions=(("a", "1"), ("a", "2"))),),
-        ],
-        ids=["twice", "unsorted", "name_twice"],
-    )
-    def test_refuses_windows_that_cannot_be(self, rows: tuple[WindowRow, ...]) -> None:
-        """A window twice would be billed twice; dimensions out of order are another key."""
-        with pytest.raises(Fatal):
-            window_set_digest(rows)
 
-    def test_hours_are_counted_from_1970(self) -> None:
-        """The first hour of the period is its start in hours."""
-        assert billing.window("m").hour == to_ms(JANUARY.start) // HOUR_MS
+class TestExactText:
+    def test_usage_keeps_every_billionth(self) -> None:
+        """A quantity is text in the content, and the same number again when it is read."""
+        books = BillingBooks()
+        books.agreed(per_call("calls", "1"))
+        content = books.content(usage={"calls": "99999999999999.999999999"})
+        (entry,) = parse_invoice_content(content.text).usage
+        assert entry.nanos == billing.units("99999999999999.999999999")
+        assert content.lines[0].quantity == "99999999999999.999999999"

@@ -1,0 +1,191 @@
+"""The account credit book: money that a customer has with the tenant, and that invoices use up.
+
+It is the third of three ledgers that are never mixed (C-03): a wallet holds credits that were
+bought, an allowance is part of a price, account credit is money.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from domain.books.decision import Decision
+from domain.books.facts import Fact, fields_of_fact
+from domain.books.ledger import LedgerAccount, credit_after, post_money
+from domain.books.records import Command, fields_of_command
+from domain.books.state import read_id
+from domain.codes import Code
+from domain.errors import Rejected
+from domain.fields import TEXT_LENGTH_MAX
+from domain.invoice import AMOUNT_MINOR_MAX
+
+if TYPE_CHECKING:
+    from domain.books.customer import Customer
+    from domain.books.state import TenantState
+    from domain.fields import Fields
+
+
+class CreditKind(StrEnum):
+    """Where account credit comes from."""
+
+    GRANT = "grant"
+    DOWNGRADE = "downgrade"
+    OVERPAYMENT = "overpayment"
+    CREDIT_NOTE = "credit_note"
+    CARRY = "carry"
+    VOID = "void"
+
+
+_SOURCES = {
+    CreditKind.GRANT: LedgerAccount.PROMOTION,
+    CreditKind.DOWNGRADE: LedgerAccount.REVENUE,
+}
+"""What a posting of its own debits; the other kinds are a leg of a payment, note or invoice."""
+
+
+def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tuple[Fact, ...]:
+    """This function will answer GrantAccountCredit.
+
+    Args:
+        state: Books of the tenant.
+        command: {credit: crd_…, customer, amount_minor: from 1, currency: the customer's, reason}.
+        received_at_ms: When the command was received, milliseconds since 1970 UTC.
+
+    Returns:
+        AccountCreditGranted and MoneyPosted.
+
+    Raises:
+        Rejected: credit_exists, customer_unknown, currency_differs or credit_limit.
+    """
+    names = ("credit", "customer", "amount_minor", "currency", "reason")
+    fields = fields_of_command(command, names=names)
+    customer = customer_of(state, fields)
+    require_currency(customer.currency, fields)
+    decision = Decision(state, command, received_at_ms)
+    add_credit(
+        decision,
+        credit=read_id(fields, "credit", prefix="crd"),
+        customer=customer.customer,
+        amount_minor=amount_of(fields, "amount_minor"),
+        currency=customer.currency,
+        kind=CreditKind.GRANT,
+        reference=fields.text("credit"),
+        reason=fields.text("reason"),
+    )
+    return decision.made()
+
+
+def add_credit(
+    decision: Decision,
+    *,
+    credit: str,
+    customer: str,
+    amount_minor: int,
+    currency: str,
+    kind: str,
+    reference: str,
+    reason: str,
+) -> None:
+    """This function will give account credit within a decision.
+
+    Args:
+        decision: What is being decided.
+        credit: Id of the credit, crd_….
+        customer: Who is given it.
+        amount_minor: Minor units, from 1.
+        currency: Currency of the customer.
+        kind: A CreditKind; grant and downgrade get a posting here, the others are part of one
+            that is added before.
+        reference: What it is from, for example an invoice id.
+        reason: Why, for people; cut to what a text may have.
+
+    Raises:
+        Rejected: credit_exists or credit_limit.
+    """
+    if credit in decision.state.billing.ids:
+        raise Rejected(Code.CREDIT_EXISTS, f"the credit id {credit} is taken")
+    if kind in _SOURCES:
+        legs = (
+            (_SOURCES[CreditKind(kind)], amount_minor),
+            (LedgerAccount.ACCOUNT_CREDIT, -amount_minor),
+        )
+        post_money(
+            decision,
+            kind=f"credit_{kind}",
+            customer=customer,
+            currency=currency,
+            reference=credit,
+            legs=legs,
+        )
+    balance = credit_after(decision, customer)
+    if balance > AMOUNT_MINOR_MAX:
+        raise Rejected(
+            Code.CREDIT_LIMIT, f"account credit is at most {AMOUNT_MINOR_MAX} minor units"
+        )
+    decision.add(
+        "AccountCreditGranted",
+        {
+            "credit": credit,
+            "customer": customer,
+            "currency": currency,
+            "amount_minor": amount_minor,
+            "kind": kind,
+            "reference": reference,
+            "reason": reason[:TEXT_LENGTH_MAX],
+            "balance_minor": balance,
+            "granted_at": decision.at,
+        },
+    )
+
+
+def use_credit(
+    decision: Decision, *, invoice: str, customer: str, currency: str, amount_minor: int
+) -> None:
+    """This function will say that account credit was used (S3-72); its posting comes before."""
+    if amount_minor:
+        decision.add(
+            "AccountCreditApplied",
+            {
+                "invoice": invoice,
+                "customer": customer,
+                "currency": currency,
+                "amount_minor": amount_minor,
+                "balance_minor": credit_after(decision, customer),
+                "applied_at": decision.at,
+            },
+        )
+
+
+def balance(state: TenantState, customer: str) -> int:
+    """This function will return a customer's account credit, minor units."""
+    return state.billing.credit.get(customer, 0)
+
+
+def customer_of(state: TenantState, fields: Fields) -> Customer:
+    """This function will return the customer that a command names (Rejected otherwise)."""
+    customer = state.customers.get(fields.text("customer"))
+    if customer is None:
+        raise Rejected(Code.CUSTOMER_UNKNOWN, f"there is no customer {fields.text('customer')!r}")
+    return customer
+
+
+def require_currency(currency: str, fields: Fields) -> None:
+    """This function will refuse a command in another currency (Rejected currency_differs)."""
+    if fields.text("currency") != currency:
+        raise Rejected(
+            Code.CURRENCY_DIFFERS, f"{fields.text('currency')} was given, it must be {currency}"
+        )
+
+
+def amount_of(fields: Fields, name: str) -> int:
+    """This function will read a positive amount in minor units (Rejected otherwise)."""
+    return fields.integer(name, minimum=1, maximum=AMOUNT_MINOR_MAX)
+
+
+def apply_granted(*, state: TenantState, fact: Fact) -> None:
+    """This function will take the credit's id; the posting beside it moved the balance."""
+    state.billing.ids.add(fields_of_fact(fact).text("credit"))
+
+
+def apply_applied(*, state: TenantState, fact: Fact) -> None:
+    """This function will change nothing: the posting beside it moved the balance."""

@@ -1,0 +1,137 @@
+"""What an invoice has charged in advance for a subscription's open period, and by which prices.
+
+A change within such a period is reckoned by what was charged, not by what holds since: a discount
+that ran out with the invoice, or an own price that is gone, would else give back what nobody paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from domain.billing_terms import DiscountKind
+from domain.invoice_reading import POSITION_MAX
+from domain.invoice_terms import GRANTED_MAX, GrantedDiscount, Override
+from domain.money import minor_unit_places, round_half_up
+from domain.rated import FEE_KINDS
+
+if TYPE_CHECKING:
+    from domain.canonical import Json
+    from domain.fields import Fields
+    from domain.invoice import InvoiceContent
+
+OVERRIDES_MAX = 100
+"""Own prices of one plan: as many as a customer has."""
+CATEGORIES_MAX = 200
+"""Tax categories of one plan's fees: one per price of the plan and of its add-ons."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedFees:
+    """Fees of one tax category.
+
+    Args:
+        tax: Tax category.
+        fees_minor: What percentages left of them, minor units.
+        off_minor: What amounts took off that.
+    """
+
+    tax: str
+    fees_minor: int
+    off_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """Fees of the open period as an invoice has them.
+
+    Args:
+        plan: Plan whose fees they are.
+        discounts: Percentages that came off.
+        overrides: The customer's own prices of the plan, as they were.
+        fees: What they came to, by tax category.
+    """
+
+    plan: str
+    discounts: tuple[GrantedDiscount, ...]
+    overrides: tuple[Override, ...]
+    fees: tuple[ChargedFees, ...]
+
+    def overrides_with(self, current: tuple[Override, ...]) -> tuple[Override, ...]:
+        """Return the charged plan's own prices as charged, those of other plans as they are."""
+        return (*self.overrides, *(each for each in current if each.plan != self.plan))
+
+    def off_minor(self, tax: str) -> int:
+        """Return what amounts took off the fees of a tax category, minor units."""
+        return sum(each.off_minor for each in self.fees if each.tax == tax)
+
+    def fees_minor(self, tax: str) -> int:
+        """Return the fees of a tax category after percentages, minor units."""
+        return sum(each.fees_minor for each in self.fees if each.tax == tax)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as it stands in the subscription's document."""
+        return {
+            "plan": self.plan,
+            "discounts": [each.to_json() for each in self.discounts],
+            "overrides": [each.to_json() for each in self.overrides],
+            "fees": [
+                {"tax": each.tax, "fees_minor": each.fees_minor, "off_minor": each.off_minor}
+                for each in self.fees
+            ],
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Charged:
+        """Read what to_json wrote."""
+        return cls(
+            plan=fields.text("plan"),
+            discounts=tuple(
+                GrantedDiscount.from_fields(item)
+                for item in fields.objects("discounts", count_max=GRANTED_MAX)
+            ),
+            overrides=tuple(
+                Override.from_fields(item)
+                for item in fields.objects("overrides", count_max=OVERRIDES_MAX)
+            ),
+            fees=tuple(
+                ChargedFees(
+                    tax=item.text("tax"),
+                    fees_minor=item.integer("fees_minor", minimum=0, maximum=POSITION_MAX),
+                    off_minor=item.integer("off_minor", minimum=0, maximum=POSITION_MAX),
+                )
+                for item in fields.objects("fees", count_max=CATEGORIES_MAX)
+            ),
+        )
+
+
+def charged_by(content: InvoiceContent) -> Charged | None:
+    """This function will return what a content charges of fees; None for no fees."""
+    terms = content.terms
+    if terms.fees is None:
+        return None
+    percent = tuple(each for each in terms.discounts if each.kind is DiscountKind.PERCENT)
+    codes = {each.code for each in percent}
+    fees: dict[str, int] = {}
+    off: dict[str, int] = {}
+    for line in content.lines:
+        if line.kind not in FEE_KINDS:
+            continue
+        taken = sum(amount for code, amount in line.discounts if code not in codes)
+        fees[line.tax] = fees.get(line.tax, 0) + line.net + taken
+        off[line.tax] = off.get(line.tax, 0) + taken
+    places = minor_unit_places(terms.currency)
+
+    def minor(amount: int) -> int:
+        return round_half_up(Fraction(amount, 10**content.scale), places=places)
+
+    return Charged(
+        plan=terms.fees.plan,
+        discounts=percent,
+        overrides=tuple(each for each in terms.overrides if each.plan == terms.fees.plan),
+        fees=tuple(
+            ChargedFees(tax, minor(amount), minor(off[tax]))
+            for tax, amount in sorted(fees.items())
+        ),
+    )

@@ -1,0 +1,289 @@
+"""The correction book: a final invoice made again at a later pin, and the difference of each line.
+
+The whole period is rated again, so tiers, packages and commitments come out as if all usage had
+been there in time. What is compared is the net amount of each line with the last one that held, so
+a correction of a correction is like any other. The original stays as it is; taxes of a difference
+are those of the invoice, or the credit note, that it ends up on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from domain.billing_terms import STANDARD_CATEGORY, Corrections
+from domain.books import items
+from domain.books.billing_state import packed, unpacked
+from domain.books.credit_notes import (
+    CreditTo,
+    add_note,
+    borne_of,
+    left_of,
+    noted_lines,
+    within_billed,
+)
+from domain.books.decision import Decision
+from domain.books.facts import Fact, fields_beside_content
+from domain.books.invoice_checks import as_of_in, content_in, hash_of_terms, rebuilt
+from domain.books.invoices import (
+    billing_in_force,
+    entry_of,
+    invoice_in,
+    kept_of,
+    kept_texts,
+    require_new_ids,
+    whole_numbers,
+)
+from domain.books.records import Command, fields_of_command
+from domain.books.state import read_id
+from domain.codes import Code
+from domain.errors import Rejected
+from domain.fields import TEXT_LENGTH_MAX
+from domain.invoice_reading import terms_of
+from domain.invoice_terms import Item, ItemKind
+from domain.money import minor_unit_places
+from domain.period import from_ms, time_text
+
+if TYPE_CHECKING:
+    from domain.books.billing_state import InvoiceEntry
+    from domain.books.state import TenantState
+    from domain.canonical import Json
+    from domain.fields import Fields
+    from domain.invoice import InvoiceContent, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a correction changes of a line, in units of the content's scale.
+
+    Args:
+        line: Id of the line.
+        label: What it is, for people.
+        before: Net amount that held so far.
+        after: Net amount that holds now.
+        minor: What the customer bears of it in whole minor units; together they are the difference
+            of the sums. It is nearer to 0 where a credit note gave the line back for another
+            reason.
+    """
+
+    line: str
+    label: str
+    before: int
+    after: int
+    minor: int
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as facts carry it."""
+        return {
+            "line": self.line,
+            "label": self.label,
+            "before": self.before,
+            "after": self.after,
+            "difference": self.after - self.before,
+        }
+
+
+def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tuple[Fact, ...]:
+    """This function will answer CorrectInvoice.
+
+    Args:
+        state: Books of the tenant.
+        command: {correction: cor_…, invoice, as_of: RFC 3339, content: the same terms with the
+            usage of a later pin, content_sha256}.
+        received_at_ms: When the command was received, milliseconds since 1970 UTC.
+
+    Returns:
+        InvoiceCorrected with effect none when no line differs; else also an ItemAdded of kind
+        correction for each line, or CreditNoteIssued for what is less, as the catalogue in force
+        says.
+
+    Raises:
+        Rejected: correction_exists, invoice_unknown, invoice_void, content_hash_differs,
+            terms_differ, pin_old, lines_differ, or command_invalid for the rest.
+    """
+    names = ("correction", "invoice", "as_of", "content", "content_sha256")
+    fields = fields_of_command(command, names=names)
+    correction, as_of = read_id(fields, "correction", prefix="cor"), as_of_in(fields)
+    require_new_ids(state, name=correction, code=Code.CORRECTION_EXISTS, what="correction")
+    entry = invoice_in(state, fields)
+    text, opened = content_in(fields)
+    content = _made_again(state, entry, text=text, opened=opened)
+    differences = _differences(state, entry, content)
+    decision = Decision(state, command, received_at_ms)
+    noted, added = _divided(state, entry, differences)
+    note = decision.id_of("crn", correction) if noted else ""
+    by_id = {line.line_id: line for line in content.lines}
+    new = tuple(
+        _item(decision, entry, line=by_id.get(each.line), difference=each, of=correction)
+        for each in added
+    )
+    effect = "none" if not (noted or new) else "credit_note" if noted else "items"
+    decision.add(
+        "InvoiceCorrected",
+        {
+            "correction": correction,
+            "invoice": entry.invoice,
+            "as_of": time_text(as_of),
+            "effect": effect,
+            "differences": [each.to_json() for each in differences],
+            "items": [item.item for item in new],
+            "credit_note": note,
+            "kept": kept_of(content),
+            "content": text,
+            "content_sha256": fields.text("content_sha256"),
+            "corrected_at": decision.at,
+        },
+    )
+    for item in new:
+        items.add_item(decision, item)
+    if noted:
+        labels = {each.line: each.label for each in differences}
+        add_note(
+            decision,
+            entry,
+            note=note,
+            lines=noted_lines(state, entry, wanted=noted, labels=labels),
+            reason=f"correction {correction} of invoice {entry.number}",
+            to=CreditTo.ACCOUNT_CREDIT,
+            correction=correction,
+        )
+    return decision.made()
+
+
+def _made_again(
+    state: TenantState, entry: InvoiceEntry, *, text: str, opened: Fields
+) -> InvoiceContent:
+    """Build the content again by its own terms, which must be those of the invoice."""
+    terms = terms_of(opened)
+    if hash_of_terms(terms) != entry.terms_sha256:
+        raise Rejected(Code.TERMS_DIFFER, f"invoice {entry.number} was made by other terms")
+    content = rebuilt(state, terms=terms, text=text, opened=opened)
+    positions = content.pin.usage_positions
+    if len(positions) != len(entry.positions) or any(
+        new < old for new, old in zip(positions, entry.positions, strict=True)
+    ):
+        raise Rejected(
+            Code.PIN_OLD, f"invoice {entry.number} was made, or corrected, from a later log"
+        )
+    return content
+
+
+def _differences(
+    state: TenantState, entry: InvoiceEntry, content: InvoiceContent
+) -> tuple[Difference, ...]:
+    """Return the lines that changed, each with its whole minor units of the whole change.
+
+    What the customer bears follows from what holds and what was credited, never from the way
+    there: up and down again is nothing, however many corrections it took.
+    """
+    before = dict(zip(entry.lines, unpacked(entry.effective), strict=True))
+    after = {line.line_id: line.net for line in content.lines}
+    labels = {line.line_id: line.label for line in content.lines}
+    borne = {
+        line: (
+            borne_of(state, entry, line=line, net=before.get(line, 0)),
+            borne_of(state, entry, line=line, net=after.get(line, 0)),
+        )
+        for line in {**after, **before}
+    }
+    changed = [line for line in borne if after.get(line, 0) != before.get(line, 0)]
+    unit = 10 ** (entry.scale - minor_unit_places(entry.currency))
+    whole = _half_up(sum(new for _, new in borne.values()), unit=unit)
+    whole -= _half_up(sum(old for old, _ in borne.values()), unit=unit)
+    parts = _whole_parts(
+        [borne[line][1] - borne[line][0] for line in changed], whole=whole, unit=unit
+    )
+    return tuple(
+        Difference(line, labels.get(line, line), before.get(line, 0), after.get(line, 0), minor)
+        for line, minor in zip(changed, parts, strict=True)
+    )
+
+
+def _half_up(amount: int, *, unit: int) -> int:
+    """Round to whole units, halves upwards: whole units more or less round as many more or less.
+
+    Halves away from zero do not, and credit notes take whole units.
+    """
+    return (2 * amount + unit) // (2 * unit)
+
+
+def _whole_parts(changes: list[int], *, whole: int, unit: int) -> list[int]:
+    """Divide minor units over changes: each is rounded down, the largest remainders go up.
+
+    The whole is the sum of the changes, rounded up or down, so it comes out.
+    """
+    parts = [change // unit for change in changes]
+    order = sorted(range(len(changes)), key=lambda index: (-(changes[index] % unit), index))
+    for index in order[: whole - sum(parts)]:
+        parts[index] += 1
+    return parts
+
+
+def _divided(
+    state: TenantState, entry: InvoiceEntry, differences: tuple[Difference, ...]
+) -> tuple[dict[str, int], tuple[Difference, ...]]:
+    """Return what goes on a credit note, in minor units by line, and what on the next invoice.
+
+    A credit note takes what is less, but never more than is left of a line and of the invoice.
+    What is beyond it was billed by an item of an earlier correction, or by the rounding of the
+    invoice, and goes back by an item as well.
+    """
+    moved = tuple(each for each in differences if each.minor)
+    if billing_in_force(state).corrections is Corrections.NEXT_INVOICE:
+        return {}, moved
+    less = {
+        each.line: min(-each.minor, left_of(state, entry, line=each.line))
+        for each in moved
+        if each.minor < 0 and each.line in entry.lines
+    }
+    wanted = {line: amount for line, amount in less.items() if amount}
+    noted = within_billed(state, entry, wanted=wanted)
+    rest = (replace(each, minor=each.minor + noted.get(each.line, 0)) for each in moved)
+    return noted, tuple(each for each in rest if each.minor)
+
+
+def _item(
+    decision: Decision,
+    entry: InvoiceEntry,
+    *,
+    line: Line | None,
+    difference: Difference,
+    of: str,
+) -> Item:
+    """Return the item of a difference; it names the line that it corrects."""
+    now = from_ms(decision.received_at_ms)
+    label = f"Correction of {entry.number}: {difference.label}"
+    return Item(
+        item=decision.id_of("itm", of, difference.line),
+        customer=entry.customer,
+        subscription=entry.subscription,
+        kind=ItemKind.CORRECTION,
+        label=label[:TEXT_LENGTH_MAX],
+        amount_minor=difference.minor,
+        tax=STANDARD_CATEGORY if line is None else line.tax,
+        start=now if line is None else line.start,
+        end=now if line is None else line.end,
+        added_at=now,
+        refers=(entry.invoice, difference.line),
+    )
+
+
+def apply(*, state: TenantState, fact: Fact) -> None:
+    """This function will let the new net amounts hold, and the pin that they were made from."""
+    fields = fields_beside_content(fact)
+    billing, entry = state.billing, entry_of(state, fields)
+    kept = fields.object("kept")
+    after = dict(zip(kept_texts(kept, "lines"), whole_numbers(kept, "nets"), strict=True))
+    lines = (*entry.lines, *(line for line in after if line not in entry.lines))
+    added = len(lines) - len(entry.lines)
+    billing.invoices[entry.invoice] = replace(
+        entry,
+        lines=billing.once(lines),
+        nets=entry.nets + packed([0] * added),
+        taxes=entry.taxes + packed([0] * added),
+        in_prices=entry.in_prices + bytes(added),
+        effective=packed(after.get(line, 0) for line in lines),
+        positions=billing.once(tuple(whole_numbers(kept, "positions"))),
+        is_corrected=entry.is_corrected or fields.text("effect") != "none",
+    )
+    billing.ids.add(fields.text("correction"))
