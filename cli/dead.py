@@ -178,11 +178,12 @@ def told(body: Body) -> Iterator[str]:
     """This function will say what a value holds, at most EVENTS_SHOWN_MAX events of it."""
     from domain.books.records import Command
     from domain.emergence.records import DetectionSettled, NodeReported, PulseReceived
+    from domain.usage.amendments import EventAmended
     from domain.usage.records import CataloguePublished, EventBatch, Unreadable
 
     match body:
-        case NodeReported() | PulseReceived() | DetectionSettled():
-            yield f"node event {body!r}"[:DUMP_BYTES_MAX]
+        case NodeReported() | PulseReceived() | DetectionSettled() | EventAmended():
+            yield f"{body!r}"[:DUMP_BYTES_MAX]
         case Unreadable():
             yield f"cannot be read: {body.code}: {body.reason}"
         case CataloguePublished():

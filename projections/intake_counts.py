@@ -1,4 +1,7 @@
-"""intake_count: what arrived per tenant and append hour, and what became of it."""
+"""intake_count: what arrived per tenant and append hour, and what became of it.
+
+Windows count what was accepted less what amendments took away: sum(accepted) - sum(voided).
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,38 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from domain.usage.facts import IntakeCount
+    from domain.usage.facts import UsageFacts
 
-_NUMBERS = ("received", "accepted", "duplicates", "conflicts", "rejected")
+_FATES = ("received", "accepted", "duplicates", "conflicts", "rejected")
+_NUMBERS = (*_FATES, "voided")
 _UPSERT = f"""
     INSERT INTO intake_count AS i (tenant, partition, received_hour, {", ".join(_NUMBERS)})
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (tenant, partition, received_hour) DO UPDATE SET
         {", ".join(f"{name} = i.{name} + excluded.{name}" for name in _NUMBERS)}
 """  # noqa: S608 -- fixed texts only
 
 
 def write_intake_counts(
-    connection: psycopg.Connection, counts: Iterable[tuple[int, IntakeCount]]
+    connection: psycopg.Connection, each: Iterable[tuple[int, UsageFacts]]
 ) -> int:
-    """This function will add counts, given with their partition; it returns the rows touched."""
+    """This function will add the counts of facts, given with their partition.
+
+    Returns:
+        The rows touched.
+    """
     sums: dict[tuple[str, int, int], list[int]] = {}
-    for partition, count in counts:
-        key = (tenant_or_none(count.tenant), partition, count.received_hour)
-        row = sums.setdefault(key, [0] * len(_NUMBERS))
-        for index, name in enumerate(_NUMBERS):
-            row[index] += getattr(count, name)
+
+    def row_of(tenant: str, partition: int, hour: int) -> list[int]:
+        return sums.setdefault((tenant_or_none(tenant), partition, hour), [0] * len(_NUMBERS))
+
+    for partition, facts in each:
+        for count in facts.counts:
+            row = row_of(count.tenant, partition, count.received_hour)
+            for index, name in enumerate(_FATES):
+                row[index] += getattr(count, name)
+        for amendment in facts.amendments:
+            row_of(amendment.tenant, partition, amendment.received_at_ms // HOUR_MS)[-1] += 1
     rows = [
         (tenant, partition, from_ms(hour * HOUR_MS), *numbers)
         for (tenant, partition, hour), numbers in sorted(sums.items())

@@ -1,10 +1,12 @@
-"""Projects usage.facts: windows, series, intake counts and rejects."""
+"""Projects usage.facts: windows, series, intake counts, rejects, late days, amendments."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from projections.event_amendments import write_amendments
 from projections.intake_counts import write_intake_counts
+from projections.late_usage import write_late_usage
 from projections.position import NO_HOUR
 from projections.rejects import write_rejects
 from projections.usage_windows import UsageWindows
@@ -56,12 +58,15 @@ class UsageBinding:
         """Write spans; the catalogues in them are the fold's business, ours come by the books."""
         rows = self._windows.write(connection, spans)
         each = [(number, facts) for number, span in spans.items() for facts in span.facts]
-        rows["intake_count"] = write_intake_counts(
-            connection, ((number, count) for number, facts in each for count in facts.counts)
-        )
+        rows["intake_count"] = write_intake_counts(connection, each)
         rows["reject"] = write_rejects(
             connection,
             ((number, reject) for number, facts in each for reject in facts.rejects),
             topic=USAGE_EVENTS.name,
         )
+        rows["event_amendment"] = write_amendments(
+            connection,
+            ((number, item) for number, facts in each for item in facts.amendments),
+        )
+        rows["late_usage"] = write_late_usage(connection, each)
         return rows

@@ -48,7 +48,8 @@ USAGE_BATCH = Schema("usage_batch", 1, 1)
 USAGE_EVENT = Schema("usage_event", 2, 1)
 CATALOG_PUBLISHED = Schema("catalog_published", 3, 1)
 COMMAND = Schema("command", 4, 1)
-USAGE_FACTS = Schema("usage_facts", 9, 2)
+EVENT_AMENDED = Schema("event_amended", 12, 1)
+USAGE_FACTS = Schema("usage_facts", 13, 3)
 BOOKS_FACTS = Schema("books_facts", 6, 1)
 NODE_UPDATED = Schema("node_updated", 7, 1)
 PULSE_RECEIVED = Schema("pulse_received", 8, 1)
@@ -59,6 +60,7 @@ SCHEMAS: tuple[Schema, ...] = (
     USAGE_BATCH,
     USAGE_EVENT,
     CATALOG_PUBLISHED,
+    EVENT_AMENDED,
     COMMAND,
     USAGE_FACTS,
     BOOKS_FACTS,
@@ -69,5 +71,5 @@ SCHEMAS: tuple[Schema, ...] = (
 )
 """The version in force of each: what is written."""
 
-SUPERSEDED: tuple[Schema, ...] = (Schema("usage_facts", 5, 1),)
+SUPERSEDED: tuple[Schema, ...] = (Schema("usage_facts", 5, 1), Schema("usage_facts", 9, 2))
 """Earlier versions: nobody writes them any more, and what was written is read for ever."""

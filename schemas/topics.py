@@ -10,6 +10,7 @@ from schemas.registry import (
     COMMAND,
     EMERGENCE_FACTS,
     EMERGENCE_SETTLED,
+    EVENT_AMENDED,
     NODE_UPDATED,
     PULSE_RECEIVED,
     USAGE_BATCH,
@@ -57,7 +58,7 @@ USAGE_EVENTS = Topic(
     name="usage.events",
     record_key="tenant",
     partition_by="tenant, customer",
-    schemas=(USAGE_BATCH, USAGE_EVENT, CATALOG_PUBLISHED),
+    schemas=(USAGE_BATCH, USAGE_EVENT, CATALOG_PUBLISHED, EVENT_AMENDED),
     retention_ms=40 * DAY_MS,  # the 35 days of the seen index, and time to notice
     message_bytes_max=1 * MIB,  # four full SDK batches; bounds what one bad record can cost
     facts="usage.facts",

@@ -27,9 +27,15 @@ from domain.usage.records import (
     Unreadable,
 )
 from domain.usage.windows import COLUMN_TYPES, WindowDeltas
+from schemas.amendment_wire import (
+    from_wire_amendment,
+    from_wire_event_amended,
+    to_wire_amendment,
+)
 from schemas.codec import Decoder, encode, tenant_of_key
 from schemas.registry import (
     CATALOG_PUBLISHED,
+    EVENT_AMENDED,
     USAGE_BATCH,
     USAGE_FACTS,
     Schema,
@@ -39,6 +45,7 @@ from schemas.topics import USAGE_EVENTS, USAGE_FACTS_TOPIC
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from domain.usage.amendments import EventAmended
     from schemas.codec import ForeignSchemas
 
 _SOURCE = Decoder(USAGE_EVENTS)
@@ -78,7 +85,7 @@ def from_wire_usage_source(
 
 def _source_body(
     schema: Schema, fields: dict[str, Any]
-) -> EventBatch | EventRow | CataloguePublished:
+) -> EventBatch | EventRow | CataloguePublished | EventAmended:
     if schema is USAGE_BATCH:
         if len(fields["occurred_at_ms"]) > EVENTS_PER_BATCH_MAX:
             raise Rejected(
@@ -106,6 +113,8 @@ def _source_body(
         if hashlib.sha256(fields["content"].encode()).digest() != fields["content_sha256"]:
             raise Rejected(Code.UNDECODABLE, "the catalogue's hash does not belong to its content")
         return CataloguePublished(fields["tenant"], fields["version"], fields["content"])
+    if schema is EVENT_AMENDED:
+        return from_wire_event_amended(fields)
     row: EventRow = fields  # type: ignore[assignment]
     return row
 
@@ -166,6 +175,7 @@ def to_wire_usage_facts(facts: UsageFacts, *, writer: str) -> bytes:
             {name: getattr(item, name) for name in CatalogueApplied.__slots__}
             for item in facts.catalogues
         ],
+        "amendments": [to_wire_amendment(item) for item in facts.amendments],
     }
     for name, column in facts.windows.columns.items():
         record[f"window_{name}"] = _packed(column, COLUMN_TYPES[name].newbyteorder("<"))
@@ -210,6 +220,7 @@ def from_wire_usage_facts(value: bytes | None) -> UsageFacts:
             counts=tuple(IntakeCount(**count) for count in fields["counts"]),
             rejects=tuple(from_wire_reject(reject) for reject in fields["rejects"]),
             catalogues=tuple(CatalogueApplied(**item) for item in fields["catalogues"]),
+            amendments=tuple(from_wire_amendment(item) for item in fields["amendments"]),
         )
         _require_whole(facts)
     except (IndexError, ValueError) as error:

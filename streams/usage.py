@@ -171,5 +171,6 @@ class UsageBinding:
             sketches=no_sketches(),
             counts=(),
             rejects=(),
+            amendments=(),
         )
         return self.to_wire(bare)

@@ -40,22 +40,37 @@ class CustomerWindows:
         mine = np.flatnonzero(series.owner == series.owners.index(self._owner))
         sketches = dict(zip(facts.sketches.window.tolist(), facts.sketches.states, strict=True))
         for index in np.flatnonzero(np.isin(facts.windows.series, mine)).tolist():
-            number = int(facts.windows.series[index])
-            dimensions = series.dimension_sets[int(series.dimensions[number])]
-            self._merge(
-                row_of(
-                    facts,
-                    index,
-                    meter=series.meters[int(series.meter[number])],
-                    dimensions=tuple(sorted(dimensions.items())),
-                    sketch=sketches.get(index, b""),
-                )
+            self.take(facts, index, sketch=sketches.get(index, b""))
+
+    def take(self, facts: UsageFacts, index: int, *, sketch: bytes) -> None:
+        """Add one delta of a facts record; it is this customer's.
+
+        Args:
+            facts: The record.
+            index: Which delta of it.
+            sketch: Its sketch, or empty bytes.
+        """
+        series = facts.series
+        number = int(facts.windows.series[index])
+        dimensions = series.dimension_sets[int(series.dimensions[number])]
+        self._merge(
+            row_of(
+                facts,
+                index,
+                meter=series.meters[int(series.meter[number])],
+                dimensions=tuple(sorted(dimensions.items())),
+                sketch=sketch,
             )
+        )
 
     def _merge(self, row: WindowRow) -> None:
         key = (row.meter, row.dimensions, row.hour)
         held = self._rows.get(key)
         self._rows[key] = row if held is None else merged_rows(held, row)
+
+    def every(self) -> tuple[WindowRow, ...]:
+        """Return all windows, in no order."""
+        return tuple(self._rows.values())
 
     def rows(self, span: Span, *, carried: Collection[str]) -> tuple[WindowRow, ...]:
         """Return the windows of some hours.
@@ -75,6 +90,38 @@ class CustomerWindows:
 
 def _hour(row: WindowRow) -> int:
     return row.hour
+
+
+class WindowsByCustomer:
+    """Adds up the window deltas of many customers of one tenant in one pass.
+
+    Args:
+        tenant: Their tenant.
+        customers: Whose windows are kept; all others are passed over.
+    """
+
+    def __init__(self, *, tenant: str, customers: Collection[str]) -> None:
+        self._tenant = tenant
+        self._windows = {
+            customer: CustomerWindows(tenant=tenant, customer=customer) for customer in customers
+        }
+
+    def add(self, facts: UsageFacts) -> None:
+        """Add the deltas of one facts record."""
+        mine = [
+            self._windows.get(customer) if tenant == self._tenant else None
+            for tenant, customer in facts.series.owners
+        ]
+        owners = facts.series.owner[facts.windows.series].tolist()
+        sketches = dict(zip(facts.sketches.window.tolist(), facts.sketches.states, strict=True))
+        for index, owner in enumerate(owners):
+            windows = mine[owner]
+            if windows is not None:
+                windows.take(facts, index, sketch=sketches.get(index, b""))
+
+    def of(self, customer: str) -> tuple[WindowRow, ...]:
+        """Return all windows of a customer so far, in no order."""
+        return self._windows[customer].every()
 
 
 def row_of(

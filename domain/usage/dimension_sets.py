@@ -17,7 +17,7 @@ from domain.usage.series import series_parts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from domain.catalogue import Meter
+    from domain.meter import Meter
 
 DimensionSet: TypeAlias = tuple[tuple[str, str], ...]
 """(name, value) pairs, sorted by name."""

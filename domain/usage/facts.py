@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from domain.usage.dimension_sets import digest_of, needs_place
+from domain.usage.value_bands import without_band
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from domain.codes import Code
+    from domain.usage.amendments import Amendment
     from domain.usage.dimension_sets import KnownSet
     from domain.usage.seen import Int32s, UInt64s
     from domain.usage.windows import WindowDeltas
@@ -48,7 +50,11 @@ class Reject:
 
 @dataclass(slots=True)
 class IntakeCount:
-    """What arrived for one tenant in one append hour; received is the sum of the others."""
+    """What arrived for one tenant in one append hour.
+
+    received = accepted + duplicates + conflicts + rejected. Windows count what was accepted, less
+    the amendments of the facts: each took one accepted event away.
+    """
 
     tenant: str
     received_hour: int
@@ -107,11 +113,14 @@ class SeriesColumns:
         )
 
     def known_sets(self, series: Iterable[int]) -> list[KnownSet]:
-        """Return tenant, meter and set of those of some series whose sets take a place."""
+        """Return tenant, meter and set of those of some series whose sets take a place.
+
+        A band of values takes none: a meter's bands are few, and its own catalogue says how many.
+        """
         known = []
         for number in series:
             pairs = self.dimension_sets[int(self.dimensions[number])].items()
-            dimensions = tuple(sorted(pairs))
+            dimensions = without_band(tuple(sorted(pairs)))
             if needs_place(dimensions):
                 tenant = self.owners[int(self.owner[number])][0]
                 meter = self.meters[int(self.meter[number])]
@@ -171,6 +180,7 @@ class UsageFacts:
         counts: Intake counts.
         rejects: Rejects and conflicts.
         catalogues: Catalogue versions that took effect.
+        amendments: Events that were taken away or replaced.
     """
 
     from_offset: int
@@ -183,3 +193,4 @@ class UsageFacts:
     counts: tuple[IntakeCount, ...] = ()
     rejects: tuple[Reject, ...] = ()
     catalogues: tuple[CatalogueApplied, ...] = ()
+    amendments: tuple[Amendment, ...] = ()

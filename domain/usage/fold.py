@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from domain.catalogue import Catalogue, is_newer, parse_catalogue
+from domain.codes import Code
 from domain.errors import Rejected
 from domain.period import HOUR_MS
 from domain.quantity import SCALE
 from domain.routing import partition_of
+from domain.usage.amendments import EventAmended, why_not
 from domain.usage.cold_tier import FoldBase
 from domain.usage.dimension_sets import AdmittedSets
 from domain.usage.facts import CatalogueApplied, UsageFacts
-from domain.usage.microbatch import MicroBatch
+from domain.usage.microbatch import MicroBatch, Surroundings
 from domain.usage.records import (
     EVENTS_PER_BATCH_MAX,
     CataloguePublished,
@@ -134,6 +136,8 @@ class UsageFold:
                 work.refuse_record(
                     record, tenant=body.tenant, events=1, code=body.code, reason=body.reason
                 )
+            elif isinstance(body, EventAmended):
+                self._take_amendment(work, record, body)
             else:
                 applied.extend(self._take_catalogue(work, record, body))
         self._take_rows(work, rows)
@@ -215,24 +219,37 @@ class UsageFold:
     def _take_events(
         self, work: MicroBatch, records: Sequence[SourceRecord], batch: EventBatch
     ) -> None:
-        plans = self._plans.get(batch.tenant, {})
-        catalogue = self._catalogues.get(batch.tenant)
+        work.take(records, batch, self._surroundings(batch.tenant))
+
+    def _surroundings(self, tenant: str) -> Surroundings:
+        plans = self._plans.get(tenant, {})
+        catalogue = self._catalogues.get(tenant)
 
         def plan_of(event_type: str) -> TypePlan | None:
             plan = plans.get(event_type)
             if plan is None and catalogue is not None:
                 meters = catalogue.meters_of(event_type)
                 if meters:  # unknown types are not kept: there is no end of them
-                    plan = plans[event_type] = TypePlan(batch.tenant, meters)
+                    plan = plans[event_type] = TypePlan(tenant, meters)
             return plan
 
-        work.take(
-            records,
-            batch,
-            owners_of=lambda customers: self._owner_numbers_of(batch.tenant, customers),
+        return Surroundings(
+            owners_of=lambda customers: self._owner_numbers_of(tenant, customers),
             plan_of=plan_of,
             arrival_hour=self._received_high_ms // HOUR_MS,
         )
+
+    def _take_amendment(
+        self, work: MicroBatch, record: SourceRecord, amended: EventAmended
+    ) -> None:
+        """Take an event away, and count another one in its place, if its meters allow it."""
+        catalogue = self._catalogues.get(amended.tenant)
+        meters = () if catalogue is None else catalogue.meters_of(amended.original.type)
+        reason = why_not(meters, meters_sha256=amended.meters_sha256)
+        if reason:
+            work.refuse_amendment(record, amended, code=Code.AMENDMENT_REFUSED, reason=reason)
+        else:
+            work.amend(record, amended, self._surroundings(amended.tenant))
 
     def _take_catalogue(
         self, work: MicroBatch, record: SourceRecord, published: CataloguePublished

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from domain.codes import Code
 from domain.fields import is_clean_text
 from domain.period import HOUR_MS
+from domain.usage.amendments import Amendment, fact_of
 from domain.usage.columns import BatchColumns, bad_value_reason, columns_of
 from domain.usage.facts import (
     REASON_LENGTH_MAX,
@@ -18,15 +21,15 @@ from domain.usage.facts import (
     UsageFacts,
 )
 from domain.usage.properties import read_properties
+from domain.usage.records import EventBatch, SourceRecord
+from domain.usage.rows import batch_of_rows, replacement_row, void_row
 from domain.usage.seen import HORIZON_HOURS, Int32s
 from domain.usage.table import EventTable
-from domain.usage.taken import CODE_NUMBERS, COUNTED, DUPLICATE, Taken, TypePlan
+from domain.usage.taken import CODE_NUMBERS, COUNTED, DUPLICATE, Amending, Taken, TypePlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
+    from domain.usage.amendments import EventAmended
     from domain.usage.dimension_sets import DimensionSets
-    from domain.usage.records import EventBatch, SourceRecord
     from domain.usage.seen_index import SeenIndex
 
 HORIZON_MS = HORIZON_HOURS * HOUR_MS
@@ -41,6 +44,26 @@ _REASONS: dict[Code, str] = {
     Code.MISROUTED: "the customer belongs to another partition",
     Code.CONFLICT: "the key was counted before with another payload",
 }
+_AMENDMENT_REASONS: dict[Code, str] = {
+    Code.AMENDMENT_UNKNOWN: "no event with this key and payload is remembered as counted",
+    Code.CONFLICT: "the key of the replacement was sent by somebody else",
+}
+_REPLACEMENT_IS_BAD = "the replacement has an unknown type, a value out of range, or lacks one"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a batch meets in the fold.
+
+    Args:
+        owners_of: Numbers customers; negative for those of another partition.
+        plan_of: Finds an event type's meters.
+        arrival_hour: Hour the seen index remembers the events by.
+    """
+
+    owners_of: Callable[[Sequence[str]], list[int]]
+    plan_of: Callable[[str], TypePlan | None]
+    arrival_hour: int
 
 
 class MicroBatch:
@@ -52,6 +75,7 @@ class MicroBatch:
         self._plan_numbers: dict[int, int] = {}
         self._counts: dict[tuple[str, int], IntakeCount] = {}
         self._rejects: list[Reject] = []
+        self._amendments: list[Amendment] = []
 
     def refuse_record(
         self, record: SourceRecord, *, tenant: str, events: int, code: Code, reason: str
@@ -73,35 +97,72 @@ class MicroBatch:
         count.received += events
         count.rejected += events
 
+    def refuse_amendment(
+        self, record: SourceRecord, amended: EventAmended, *, code: Code, reason: str
+    ) -> None:
+        """Reject a control record: no event of it has arrived, so none is counted as refused."""
+        self._rejects.append(
+            Reject(
+                offset=record.offset,
+                index=-1,
+                events=0,
+                tenant=amended.tenant if is_clean_text(amended.tenant) else "",
+                customer=amended.customer if is_clean_text(amended.customer) else "",
+                code=code,
+                reason=reason[:REASON_LENGTH_MAX],
+                received_at_ms=record.received_at_ms,
+            )
+        )
+
     def take(
-        self,
-        records: Sequence[SourceRecord],
-        batch: EventBatch,
-        *,
-        owners_of: Callable[[Sequence[str]], list[int]],
-        plan_of: Callable[[str], TypePlan | None],
-        arrival_hour: int,
+        self, records: Sequence[SourceRecord], batch: EventBatch, around: Surroundings
     ) -> None:
         """Take a batch, or refuse it whole when it is malformed.
 
         Args:
             records: The one record that held the batch, or one record per event.
             batch: The events.
-            owners_of: Numbers customers; negative for those of another partition.
-            plan_of: Finds an event type's meters.
-            arrival_hour: Hour the seen index remembers the events by.
+            around: What it meets.
         """
+        taken = self._taken_of(records, batch, around)
+        if isinstance(taken, str):
+            self._refuse_malformed(records, batch, taken)
+        else:
+            self._taken.append(taken)
+
+    def amend(self, record: SourceRecord, amended: EventAmended, around: Surroundings) -> None:
+        """Take a control record: first the event that goes, then the one that comes.
+
+        The one that goes is judged by the time at which it came, the other one by now.
+        """
+        gone = record._replace(received_at_ms=amended.original_received_at_ms)
+        parts = [(gone, void_row(amended))]
+        row = replacement_row(amended)
+        if row is not None:
+            parts.append((record, row))
+        taken: list[Taken] = []
+        for number, (source, event) in enumerate(parts):
+            part = self._taken_of([source], batch_of_rows([event]), around)
+            if isinstance(part, str):
+                self.refuse_amendment(record, amended, code=Code.UNDECODABLE, reason=part)
+                return
+            amending = Amending(amended, record.offset, record.received_at_ms, number == 0)
+            taken.append(replace(part, amending=amending))
+        self._taken += taken
+
+    def _taken_of(
+        self, records: Sequence[SourceRecord], batch: EventBatch, around: Surroundings
+    ) -> Taken | str:
+        """Judge what needs no state; return why not when the batch is malformed."""
         columns = columns_of(batch)
         if isinstance(columns, str) or not is_clean_text(batch.tenant):
-            reason = columns if isinstance(columns, str) else "tenant is not printable text"
-            self._refuse_malformed(records, batch, reason)
-            return
-        plan = self._plans_of(batch, columns, plan_of)
+            return columns if isinstance(columns, str) else "tenant is not printable text"
+        plan = self._plans_of(batch, columns, around.plan_of)
         numbers = np.full(len(batch.strings), -1, dtype=np.int32)
         # Only for events that some meter takes: junk must not fill the table of owners.
         used = np.unique(columns.customer[(plan >= 0) & ~columns.is_bad])
         if used.size:
-            numbers[used] = owners_of([batch.strings[index] for index in used.tolist()])
+            numbers[used] = around.owners_of([batch.strings[index] for index in used.tolist()])
         offset = np.array([record.offset for record in records], dtype=np.int64)
         received_ms = np.array([record.received_at_ms for record in records], dtype=np.int64)
         taken = Taken(
@@ -109,7 +170,7 @@ class MicroBatch:
             columns=columns,
             offset=np.broadcast_to(offset, len(columns)),
             received_ms=np.broadcast_to(received_ms, len(columns)),
-            arrival_hour=arrival_hour,
+            arrival_hour=around.arrival_hour,
             owner=numbers[columns.customer],
             plan=plan,
             fate=np.zeros(len(columns), dtype=np.int8),
@@ -118,7 +179,7 @@ class MicroBatch:
         )
         _judge(taken)
         read_properties(taken, self._plans)
-        self._taken.append(taken)
+        return taken
 
     def _refuse_malformed(
         self, records: Sequence[SourceRecord], batch: EventBatch, reason: str
@@ -174,6 +235,7 @@ class MicroBatch:
             counts=tuple(self._counts[key] for key in sorted(self._counts)),
             rejects=tuple(sorted(self._rejects, key=lambda item: (item.offset, item.index))),
             catalogues=catalogues,
+            amendments=tuple(self._amendments),
         )
 
     def _note_fates(self, table: EventTable) -> None:
@@ -182,6 +244,9 @@ class MicroBatch:
         for taken in self._taken:
             fate = table.fate[start : start + taken.fate.size]
             start += taken.fate.size
+            if taken.amending is not None:
+                self._note_amendment(taken.amending, int(fate[0]))
+                continue
             hour = int(taken.received_ms[0]) // HOUR_MS
             count = self._count_of(taken.batch.tenant, hour)
             totals = np.bincount(fate, minlength=len(CODE_NUMBERS) + 2).tolist()
@@ -192,6 +257,27 @@ class MicroBatch:
             count.rejected += sum(totals[2 : CODE_NUMBERS[Code.CONFLICT]])
             if fate.size != totals[COUNTED] + totals[DUPLICATE]:
                 self._rejects.extend(_rejects_of(taken, fate))
+
+    def _note_amendment(self, amending: Amending, fate: int) -> None:
+        """Write an amendment down; one that was there before changes and says nothing."""
+        amended, received_ms = amending.amended, amending.received_ms
+        if fate == DUPLICATE:
+            return
+        if fate != COUNTED:
+            if amending.is_void:
+                code = _CODES[fate]
+                record = SourceRecord(amending.offset, received_ms, amended)
+                reason = _AMENDMENT_REASONS.get(code) or _REASONS.get(code, _REPLACEMENT_IS_BAD)
+                self.refuse_amendment(record, amended, code=code, reason=reason)
+            return
+        if amending.is_void:
+            self._amendments.append(
+                fact_of(amended, offset=amending.offset, received_at_ms=received_ms)
+            )
+        else:
+            count = self._count_of(amended.tenant, received_ms // HOUR_MS)
+            count.received += 1
+            count.accepted += 1
 
     def _count_of(self, tenant: str, hour: int) -> IntakeCount:
         return self._counts.setdefault((tenant, hour), IntakeCount(tenant, hour))

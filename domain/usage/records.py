@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from domain.codes import Code
+    from domain.usage.amendments import EventAmended
 
 EVENTS_PER_BATCH_MAX = 5_000
 """Events of one UsageBatch; bounds the work of one source record."""
@@ -101,4 +102,4 @@ class SourceRecord(NamedTuple):
 
     offset: int
     received_at_ms: int
-    body: EventBatch | EventRow | CataloguePublished | Unreadable
+    body: EventBatch | EventRow | CataloguePublished | EventAmended | Unreadable

@@ -1,14 +1,17 @@
-"""Puts neighbouring UsageEvent records together, so that numpy sees many events at once."""
+"""Events as rows: neighbouring ones put together for numpy, and those of amendments."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from domain.period import HOUR_MS
+from domain.usage.amendments import marker_key, replacement_key
 from domain.usage.records import EventBatch, EventRow, SourceRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from domain.usage.amendments import EventAmended, EventPayload
 
 
 def row_group(record: SourceRecord, row: EventRow) -> tuple[str, bool, int]:
@@ -46,3 +49,32 @@ def batch_of_rows(rows: Sequence[EventRow]) -> EventBatch:
             for name, value in row["properties"].items()
         ],
     )
+
+
+def void_row(amended: EventAmended) -> EventRow:
+    """This function will return the original under the key of its marker."""
+    return _row(amended, amended.original, key=marker_key(amended.key), backfill=True)
+
+
+def replacement_row(amended: EventAmended) -> EventRow | None:
+    """This function will return what counts instead, if anything does."""
+    if amended.replacement is None:
+        return None
+    key = replacement_key(amended.key)
+    return _row(amended, amended.replacement, key=key, backfill=False)
+
+
+def _row(amended: EventAmended, event: EventPayload, *, key: bytes, backfill: bool) -> EventRow:
+    return {
+        "tenant": amended.tenant,
+        "backfill": backfill,
+        "key": key,
+        "fingerprint": event.fingerprint,
+        "customer": amended.customer,
+        "type": event.type,
+        "occurred_at_ms": event.occurred_at_ms,
+        "quantity": event.quantity,
+        "scale": event.scale,
+        "dimensions": event.dimensions,
+        "properties": event.properties,
+    }

@@ -114,6 +114,26 @@ class SeenIndex:
         verdicts[left] = self._young.insert(rows, hashes)
         return verdicts
 
+    def find(self, rows: Rows) -> Rows:
+        """This function will look keys up wherever they lie, and change nothing.
+
+        Args:
+            rows: Keys by rows_of, with the arrival hours of those who ask.
+
+        Returns:
+            The row held of each key that is still remembered, zeros for the others.
+        """
+        hashes = hashes_of(rows, self._salt)
+        found = self._young.find(rows, hashes)
+        places = [] if self._old is None else [self._old.table.find]
+        if self._cold is not None and not self._cold.is_empty:
+            places.append(self._cold.find)
+        for find in places:
+            left = np.flatnonzero(found[:, 3] == 0)
+            if left.size:
+                found[left] = find(rows[left], hashes[left])
+        return found
+
     def put(self, rows: Rows) -> None:
         """This function will remember keys of accepted facts, which are new by their nature."""
         self._young.insert(rows, hashes_of(rows, self._salt))

@@ -11,6 +11,7 @@ from domain.aggregation.kinds import Aggregation
 from domain.aggregation.sketches import merged_sketch
 from domain.codes import Code
 from domain.period import HOUR_MS
+from domain.usage.amending import JudgedRows, judge_amendments, voids_of
 from domain.usage.dimension_sets import OTHER, is_limited, other_set
 from domain.usage.facts import (
     REASON_LENGTH_MAX,
@@ -23,12 +24,13 @@ from domain.usage.facts import (
 from domain.usage.seen import Int32s, Int64s, UInt64s, Verdict, rows_of
 from domain.usage.sketching import SKETCHES, SketchInput
 from domain.usage.taken import CODE_NUMBERS, COUNTED, DUPLICATE, Taken, TypePlan
+from domain.usage.value_bands import bands_of, in_band
 from domain.usage.windows import WindowDeltas, deltas_of_events, no_deltas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from domain.catalogue import Meter
+    from domain.meter import Meter
     from domain.usage.dimension_sets import DimensionSets, KnownSet
     from domain.usage.seen_index import SeenIndex
 
@@ -104,6 +106,8 @@ class EventTable:
         nothing = np.zeros(0, dtype=np.int32)
         owner = np.concatenate([item.owner for item in taken] or [nothing])
         fate = np.concatenate([item.fate for item in taken] or [nothing.astype(np.int8)])
+        if any(item.amending is not None for item in taken):
+            judge_amendments(taken, JudgedRows(owner, fate, columns, seen))
         candidates = np.flatnonzero(fate == COUNTED)
         if candidates.size:
             verdicts = seen.add(
@@ -179,6 +183,7 @@ class EventTable:
         feeds = self._feeds(plans, dimensions)
         known_before = len(dimension_sets.known)
         limited = _limited(self, feeds, dimensions, dimension_sets)
+        _put_bands(feeds, dimensions)
         meters: dict[str, int] = {}
         for feed in feeds:
             meters.setdefault(feed.meter.key, len(meters))
@@ -205,6 +210,7 @@ class EventTable:
             offset=self.columns["offset"][event],
             key_high=self.columns["key_high"][event],
             key_low=self.columns["key_low"][event],
+            voids=voids_of(self.taken, event),
         )
         rest, set_column = np.divmod(codes, len(dimensions.sets))
         owner_column, meter_column = np.divmod(rest, len(meters))
@@ -368,6 +374,22 @@ def _limited(
         table.note(tenant, event, events=events, meters=meters)
         for tenant, (event, events, meters) in noted.items()
     )
+
+
+def _put_bands(feeds: Sequence[_Feed], dimensions: _Dimensions) -> None:
+    """Split the sets of banded meters by band, after the limit of sets was judged without it."""
+    for feed in feeds:
+        bounds = feed.meter.value_bands
+        if not bounds:
+            continue
+        code = feed.dimensions * (len(bounds) + 1) + bands_of(bounds, *feed.value)
+        codes, place = np.unique(code, return_inverse=True)
+        sets = dimensions.sets
+        numbers = [
+            dimensions.number_of(in_band(sets[number], band))
+            for number, band in (divmod(value, len(bounds) + 1) for value in codes.tolist())
+        ]
+        feed.dimensions[:] = np.array(numbers, dtype=np.int64)[place]
 
 
 class _Dimensions:

@@ -12,7 +12,8 @@ from domain.codes import Code
 if TYPE_CHECKING:
     import numpy as np
 
-    from domain.catalogue import Meter
+    from domain.meter import Meter
+    from domain.usage.amendments import EventAmended
     from domain.usage.columns import BatchColumns
     from domain.usage.records import EventBatch
     from domain.usage.seen import Int32s, Int64s, UInt64s
@@ -25,6 +26,7 @@ CODE_NUMBERS: dict[Code, int] = {
     Code.FUTURE: 5,
     Code.MISROUTED: 6,
     Code.CONFLICT: 7,
+    Code.AMENDMENT_UNKNOWN: 8,
 }
 """Fate of an event: counted, duplicate, or the number of its code; lower codes take precedence."""
 
@@ -61,6 +63,23 @@ class TypePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Amending:
+    """What makes a batch of one event a part of an amendment.
+
+    Args:
+        amended: The control record.
+        offset: Its source offset.
+        received_ms: Its append time, milliseconds since 1970 UTC.
+        is_void: Whether this part takes the original away; else it counts the replacement.
+    """
+
+    amended: EventAmended
+    offset: int
+    received_ms: int
+    is_void: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """One taken batch: its columns, and per event where it came from, its owner, plan and fate.
 
@@ -75,6 +94,7 @@ class Taken:
         fate: COUNTED, DUPLICATE or the number of a code per event; filled in as judged.
         values: Values read from properties, by property name.
         hashes: Hashes of texts read from properties, by property name.
+        amending: Of which amendment it is a part; None for events that came themselves.
     """
 
     batch: EventBatch
@@ -87,6 +107,7 @@ class Taken:
     fate: np.ndarray
     values: dict[str, tuple[Int64s, Int32s]]
     hashes: dict[str, UInt64s]
+    amending: Amending | None = None
 
     def place_of(self, position: int) -> tuple[int, int]:
         """Return the source offset of an event and its place within that record."""

@@ -16,6 +16,7 @@ from domain.usage.seen import Int32s, Int64s, UInt64s
 
 _LOW_32 = np.uint64(2**32 - 1)
 _HALF = np.uint64(32)
+_ONE = np.uint64(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class WindowDeltas:
     Args:
         series: Number of the series, an index into a list kept beside the deltas.
         hour: Hours since 1970 UTC.
-        events: Events counted.
+        events: Events counted, less those taken away by amendments.
         late: Events received more than an hour after their window ended.
         sum_units, sum_nanos: Sum of the values.
         min_units, min_nanos: Smallest value.
@@ -84,6 +85,22 @@ def no_deltas() -> WindowDeltas:
     return WindowDeltas(**{name: np.zeros(0, dtype=kind) for name, kind in COLUMN_TYPES.items()})
 
 
+@dataclass(frozen=True, slots=True)
+class Voids:
+    """Rows of single events that are taken away again.
+
+    Args:
+        row: Which rows, ascending.
+        key_high, key_low: Key of the event that each takes away.
+        offset: Source offset at which it was counted.
+    """
+
+    row: Int64s
+    key_high: UInt64s
+    key_low: UInt64s
+    offset: Int64s
+
+
 def deltas_of_events(  # noqa: PLR0913 -- one column per fact of an event
     *,
     series: Int32s,
@@ -95,8 +112,13 @@ def deltas_of_events(  # noqa: PLR0913 -- one column per fact of an event
     offset: Int64s,
     key_high: UInt64s,
     key_low: UInt64s,
+    voids: Voids | None = None,
 ) -> WindowDeltas:
-    """This function will fold single events, in source order, into one delta per window."""
+    """This function will fold single events, in source order, into one delta per window.
+
+    The columns are those of WindowDeltas, one row per event; voids says which of them are not
+    added but taken away.
+    """
     single = WindowDeltas(
         series=series,
         hour=hour,
@@ -117,7 +139,28 @@ def deltas_of_events(  # noqa: PLR0913 -- one column per fact of an event
         digest_high=key_high,
         digest_low=key_low,
     )
-    return merged(single)
+    return merged(single if voids is None else _taken_away(single, voids))
+
+
+def _taken_away(single: WindowDeltas, voids: Voids) -> WindowDeltas:
+    """Turn rows into what undoes them: numbers, sums and keys are subtracted.
+
+    Smallest, largest and latest value stay what they are, so that merging them changes nothing:
+    the event was merged in before.
+    """
+    row = voids.row
+    columns = {name: column.copy() for name, column in single.columns.items()}
+    for name in ("events", "late"):
+        columns[name][row] *= -1
+    units, nanos = single.sum_units[row], single.sum_nanos[row]
+    borrow = (nanos > 0).astype(np.int64)
+    columns["sum_units"][row] = -units - borrow
+    columns["sum_nanos"][row] = (NANOS_PER_UNIT - nanos) * borrow
+    columns["latest_offset"][row] = voids.offset
+    # Two's complement of 128 bits: the halves carry into each other only where the low one is 0.
+    columns["digest_low"][row] = ~voids.key_low + _ONE
+    columns["digest_high"][row] = ~voids.key_high + (voids.key_low == 0).astype(np.uint64)
+    return WindowDeltas(**columns)
 
 
 def concatenated(parts: list[WindowDeltas]) -> WindowDeltas:

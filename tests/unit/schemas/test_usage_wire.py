@@ -52,7 +52,8 @@ class TestFacts:
         self, facts: UsageFacts
     ) -> None:
         """Written before there were sketches and limits; the log keeps them for ever."""
-        (old,) = (schema for schema in SUPERSEDED if schema.name == "usage_facts")
+        old = next(schema for schema in SUPERSEDED if schema.name == "usage_facts")
+        assert old.version == 1
         _, fields = Decoder(USAGE_FACTS_TOPIC).decode(to_wire_usage_facts(facts, writer="w"))
         found = from_wire_usage_facts(encode(old, fields))
         assert found.windows.columns.keys() == facts.windows.columns.keys()

@@ -1,0 +1,1 @@
+"""Amendments of counted events: what replaces one, and the control record that says so."""

@@ -1,0 +1,211 @@
+"""Finding one counted event on the log: what an amendment of it has to say.
+
+1. The facts of its partition say which of them accepted the key, and so between which source
+   offsets the event lies, and which catalogue was in force there.
+2. The source records of that stretch hold the event itself.
+
+Cost: one reading of the partition's facts, and one micro-batch of events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from domain.acceptance import accepts
+from domain.catalogue import parse_catalogue
+from domain.routing import partition_of
+from domain.usage.amendments import EventAmended, EventPayload, meters_hash, replacement_key
+from domain.usage.records import EventBatch
+from projections.invoicing.log import source_records
+from runtime.kafka import read_partition
+from schemas.topics import USAGE_FACTS_TOPIC
+from schemas.usage_wire import from_wire_usage_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from domain.catalogue import Catalogue
+    from domain.usage.facts import UsageFacts
+    from domain.usage.records import EventRow, SourceRecord
+    from runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class CountedEvent:
+    """An event that a usage fold has counted.
+
+    Args:
+        tenant: Whose tenant's.
+        customer: Whose.
+        key: Its 16 bytes.
+        partition: Where it lies.
+        offset: Its source offset.
+        received_at_ms: Append time of that record, milliseconds since 1970 UTC.
+        payload: What it says.
+        meters_sha256: Hash of the meters that counted it, 32 bytes.
+    """
+
+    tenant: str
+    customer: str
+    key: bytes
+    partition: int
+    offset: int
+    received_at_ms: int
+    payload: EventPayload
+    meters_sha256: bytes
+
+    def amended(
+        self, *, event_id: str, replacement: EventPayload | None, reason: str, actor: str
+    ) -> EventAmended:
+        """Return the control record that takes it away."""
+        return EventAmended(
+            tenant=self.tenant,
+            customer=self.customer,
+            key=self.key,
+            event_id=event_id,
+            original=self.payload,
+            original_offset=self.offset,
+            original_received_at_ms=self.received_at_ms,
+            meters_sha256=self.meters_sha256,
+            replacement=replacement,
+            reason=reason,
+            actor=actor,
+        )
+
+
+@dataclass(slots=True)
+class _Acceptance:
+    """Where a key was accepted: the newest place, for keys come again after 35 days."""
+
+    span: tuple[int, int]
+    fingerprint: bytes
+    catalogues: list[tuple[int, str]]
+
+
+def find_counted(
+    settings: Settings, *, tenant: str, customer: str, key: bytes
+) -> CountedEvent | None:
+    """This function will find an event that was counted; None when there is no such one.
+
+    Raises:
+        Fatal: log_truncated, when the event is older than the log and its archive.
+        Retryable: broker_away.
+    """
+    partition = partition_of(tenant, customer, partitions=settings.partitions)
+    found = _acceptance(settings, partition, owner=(tenant, customer), key=key)
+    if found is None:
+        return None
+    first, end = found.span
+    for record in source_records(settings, partition=partition, start=first, end=end):
+        for payload in payloads(record, tenant=tenant, customer=customer, key=key):
+            if payload.fingerprint != found.fingerprint:
+                continue
+            catalogue = _in_force(found.catalogues, record.offset)
+            meters = () if catalogue is None else catalogue.meters_of(payload.type)
+            return CountedEvent(
+                tenant=tenant,
+                customer=customer,
+                key=key,
+                partition=partition,
+                offset=record.offset,
+                received_at_ms=record.received_at_ms,
+                payload=payload,
+                meters_sha256=meters_hash(meters),
+            )
+    return None
+
+
+def payloads(
+    record: SourceRecord, *, tenant: str, customer: str, key: bytes
+) -> Iterator[EventPayload]:
+    """This function will yield what a record says under one key, in the order of its events."""
+    body = record.body
+    if isinstance(body, dict):
+        if (body["tenant"], body["customer"], body["key"]) == (tenant, customer, key):
+            yield _of_row(body)
+    elif isinstance(body, EventBatch):
+        if body.tenant == tenant:
+            yield from _of_batch(body, customer=customer, key=key)
+    elif isinstance(body, EventAmended) and body.replacement is not None:
+        whose = (body.tenant, body.customer, replacement_key(body.key))
+        if whose == (tenant, customer, key):
+            yield body.replacement
+
+
+def _of_row(row: EventRow) -> EventPayload:
+    return EventPayload(
+        fingerprint=row["fingerprint"],
+        type=row["type"],
+        occurred_at_ms=row["occurred_at_ms"],
+        quantity=row["quantity"],
+        scale=row["scale"],
+        dimensions=row["dimensions"],
+        properties=row["properties"],
+    )
+
+
+def _of_batch(batch: EventBatch, *, customer: str, key: bytes) -> Iterator[EventPayload]:
+    at = -1
+    while (at := batch.keys.find(key, at + 1)) >= 0:
+        index, rest = divmod(at, len(key))
+        if rest or batch.strings[batch.customer[index]] != customer:
+            continue
+        number = batch.dimension_set[index]
+        yield EventPayload(
+            fingerprint=batch.fingerprints[8 * index : 8 * index + 8],
+            type=batch.strings[batch.type_[index]],
+            occurred_at_ms=int(batch.occurred_at_ms[index]),
+            quantity=int(batch.quantity[index]),
+            scale=int(batch.scales[index if len(batch.scales) > 1 else 0]),
+            dimensions=batch.dimension_sets[number - 1] if number else {},
+            properties={name: value for place, name, value in batch.properties if place == index},
+        )
+
+
+def _acceptance(
+    settings: Settings, partition: int, *, owner: tuple[str, str], key: bytes
+) -> _Acceptance | None:
+    """Read a partition's facts for the newest acceptance of a key and the catalogues before it."""
+    found: _Acceptance | None = None
+    catalogues: list[tuple[int, str]] = []
+    for facts in _accepted_facts(settings, partition):
+        catalogues += [
+            (item.offset, item.content) for item in facts.catalogues if item.tenant == owner[0]
+        ]
+        fingerprint = accepted_fingerprint(facts, owner=owner, key=key)
+        if fingerprint is not None:
+            found = _Acceptance((facts.from_offset, facts.to_offset), fingerprint, [*catalogues])
+    return found
+
+
+def accepted_fingerprint(facts: UsageFacts, *, owner: tuple[str, str], key: bytes) -> bytes | None:
+    """This function will return the fingerprint under which a record accepted a key, if it did."""
+    if owner not in facts.series.owners:
+        return None
+    accepted = facts.accepted
+    number = facts.series.owners.index(owner)
+    at = np.flatnonzero(
+        (accepted.low == np.uint64(int.from_bytes(key[8:], "big")))
+        & (accepted.high == np.uint64(int.from_bytes(key[:8], "big")))
+        & (accepted.owner == number)
+    )
+    return int(accepted.fingerprint[at[0]]).to_bytes(8, "big") if at.size else None
+
+
+def _in_force(catalogues: list[tuple[int, str]], offset: int) -> Catalogue | None:
+    """Return the catalogue that was in force at a source offset."""
+    before = [content for at, content in catalogues if at < offset]
+    return parse_catalogue(before[-1]) if before else None
+
+
+def _accepted_facts(settings: Settings, partition: int) -> Iterator[UsageFacts]:
+    """Yield the facts of a partition that count, up to its present end."""
+    position = 0
+    for message in read_partition(settings, USAGE_FACTS_TOPIC, partition):
+        facts = from_wire_usage_facts(message.value())
+        if accepts(position=position, from_offset=facts.from_offset, to_offset=facts.to_offset):
+            position = facts.to_offset
+            yield facts
