@@ -1,102 +1,353 @@
-"""Commands for finance: bill, show, replay, trace."""
+"""Commands for finance: bill, correct, reconcile, and everything about one invoice."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cli import invoice_actions, invoice_documents
+from cli.invoice_text import content_table, explanation, minor, trace_table
 from cli.operate import load_settings
-from domain.canonical import decimal_text
 from domain.codes import Code
-from domain.errors import Fatal
+from domain.errors import Fatal, Rejected
 from domain.money import minor_text
-from domain.period import from_ms, parse_time, time_text
-from projections.invoicing.builder import bill as bill_periods
-from projections.invoicing.replay import Finalized, find_invoice
+from domain.period import parse_time, time_text
+from projections.invoicing.builder import Scope, dry_run, preview
+from projections.invoicing.builder import bill as bill_due
+from projections.invoicing.corrector import correct as correct_late
+from projections.invoicing.reconcile import reconcile as reconcile_days
+from projections.invoicing.replay import find_invoice
 from projections.invoicing.replay import replay as replay_invoice
-from projections.invoicing.trace import Traced
+from projections.invoicing.replay_all import replay_all
+from projections.invoicing.run_file import differences, entry_of, path_of, read_run
 from projections.invoicing.trace import trace as trace_line
+from projections.queries import invoices
+from projections.queries.clocks import find_clock
+from projections.queries.connection import tenant_connection
+from projections.queries.invoices import InvoiceFilter
+from runtime import clock, postgres
 from runtime.commands import CommandSender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from projections.invoicing.builder import Billed
+    from projections.invoicing.corrector import Corrected
+    from projections.invoicing.replay import Source
+    from projections.invoicing.run_file import Difference, RunEntry
+    from projections.invoicing.trace import Traced
+    from projections.queries.invoices import Invoice
+    from runtime.settings import Settings
 
 invoice_app = typer.Typer(help="Invoices.", no_args_is_help=True)
 Tenant = Annotated[str, typer.Option(help="Tenant; default is TIDEGAUGE_TENANT.")]
+AsOf = Annotated[
+    str, typer.Option(help="The moment that counts as now, RFC 3339; the clock's when not given.")
+]
+SHOWN_MAX = 20
+"""Lines of a run that are shown in full; the rest is counted."""
+
+
+def moment(text: str) -> datetime:
+    """This function will read an as_of; empty is the clock's, on a whole second."""
+    return parse_time(text) if text else clock.now().replace(microsecond=0)
 
 
 def bill(
-    as_of: Annotated[str, typer.Option(help="The moment that counts as now, RFC 3339.")],
+    as_of: AsOf = "",
     period: Annotated[
         str, typer.Option(help="Only periods that start in this month, for example 2026-11.")
     ] = "",
     customer: Annotated[str, typer.Option(help="Only this customer.")] = "",
+    is_dry: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Send nothing; say what differs from the last run."),
+    ] = False,
+    is_ahead: Annotated[
+        bool,
+        typer.Option("--ahead", help="Take an --as-of that is still to come, of a live tenant."),
+    ] = False,
+    is_corrected: Annotated[
+        bool, typer.Option("--correct/--no-correct", help="Correct for late usage afterwards.")
+    ] = True,
     tenant: Tenant = "",
 ) -> None:
-    """Finalise an invoice for every period that is over at --as-of."""
+    """Finalise an invoice for every period that is due at --as-of, its grace over."""
     settings = load_settings("bill")
+    scope = Scope(tenant or settings.tenant, moment(as_of), month=period, customer=customer)
+    if is_dry:
+        _dry_run(settings, scope)
+        return
+    _look_ahead(settings, scope, is_meant=is_ahead)
     sender = CommandSender(settings, actor="builder")
-    refused = 0
-    for item in bill_periods(
-        settings,
-        sender,
-        tenant=tenant or settings.tenant,
-        as_of=parse_time(as_of),
-        month=period,
-        customer=customer,
-    ):
-        content = item.content
-        total = minor_text(amount_minor=content.total_minor, currency=content.currency)
-        verdict = item.code or "finalised"
-        refused += bool(item.code)
-        typer.echo(f"{item.invoice} {content.customer} {content.currency} {total} {verdict}")
-        if item.code:
-            typer.secho(f"  {item.reason}", fg=typer.colors.RED)
+    refused = count = others = 0
+    with _progress() as progress:
+        task = progress.add_task("invoices", total=None)
+        for item in bill_due(settings, sender, scope):
+            refused += item.is_refused
+            count += not item.code
+            others += item.code == Code.INVOICE_EXISTS
+            progress.advance(task)
+            if (not item.code and count <= SHOWN_MAX) or item.is_refused:
+                terms, built = item.terms, item.built
+                total = "" if built is None else f" {minor(built, built.total_minor)}"
+                whom = f"{terms.customer} {terms.currency}{total}"
+                typer.echo(f"{item.invoice} {whom} {item.code or 'finalised'}")
+            if item.is_refused:
+                typer.secho(f"  {item.reason}", fg=typer.colors.RED)
+    by_others = f", {others} made by another run" if others else ""
+    typer.echo(f"{count} invoices finalised{by_others}, {refused} refused or parked")
+    if is_corrected and not period:
+        refused += _correct(settings, sender, scope)
     raise typer.Exit(1 if refused else 0)
 
 
-def invoice_table(found: Finalized) -> Table:
-    """This function will lay an invoice out for reading."""
-    content = found.content
-    currency = content.currency
-    table = Table(
-        title=f"{found.number} · {content.customer} · plan {content.plan}\n"
-        f"{time_text(content.period.start)} to {time_text(content.period.end)}",
-        title_justify="left",
-    )
-    table.add_column("#", justify="right")
-    table.add_column("charge")
-    table.add_column("quantity", justify="right")
-    table.add_column("how")
-    table.add_column(currency, justify="right")
-    for number, line in enumerate(content.lines, start=1):
-        steps = "\n".join(
-            f"{step.label}: {decimal_text(step.quantity)} × {decimal_text(step.rate)}"  # noqa: RUF001 -- a times sign
-            + (f" per {decimal_text(step.per)}" if step.per != 1 else "")
-            for step in line.steps
+def _look_ahead(settings: Settings, scope: Scope, *, is_meant: bool) -> None:
+    """Refuse (Rejected invalid_request) to bill before its time unmeant; say what it means."""
+    if scope.as_of <= clock.now():
+        return
+    engine = postgres.new_engine(settings, role="app")
+    with tenant_connection(engine, tenant=scope.tenant) as connection:
+        if find_clock(connection) is not None:
+            return
+    if not is_meant:
+        raise Rejected(
+            Code.INVALID_REQUEST,
+            f"--as-of {time_text(scope.as_of)} is still to come",
+            next_step="Bill when it is over, or give --ahead: usage to come is then corrected for",
         )
-        amount = minor_text(amount_minor=line.amount_minor, currency=currency)
-        quantity = f"{line.quantity} {line.unit}" if line.meter else ""
-        table.add_row(str(number), line.price, quantity, steps, amount)
-    table.add_section()
-    total = minor_text(amount_minor=content.total_minor, currency=currency)
-    table.add_row("", "total", "", "", total)
+    typer.echo("--ahead: usage that is still to come of a billed period will be corrections")
+
+
+def _progress() -> Progress:
+    """Return a progress bar with its rate; on anything but a terminal it shows nothing."""
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,}"),
+        TextColumn("{task.speed:.0f}/s" if console.is_terminal else ""),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+
+
+def _dry_run(settings: Settings, scope: Scope) -> None:
+    before = read_run(path_of(settings.state_dir, tenant=scope.tenant))
+    after: list[RunEntry] = []
+    refused: list[Billed] = []
+    for item in dry_run(settings, scope):
+        if item.built is None:
+            refused.append(item)
+        else:
+            after.append(entry_of(item.built))
+    for currency, total in _totals(after):
+        text = minor_text(amount_minor=total, currency=currency)
+        typer.echo(f"would bill {currency} {text}")
+    lines = sum(entry.lines for entry in after)
+    typer.echo(f"{len(after)} invoices, {lines} lines; nothing was sent")
+    for item in refused:
+        typer.secho(f"{item.terms.customer} {item.code}: {item.reason}", fg=typer.colors.RED)
+    changed = differences(before, after)
+    if before:
+        typer.echo(f"{len(changed)} differ from the last run of {len(before)} invoices")
+        Console().print(_difference_table(changed))
+
+
+def _totals(entries: Iterable[RunEntry]) -> list[tuple[str, int]]:
+    totals: dict[str, int] = {}
+    for entry in entries:
+        totals[entry.currency] = totals.get(entry.currency, 0) + entry.total_minor
+    return sorted(totals.items())
+
+
+def _difference_table(changed: tuple[Difference, ...]) -> Table:
+    table = Table()
+    for name in ("subscription", "customer"):
+        table.add_column(name)
+    for name in ("last run", "now"):
+        table.add_column(name, justify="right")
+    for each in changed[:SHOWN_MAX]:
+        amounts = (
+            "none"
+            if amount is None
+            else f"{each.currency} {minor_text(amount_minor=amount, currency=each.currency)}"
+            for amount in (each.before_minor, each.after_minor)
+        )
+        table.add_row(each.subscription, each.customer, *amounts)
+    if len(changed) > SHOWN_MAX:
+        table.add_row("…", f"{len(changed) - SHOWN_MAX} more", "", "")
+    return table
+
+
+def correct(
+    as_of: AsOf = "",
+    customer: Annotated[str, typer.Option(help="Only this customer.")] = "",
+    tenant: Tenant = "",
+) -> None:
+    """Make final invoices again whose usage came, or was amended, after them."""
+    settings = load_settings("correct")
+    scope = Scope(tenant or settings.tenant, moment(as_of), customer=customer)
+    refused = _correct(settings, CommandSender(settings, actor="builder"), scope)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _correct(settings: Settings, sender: CommandSender, scope: Scope) -> int:
+    """Correct what is late, show it, and return how many the books refused."""
+    refused = changed = 0
+    for each in correct_late(
+        settings, sender, tenant=scope.tenant, as_of=scope.as_of, customer=scope.customer
+    ):
+        refused += bool(each.code)
+        changed += bool(each.changes) and not each.code
+        _show_correction(each)
+    typer.echo(f"{changed} invoices corrected for usage that came later")
+    return refused
+
+
+def _show_correction(corrected: Corrected) -> None:
+    content = corrected.content
+    if corrected.code:
+        typer.secho(f"{corrected.number} {corrected.code}: {corrected.reason}", fg="red")
+    for change in corrected.changes:
+        before, after = (
+            _scaled(amount, content.scale) for amount in (change.before, change.after)
+        )
+        typer.echo(
+            f"{corrected.number} {change.label}: {content.terms.currency} {before} -> {after} "
+            f"({corrected.correction})"
+        )
+
+
+def _scaled(amount: int, places: int) -> str:
+    sign, digits = ("-" if amount < 0 else ""), f"{abs(amount):0{places + 1}d}"
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+
+
+def reconcile(
+    day: Annotated[str, typer.Option(help="One UTC day, for example 2026-11-30.")] = "",
+    first: Annotated[str, typer.Option("--from", help="First UTC day.")] = "",
+    last: Annotated[str, typer.Option("--to", help="Last UTC day, inclusive.")] = "",
+    tenant: Tenant = "",
+) -> None:
+    """Compare accepted, counted, rated and invoiced usage; without days, the last 35.
+
+    Ends with status 1 when they differ by one unit anywhere.
+    """
+    settings = load_settings("reconcile")
+    today = clock.now().astimezone(UTC).date()
+    start = _day(day or first, default=today - timedelta(days=34))
+    end = _day(day or last, default=max(today, start))
+    result = reconcile_days(settings, tenant=tenant or settings.tenant, first=start, last=end)
+    table = Table(title=f"{start} to {end}", title_justify="left")
+    for name in ("day", "meter"):
+        table.add_column(name)
+    for name in ("accepted", "counted"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for each in result.days:
+        verdict = "equal" if each.is_equal else "DIFFERENT"
+        texts = (each.accepted.text, each.counted.text, verdict)
+        table.add_row(each.day.isoformat(), each.meter, *texts)
+    Console().print(table)
+    typer.echo(f"{result.invoices} invoices made again from what is counted")
+    if result.differences:
+        for difference in result.differences:
+            typer.secho(difference, fg="red")
+        raise Fatal(
+            Code.RECONCILE_DIFFERS,
+            f"{len(result.differences)} differences",
+            next_step="Usage that came after an invoice is taken up by `tidegauge correct`; for "
+            "anything else compare with `tidegauge verify` and rebuild the projections",
+        )
+    typer.echo("accepted = counted = rated = invoiced")
+
+
+def _day(text: str, *, default: date) -> date:
+    if not text:
+        return default
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no day such as 2026-11-30") from error
+
+
+@invoice_app.command("list")
+def invoice_list(
+    customer: Annotated[str, typer.Option(help="Only this customer.")] = "",
+    status: Annotated[str, typer.Option(help="Only final, paid, overdue or void.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most.")] = 50,
+    tenant: Tenant = "",
+) -> None:
+    """List invoices, the newest first."""
+    settings = load_settings("invoice")
+    engine = postgres.new_engine(settings, role="app")
+    with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
+        wanted = InvoiceFilter(customer=customer or None, status=status or None)
+        page = invoices.list_invoices(connection, limit=limit, after=None, wanted=wanted)
+    Console().print(_list_table(page.rows))
+    if page.has_more:
+        typer.echo("there are more; give --limit")
+
+
+def _list_table(rows: Iterable[Invoice]) -> Table:
+    table = Table()
+    for name in ("number", "kind", "customer", "issued", "due", "status"):
+        table.add_column(name)
+    for name in ("total", "open"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        amounts = row.amounts
+        table.add_row(
+            *(row.number, row.kind, row.customer),
+            *(f"{row.issued_at:%Y-%m-%d}", f"{row.due_at:%Y-%m-%d}", row.status),
+            *(f"{row.total.currency} {row.total.text()}", amounts.open.text()),
+        )
     return table
 
 
 @invoice_app.command("show")
 def invoice_show(number: str, tenant: Tenant = "") -> None:
-    """Show an invoice, read from the log."""
+    """Show an invoice or a correction, read from the log."""
     settings = load_settings("invoice")
     found = find_invoice(settings, tenant=tenant or settings.tenant, name=number)
     console = Console()
-    console.print(invoice_table(found))
-    console.print(f"content sha256 {found.sha256}")
+    console.print(content_table(found.content, title=found.number))
+    console.print(f"issued {time_text(found.issued_at)}, content sha256 {found.sha256}")
+
+
+@invoice_app.command("preview")
+def invoice_preview(subscription: str, tenant: Tenant = "") -> None:
+    """Show the next invoice of a subscription as it would be now; nothing is sent."""
+    settings = load_settings("invoice")
+    content = preview(settings, tenant=tenant or settings.tenant, subscription=subscription)
+    console = Console()
+    console.print(content_table(content, title="PROVISIONAL"))
+    console.print("usage until now; the invoice may still change until it is final")
+
+
+@invoice_app.command("explain")
+def invoice_explain(number: str, tenant: Tenant = "") -> None:
+    """Say in words why an invoice is what it is: terms, usage, steps, discounts, credit, tax."""
+    settings = load_settings("invoice")
+    found = find_invoice(settings, tenant=tenant or settings.tenant, name=number)
+    for line in explanation(found):
+        typer.echo(line)
 
 
 @invoice_app.command("replay")
 def invoice_replay(
-    number: str,
+    number: Annotated[str, typer.Argument(help="Number or id, or id of a correction.")] = "",
+    is_all: Annotated[bool, typer.Option("--all", help="All invoices, in one pass.")] = False,
+    count: Annotated[int, typer.Option(min=0, help="With --all: how many; 0 for all.")] = 0,
     source: Annotated[
         Literal["auto", "events", "facts"],
         typer.Option(help="What to fold; auto takes facts where raw events are gone."),
@@ -105,11 +356,18 @@ def invoice_replay(
 ) -> None:
     """Make an invoice again from the log, with no database, and compare the bytes."""
     settings = load_settings("invoice")
+    if is_all:
+        _replay_all(settings, tenant=tenant or settings.tenant, count_max=count, source=source)
+        return
+    if not number:
+        raise typer.BadParameter("give the number of an invoice, or --all")
     result = replay_invoice(settings, tenant=tenant or settings.tenant, name=number, source=source)
     typer.echo(result.content.text)
     typer.echo(f"content sha256  {result.original.sha256}")
     typer.echo(f"replayed sha256 {result.content.sha256}")
     if not result.is_equal:
+        for difference in result.differences:
+            typer.secho(difference, fg="red")
         raise Fatal(
             Code.REPLAY_DIFFERS,
             f"invoice {result.original.number} cannot be made again from this log",
@@ -118,29 +376,45 @@ def invoice_replay(
     typer.echo("equal to the last byte")
 
 
+def _replay_all(settings: Settings, *, tenant: str, count_max: int, source: Source) -> None:
+    equal, different = 0, []
+    with _progress() as progress:
+        task = progress.add_task("replayed", total=None)
+        for result in replay_all(settings, tenant=tenant, count_max=count_max, source=source):
+            progress.advance(task)
+            equal += result.is_equal
+            if not result.is_equal:
+                different.append(result.original.number)
+                typer.secho(f"{result.original.number} DIFFERS", fg="red")
+                for difference in result.differences:
+                    typer.secho(f"  {difference}", fg="red")
+    typer.echo(f"{equal} invoices are equal to the last byte, {len(different)} are not")
+    if different:
+        raise Fatal(
+            Code.REPLAY_DIFFERS,
+            f"{len(different)} invoices cannot be made again from this log",
+            next_step="`tidegauge invoice replay` of one of them shows both contents",
+        )
+
+
 def print_trace(console: Console, traced: Traced) -> None:
     """This function will print what a line rests on."""
     line = traced.line
     ranges = ", ".join(f"{first}…{last}" for first, last in traced.ranges) or "none"
     console.print(
-        f"line {line.price!r}: {line.quantity} {line.unit} from {len(traced.windows)} windows; "
+        f"line {line.line_id!r}: {line.quantity} {line.unit} from {len(traced.windows)} windows; "
         f"usage.events/{traced.partition} offsets {ranges}"
     )
-    table = Table()
-    for name in ("offset", "event", "id", "type", "occurred", "quantity"):
-        table.add_column(name)
-    for event in traced.samples:
-        table.add_row(
-            str(event.offset),
-            str(event.index),
-            event.event_id,
-            event.event_type,
-            time_text(from_ms(event.occurred_at_ms)),
-            event.quantity,
+    console.print(trace_table(traced))
+    for each in traced.usage:
+        where = "".join(f", {name} {value}" for name, value in each.where)
+        verdict = "equal" if each.quantity == each.counted else f"DIFFERENT from {each.quantity}"
+        console.print(
+            f"{traced.events} raw events add up to {each.counted} {each.unit} "
+            f"({each.meter}{where}): {verdict}"
         )
-    console.print(table)
-    verdict = "equal" if traced.is_equal else f"DIFFERENT in {traced.differences} windows"
-    console.print(f"{traced.events} raw events add up to {traced.quantity} {line.unit}: {verdict}")
+    if traced.differences:
+        console.print(f"{traced.differences} windows are DIFFERENT from their events")
 
 
 @invoice_app.command("trace")
@@ -166,4 +440,9 @@ def invoice_trace(
 def add_to(app: typer.Typer) -> None:
     """This function will add these commands to the `tidegauge` command."""
     app.command()(bill)
+    app.command()(correct)
+    app.command()(reconcile)
+    invoice_actions.add_to(invoice_app)
+    invoice_documents.add_to(invoice_app)
     app.add_typer(invoice_app, name="invoice")
+    app.add_typer(invoice_actions.item_app, name="item")

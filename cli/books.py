@@ -1,4 +1,4 @@
-"""Commands that change the books: customers, subscriptions, API keys."""
+"""Sending commands to the books, and API keys."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import typer
 
 from cli.operate import load_settings
 from domain.codes import Code
-from domain.derived_ids import derived_id
 from domain.errors import Rejected
-from projections.invoicing.builder import await_outcome
+from projections.invoicing.outcomes import await_outcome
 from runtime.commands import CommandSender
 from runtime.ids import new_id
 from runtime.web import scopes
@@ -76,39 +75,6 @@ def create_api_key(
     return key.key
 
 
-@customer_app.command("create")
-def customer_create(customer: str, currency: str, tenant: Tenant = "") -> None:
-    """Create a customer who pays in a currency (ISO 4217)."""
-    settings = load_settings("customer")
-    tenant = tenant or settings.tenant
-    send(
-        settings,
-        CommandSender(settings, actor="cli"),
-        tenant=tenant,
-        command_id=derived_id("cmd", "customer", tenant, customer, currency),
-        kind="CreateCustomer",
-        body={"customer": customer, "currency": currency},
-    )
-    typer.echo(f"customer {customer} pays in {currency}")
-
-
-@subscription_app.command("create")
-def subscription_create(customer: str, plan: str, start: str, tenant: Tenant = "") -> None:
-    """Subscribe a customer to a plan from a day on (RFC 3339, midnight UTC)."""
-    settings = load_settings("subscription")
-    tenant = tenant or settings.tenant
-    subscription = derived_id("sub", tenant, customer, plan, start)
-    send(
-        settings,
-        CommandSender(settings, actor="cli"),
-        tenant=tenant,
-        command_id=derived_id("cmd", "subscription", tenant, customer, plan, start),
-        kind="CreateSubscription",
-        body={"subscription": subscription, "customer": customer, "plan": plan, "start": start},
-    )
-    typer.echo(subscription)
-
-
 @key_app.command("create")
 def key_create(
     label: str,
@@ -156,6 +122,4 @@ def key_revoke(key_id: str, tenant: Tenant = "") -> None:
 
 def add_to(app: typer.Typer) -> None:
     """This function will add these commands to the `tidegauge` command."""
-    app.add_typer(customer_app, name="customer")
-    app.add_typer(subscription_app, name="subscription")
     app.add_typer(key_app, name="key")

@@ -61,6 +61,13 @@ def project(
     projector.run_projector(settings, shutdown, topics=topics)
 
 
+def billing() -> None:
+    """Bill what falls due, mark what is overdue, correct what usage came late."""
+    from projections.invoicing import worker
+
+    worker.run_billing(load_settings("billing"), Shutdown().install())
+
+
 def api() -> None:
     """Serve the read API and the command endpoints."""
     from api import server
@@ -72,4 +79,5 @@ def add_to(app: typer.Typer) -> None:
     """This function will add these commands to the `tidegauge` command."""
     app.add_typer(stream_app, name="stream")
     app.command()(project)
+    app.command()(billing)
     app.command()(api)

@@ -12,9 +12,17 @@ from projections.books import (
     api_keys,
     catalogues,
     charges,
+    clocks,
+    corrections,
+    credit_notes,
+    customer_details,
     customers,
+    gain_shares,
     invoices,
+    items,
+    ledger,
     outcomes,
+    payments,
     records,
     subscriptions,
     wallets,
@@ -37,9 +45,29 @@ if TYPE_CHECKING:
 PROJECTIONS: dict[str, Project] = {
     "CataloguePublished": catalogues.project_published,
     "CustomerCreated": customers.project_created,
-    "SubscriptionCreated": subscriptions.project_created,
-    "SubscriptionRenewed": subscriptions.project_renewed,
+    "CustomerDetailsSet": customer_details.project_set,
+    "CustomerErased": customer_details.project_erased,
+    "CustomerChanged": customers.project_changed,
+    "SubscriptionCreated": subscriptions.project,
+    "SubscriptionChanged": subscriptions.project,
+    "SubscriptionRenewed": subscriptions.project,
+    "ClockStarted": clocks.project_started,
+    "ClockAdvanced": clocks.project_advanced,
     "InvoiceFinalized": invoices.project_finalized,
+    "InvoiceSkipped": invoices.project_skipped,
+    "InvoiceParked": invoices.project_parked,
+    "InvoiceReleased": invoices.project_released,
+    "InvoiceVoided": invoices.project_voided,
+    "InvoiceMarkedOverdue": invoices.project_overdue,
+    "InvoiceCorrected": corrections.project_corrected,
+    "CreditNoteIssued": credit_notes.project_issued,
+    "ItemAdded": items.project_added,
+    "ItemRemoved": items.project_removed,
+    "MoneyPosted": ledger.project_posted,
+    "AccountCreditGranted": ledger.project_granted,
+    "AccountCreditApplied": ledger.project_applied,
+    "PaymentRecorded": payments.project_recorded,
+    "RefundRecorded": payments.project_refunded,
     "ApiKeyCreated": api_keys.project_created,
     "ApiKeyRevoked": api_keys.project_revoked,
     "WalletOpened": wallets.project_opened,
@@ -50,6 +78,11 @@ PROJECTIONS: dict[str, Project] = {
     "Notified": records.project_notice,
     "SuspicionRaised": records.project_suspicion,
     "SuspicionClosed": records.project_suspicion_closed,
+    "BaselineRecorded": gain_shares.project_baseline,
+    "MeasurementRecorded": gain_shares.project_measurement,
+    "GainShareCalculated": gain_shares.project_calculated,
+    "GainShareApproved": gain_shares.project_approved,
+    "GainShareRejected": gain_shares.project_rejected,
     "ChargeRequested": charges.project_requested,
     "ChargeApproved": charges.project_approved,
     "ChargeCaptured": charges.project_captured,
@@ -115,7 +148,7 @@ class AccountBinding:
 
 def _project_facts(connection: psycopg.Connection, outcome: Outcome) -> None:
     booked_at = from_ms(outcome.received_at_ms)
-    for fact in outcome.facts:
+    for index, fact in enumerate(outcome.facts):
         project = PROJECTIONS.get(fact.kind)
         if project is None:
             raise Fatal(
@@ -126,7 +159,8 @@ def _project_facts(connection: psycopg.Connection, outcome: Outcome) -> None:
             )
         try:
             fields = fields_of_fact(fact)
-            project(connection, Booking(outcome.tenant, fields, booked_at, outcome.offset))
+            booking = Booking(outcome.tenant, fields, booked_at, outcome.offset, index)
+            project(connection, booking)
         except Rejected as error:
             raise Fatal(
                 Code.STATE_CORRUPT,

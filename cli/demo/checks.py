@@ -116,12 +116,13 @@ def check_invoices(
     billed: set[str] = set()
     for replayed in invoices:
         content, number = replayed.original.content, replayed.original.number
-        billed.add(content.customer)
+        customer = content.terms.customer
+        billed.add(customer)
         for line in content.lines:
-            wanted = expected.get((content.customer, line.meter), Decimal(0))
+            wanted = expected.get((customer, line.meter), Decimal(0))
             if line.meter and Decimal(line.quantity) != wanted:
                 found.append(Mismatch(f"{number}, {line.price}", str(wanted), line.quantity))
-        total = sum(line.amount_minor for line in content.lines)
+        total = sum(line.amount for line in content.lines)
         if total != content.total_minor:
             found.append(Mismatch(f"{number}, total", str(total), str(content.total_minor)))
         hashes = {replayed.original.sha256, replayed.content.sha256, stored_sha256.get(number, "")}
@@ -139,7 +140,11 @@ def check_trace(traced: Traced) -> list[Mismatch]:
     """This function will check that a line's raw events add up to it."""
     if traced.is_equal:
         return []
-    return [Mismatch(f"raw events of {traced.line.price}", traced.line.quantity, traced.quantity)]
+    return [
+        Mismatch(f"raw events of {traced.line.price}, {each.meter}", each.quantity, each.counted)
+        for each in traced.usage
+        if each.quantity != each.counted
+    ] or [Mismatch(f"windows of {traced.line.price}", "0 differ", f"{traced.differences} differ")]
 
 
 def require_none(mismatches: list[Mismatch]) -> None:

@@ -43,8 +43,8 @@ def _invoice(replayed: Replayed) -> dict[str, Any]:
     original = replayed.original
     return {
         "number": original.number,
-        "customer": original.content.customer,
-        "currency": original.content.currency,
+        "customer": original.content.terms.customer,
+        "currency": original.content.terms.currency,
         "total_minor": original.content.total_minor,
         "content_sha256": original.sha256,
         "replay_sha256": replayed.content.sha256,

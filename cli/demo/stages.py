@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cli import books, catalogues
@@ -17,10 +18,12 @@ from cli.demo.trace import CUSTOMERS, Trace
 from cli.failures import CommandFailure
 from cli.pipeline import Pipeline
 from cli.processes import Supervisor
+from domain.billing_terms import GRACE_HOURS_DEFAULT
 from domain.catalogue import Catalogue
 from domain.period import time_text
 from projections import migrate
-from projections.invoicing.builder import await_projected, bill
+from projections.invoicing.builder import Scope, bill
+from projections.invoicing.outcomes import await_projected
 from projections.invoicing.replay import Replayed, replay
 from projections.invoicing.trace import Traced
 from projections.invoicing.trace import trace as trace_line
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 COUNT_TIMEOUT_MS = 120_000
 """How long the last event may take from the broker to the database, ms."""
 TRACED_METER = "context_tokens"
+GRACE = timedelta(hours=GRACE_HOURS_DEFAULT)
+"""A period is billed so long after its end; the demo's catalogue leaves that as it is."""
 SAMPLES = 3
 """Raw events of the traced line that are shown."""
 
@@ -191,15 +196,17 @@ def close_period(run: Run) -> None:
     period = run.trace.period
     with run.screen.stage("bill", f"{period.start:%B %Y}") as stage:
         stage.expect(len(CUSTOMERS))
-        for billed in bill(run.settings, run.sender, tenant=run.trace.tenant, as_of=period.end):
+        as_of = period.end + GRACE
+        scope = Scope(tenant=run.trace.tenant, as_of=as_of)
+        for billed in bill(run.settings, run.sender, scope):
             if billed.code:
                 raise CommandFailure(
                     f"the books refused an invoice: {billed.code}, {billed.reason}",
                     next_step="this is a defect of Tidegauge: please report it with the log",
                 )
             stage.advance()
-        is_ahead = period.end > clock.now()
-        stage.done = f"explicit as_of {time_text(period.end)}" + (
+        is_ahead = as_of > clock.now()
+        stage.done = f"explicit as_of {time_text(as_of)}" + (
             ", still to come: billing reads no clock" if is_ahead else ""
         )
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from cli.demo.answers import BusyWindow
     from cli.demo.figures import Counts
-    from domain.invoice import InvoiceContent
-    from domain.rating import InvoiceLine
+    from domain.invoice import InvoiceContent, Line
     from projections.invoicing.replay import Replayed
     from projections.invoicing.trace import Traced
 
@@ -97,12 +96,12 @@ def invoice(replayed: Replayed) -> RenderableType:
     original = replayed.original
     content = original.content
     table = _table(
-        f"Invoice {original.number} · {content.customer} · plan {content.plan} · "
-        f"{content.period.start:%-d %b} to {content.period.end:%-d %b %Y}"
+        f"Invoice {original.number} · {content.terms.customer} · {plans_text(content)} · "
+        f"{period_text(content)}"
     )
     table.add_column("#", justify="right")
     table.add_column("line", no_wrap=True)
-    for name in ("quantity", "rate", "exact", content.currency):
+    for name in ("quantity", "rate", "exact", content.terms.currency):
         table.add_column(name, justify="right", no_wrap=True)
     for place, line in enumerate(content.lines, start=1):
         _add_line(table, place, line, content)
@@ -110,21 +109,33 @@ def invoice(replayed: Replayed) -> RenderableType:
     return table
 
 
-def _add_line(table: Table, place: int, line: InvoiceLine, content: InvoiceContent) -> None:
-    amount = Text(_money(content, line.amount_minor), style="bold")
+def plans_text(content: InvoiceContent) -> str:
+    """This function will name the plans of an invoice."""
+    codes = dict.fromkeys(segment.plan for segment in content.terms.segments)
+    return f"plan {', '.join(codes)}" if codes else content.terms.kind
+
+
+def period_text(content: InvoiceContent) -> str:
+    """This function will write the billed period, its last day included."""
+    period = content.terms.period
+    return f"{period.start:%-d %b} to {period.end:%-d %b %Y}" if period else ""
+
+
+def _add_line(table: Table, place: int, line: Line, content: InvoiceContent) -> None:
+    amount = Text(_money(content, line.amount), style="bold")
     if not line.meter:
         table.add_row(str(place), f"{line.price}, {line.form}", "", "", "", amount)
         return
     what = f"{line.price}, {line.form.replace('_', ' ')}"
     table.add_row(str(place), what, f"{number(line.quantity)} {line.unit}s", "", "", amount)
     for step in line.steps:
-        per = "" if step.per == 1 else f" per {short(str(step.per))}"
+        per = "" if step.per == "1" else f" per {short(step.per)}"
         table.add_row(
             "",
             f"  {_label(step.label)}",
             number(step.quantity),
-            f"{decimal_text(step.rate)}{per}",
-            decimal_text(step.amount),
+            f"{step.rate}{per}",
+            step.amount,
             "",
             style="dim",
         )
@@ -143,7 +154,7 @@ def short(text: str) -> str:
 
 
 def _money(content: InvoiceContent, amount_minor: int) -> str:
-    return number(minor_text(amount_minor=amount_minor, currency=content.currency))
+    return number(minor_text(amount_minor=amount_minor, currency=content.terms.currency))
 
 
 def hashes(replayed: Replayed, *, is_narrow: bool) -> RenderableType:
@@ -185,9 +196,9 @@ def traced_line(traced: Traced, *, is_narrow: bool) -> RenderableType:
     if rest > 0:
         table.add_row("", "", "…", f"and {number(rest)} more", "", "…", style="dim")
     verdict = Text("✓ " if traced.is_equal else "✗ ", style="green" if traced.is_equal else "red")
-    table.add_row(
-        "", "", "", "added up again", "", verdict + Text(number(traced.quantity), style="bold")
-    )
+    for usage in traced.usage:
+        counted = verdict + Text(number(usage.counted), style="bold")
+        table.add_row("", "", "", f"{usage.meter} added up again", "", counted)
     return table
 
 

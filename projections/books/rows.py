@@ -27,12 +27,14 @@ class Booking:
         fields: What changed.
         booked_at: Broker's append time of the command that caused it.
         source_offset: Offset of that command in account.commands.
+        fact_index: Number of the fact among those of the command, from 0.
     """
 
     tenant: str
     fields: Fields
     booked_at: datetime
     source_offset: int = 0
+    fact_index: int = 0
 
 
 Project = Callable[[psycopg.Connection, Booking], None]
@@ -70,6 +72,11 @@ def json_of(fields: Fields, name: str) -> str:
 
 def credits_of(fields: Fields, name: str) -> int:
     """This function will read credits, which an adjustment may have below 0."""
+    return fields.integer(name, minimum=-AMOUNT_MINOR_MAX, maximum=AMOUNT_MINOR_MAX)
+
+
+def signed_minor(fields: Fields, name: str) -> int:
+    """This function will read an amount that may be below 0."""
     return fields.integer(name, minimum=-AMOUNT_MINOR_MAX, maximum=AMOUNT_MINOR_MAX)
 
 

@@ -1,223 +1,494 @@
-"""Billing: asks the books to finalise one invoice for each period that is over."""
+"""Billing: asks the books to finalise one invoice for each period that is over.
+
+A run goes round by round: 1. a snapshot, and the batch that is due in it; 2. contents, their
+windows read in one statement; 3. one append for the whole batch; 4. while the books answer, the
+next batch is built. What the books answer decides; a run that is killed or started twice makes
+nothing twice.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
-
+from domain.books.records import Command
+from domain.canonical import to_canonical_json
 from domain.codes import Code
 from domain.derived_ids import derived_id
-from domain.errors import Rejected, Retryable
+from domain.errors import Rejected
 from domain.period import time_text
-from domain.routing import partition_of
-from projections.invoicing.snapshot import Due, Snapshot
-from runtime import clock, failpoints
-from runtime.kafka import new_consumer, partition_ends
+from projections.invoicing.outcomes import await_outcomes, await_projected
+from projections.invoicing.rails import RunLimits, outlier_reason
+from projections.invoicing.run_file import entry_of, path_of, write_run
+from projections.invoicing.snapshot import BATCH_MAX, Snapshot, start_text
+from runtime import failpoints
 from runtime.logs import logger
-from runtime.postgres import connect, database_away
-from schemas.topics import (
-    ACCOUNT_COMMANDS,
-    ACCOUNT_FACTS,
-    USAGE_EVENTS,
-    USAGE_FACTS_TOPIC,
-)
+from runtime.postgres import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    import psycopg
+
     from domain.invoice import InvoiceContent
+    from domain.invoice_terms import InvoiceTerms
+    from projections.invoicing.run_file import RunEntry
+    from projections.invoicing.snapshot import Draft
     from runtime.commands import CommandSender
     from runtime.settings import Settings
 
 PERIODS_MAX = 24
 """Periods of one subscription billed in one call: two years of catching up, then people look."""
-DRAIN_TIMEOUT_MS = 120_000
-"""How long billing waits for the projections to reach the end of the log."""
-OUTCOME_INTERVAL_MS = 20
+ATTEMPTS_MAX = 20
+"""Times that one invoice is built in a run while the books move on beneath it."""
+BATCHES_ON_THE_WAY_MAX = 2
+"""Batches that the books have not answered yet: one being answered, one being built."""
+COMMAND_BYTES_MAX = 8 * 1024 * 1024
+"""Contents of one append; a batch of many lines is sent in parts."""
+NOTE_INVOICES_MAX = 1_000_000
+"""Invoices of a run that are noted for the next dry run to compare with: about 100 MB."""
 
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
-_OUTCOME = "SELECT code, reason FROM command_outcome WHERE source_offset = %s"
+_BUILD_AGAIN = frozenset(
+    {Code.TERMS_DIFFER, Code.CATALOGUE_DIFFERS, Code.INVOICE_EXISTS, Code.PERIOD_NOT_CURRENT}
+)
+"""Answers that say that the books moved on: another builder was first, or somebody changed what is
+billed. A look at the new state says whether anything is left to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What became of one period.
+    """What became of one invoice.
 
     Args:
         invoice: Invoice id.
-        subscription: Subscription that was billed.
-        content: What the invoice says.
-        code: Empty when it was finalised, else why not.
+        terms: What it is made by.
+        built: What the invoice says; None when it could not be made.
+        code: Empty when it was finalised, else why not; invoice_exists when another run was
+            first, which is no failure.
         reason: What was wrong, for people.
     """
 
     invoice: str
-    subscription: str
-    content: InvoiceContent
+    terms: InvoiceTerms
+    built: InvoiceContent | None
     code: str
     reason: str
 
+    @property
+    def subscription(self) -> str:
+        """Return the subscription that was billed; empty for items alone."""
+        return self.terms.subscription
 
-def bill(
-    settings: Settings,
-    sender: CommandSender,
-    *,
-    tenant: str,
-    as_of: datetime,
-    month: str = "",
-    customer: str = "",
-) -> Iterator[Billed]:
-    """This function will bill every period that is over at as_of, oldest first.
+    @property
+    def content(self) -> InvoiceContent:
+        """Return what the invoice says (ValueError when it could not be made)."""
+        if self.built is None:
+            raise ValueError(f"{self.invoice} was not made: {self.reason}")
+        return self.built
 
-    Run twice, in parallel or killed in between it makes each invoice once: ids derive from what
-    is billed, and the books refuse a second invoice for a period.
+    @property
+    def is_refused(self) -> bool:
+        """Say whether somebody has to look: neither this run nor another made the invoice."""
+        return self.code not in {"", Code.INVOICE_EXISTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What one run bills.
 
     Args:
-        settings: Where broker and database are.
-        sender: Appends the commands.
         tenant: Who bills.
         as_of: The moment that counts as now, aware.
         month: Only periods that start in this month, for example "2026-11"; empty for all.
         customer: Only this customer; empty for all.
+        has_items: Whether items without a subscription to come get an invoice of their own.
+    """
+
+    tenant: str
+    as_of: datetime
+    month: str = ""
+    customer: str = ""
+    has_items: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what is no month (Rejected invalid_request)."""
+        if self.month and _MONTH.fullmatch(self.month) is None:
+            raise Rejected(
+                Code.INVALID_REQUEST, f"{self.month[:20]!r} is no month such as 2026-11"
+            )
+
+
+def bill(
+    settings: Settings, sender: CommandSender, scope: Scope, *, is_awaited: bool = True
+) -> Iterator[Billed]:
+    """This function will bill everything that is due, the longest due first.
+
+    Run twice, in parallel or killed in between it makes each invoice once: the books take one
+    invoice for a period, and only one that is made from what they hold.
+
+    Args:
+        settings: Where broker and database are, and how much one run may do.
+        sender: Appends the commands.
+        scope: What to bill.
+        is_awaited: Wait first until the projections hold all that the log holds now.
+
+    Yields:
+        What became of each invoice, as the books answer.
 
     Raises:
-        Rejected: invalid_request, when month is no month.
-        Retryable: broker_away, database_away, or not_ready when the projections do not follow.
+        Rejected: billing_limit, when the run would go beyond what it may; what was sent is
+            answered before.
+        Retryable: broker_away, database_away, command_timeout, or not_ready when the projections
+            do not follow. Run the same again.
     """
-    if month and _MONTH.fullmatch(month) is None:
-        raise Rejected(Code.INVALID_REQUEST, f"{month[:20]!r} is no month such as 2026-11")
-    await_projected(settings, tenant=tenant)
-    for _ in range(PERIODS_MAX):
-        with Snapshot(settings, tenant=tenant) as snapshot:
-            due = [
-                item
-                for item in snapshot.due(as_of=as_of, customer=customer)
-                if time_text(item.period.start).startswith(month)
-            ]
-            contents = [(item, snapshot.invoice(item)) for item in due]
-        if not contents:
-            return
-        results = [
-            _finalize(settings, sender, item, content, as_of=as_of) for item, content in contents
-        ]
-        yield from results
-        if any(result.code for result in results):
-            return
-
-
-def _finalize(
-    settings: Settings,
-    sender: CommandSender,
-    due: Due,
-    content: InvoiceContent,
-    *,
-    as_of: datetime,
-) -> Billed:
-    """Send FinalizeInvoice and wait for its outcome."""
-    start = time_text(due.period.start)
-    invoice = derived_id("inv", content.tenant, due.subscription, start)
-    command_id = derived_id(
-        "cmd", due.subscription, start, "finalize", content.sha256, time_text(as_of)
-    )
-    failpoints.pass_by("builder.before_command")
+    if is_awaited:
+        await_projected(settings, tenant=scope.tenant)
+    run = _Run(settings, sender, scope)
+    entries: list[RunEntry] = []
     try:
-        offset = sender.send(
-            tenant=content.tenant,
-            command_id=command_id,
-            kind="FinalizeInvoice",
-            body={
+        for item in run.results():
+            if not item.code and len(entries) < NOTE_INVOICES_MAX:
+                entries.append(entry_of(item.content))
+            yield item
+    finally:
+        if entries:
+            write_run(path_of(settings.state_dir, tenant=scope.tenant), entries)
+
+
+def dry_run(settings: Settings, scope: Scope) -> Iterator[Billed]:
+    """This function will build all that is due and send nothing.
+
+    It sees one period of a subscription: the next one is open only when this one is invoiced.
+
+    Yields:
+        What would be sent; with the code of what keeps it from being made, where something does.
+
+    Raises:
+        As bill.
+    """
+    await_projected(settings, tenant=scope.tenant)
+    with Snapshot(settings, tenant=scope.tenant) as snapshot:
+        seen: list[str] = []
+        while drafts := snapshot.due(
+            as_of=scope.as_of, customer=scope.customer, month=scope.month, without=seen
+        ):
+            seen += [draft.key for draft in drafts]
+            yield from (each.billed for each in _built(snapshot, drafts))
+        seen = []
+        while scope.has_items and (
+            drafts := snapshot.items_due(as_of=scope.as_of, customer=scope.customer, without=seen)
+        ):
+            seen += [draft.key for draft in drafts]
+            yield from (each.billed for each in _built(snapshot, drafts))
+
+
+def items_draft(
+    settings: Settings, *, tenant: str, customer: str, as_of: datetime, invoice: str = ""
+) -> Command:
+    """This function will make the command that bills a customer's items now, on their own.
+
+    The invoice gets the id that is given; an empty one is replaced by that of a billing run.
+
+    Raises:
+        Rejected: item_unknown, when nothing waits.
+        Retryable: not_ready, when the projections do not follow; broker_away, database_away.
+    """
+    await_projected(settings, tenant=tenant, timeout_ms=settings.command_timeout_ms)
+    with Snapshot(settings, tenant=tenant) as snapshot:
+        drafts = snapshot.items_due(as_of=as_of, customer=customer, is_forced=True)
+        if not drafts:
+            raise Rejected(Code.ITEM_UNKNOWN, f"nothing waits for an invoice of {customer!r}")
+        content = snapshot.content(drafts[0].terms)
+    name = invoice or _invoice_id(drafts[0])
+    return finalize_command(name, content, key=drafts[0].key, as_of=as_of)
+
+
+def subscription_draft(
+    settings: Settings, *, tenant: str, subscription: str, as_of: datetime
+) -> Command:
+    """This function will make the command that bills one subscription's open period (S1-53).
+
+    Whether the period is over is for the books to say; all usage that the log holds now counts.
+
+    Raises:
+        Rejected: subscription_unknown, period_not_current when nothing is left to invoice, or
+            invoice_parked when a person should look first.
+        Retryable: not_ready, when the projections do not follow; broker_away, database_away.
+    """
+    await_projected(settings, tenant=tenant, timeout_ms=settings.command_timeout_ms)
+    with Snapshot(settings, tenant=tenant) as snapshot:
+        draft = snapshot.draft(subscription)
+        if draft is None:
+            raise Rejected(Code.SUBSCRIPTION_UNKNOWN, f"there is no subscription {subscription!r}")
+        content = snapshot.content(draft.terms)
+    if reason := _outlier(settings, draft, content):
+        raise Rejected(Code.INVOICE_PARKED, f"{reason}; `tidegauge bill` parks it for release")
+    return finalize_command(_invoice_id(draft), content, key=draft.key, as_of=as_of)
+
+
+def finalize_command(
+    invoice: str, content: InvoiceContent, *, key: str, as_of: datetime
+) -> Command:
+    """This function will ask the books to finalise a content; the same twice is one command.
+
+    Args:
+        invoice: Id that the invoice gets.
+        content: What it says.
+        key: Subscription, or customer of items alone.
+        as_of: The moment that counts as now.
+    """
+    moment = time_text(as_of)
+    identity = (invoice, key, start_text(content.terms), content.sha256, moment)
+    return Command(
+        content.terms.tenant,
+        derived_id("cmd", "finalize", *identity),
+        "FinalizeInvoice",
+        to_canonical_json(
+            {
                 "invoice": invoice,
-                "as_of": time_text(as_of),
+                "as_of": moment,
                 "content": content.text,
                 "content_sha256": content.sha256,
-            },
+            }
+        ),
+    )
+
+
+def preview(settings: Settings, *, tenant: str, subscription: str) -> InvoiceContent:
+    """This function will make the next invoice of a subscription as it would be now.
+
+    It is provisional: more usage may come, and nothing is sent. Usage counts as far as it is
+    projected.
+
+    Raises:
+        Rejected: subscription_unknown, or period_not_current when nothing is left to invoice.
+        Retryable: database_away.
+    """
+    with Snapshot(settings, tenant=tenant) as snapshot:
+        draft = snapshot.draft(subscription)
+        if draft is None:
+            raise Rejected(Code.SUBSCRIPTION_UNKNOWN, f"there is no subscription {subscription!r}")
+        return snapshot.content(draft.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A draft with its content, or with what keeps it from being made."""
+
+    draft: Draft
+    made: InvoiceContent | Rejected
+
+    @property
+    def billed(self) -> Billed:
+        """Return it as if the books had answered."""
+        invoice, terms, made = _invoice_id(self.draft), self.draft.terms, self.made
+        if isinstance(made, Rejected):
+            return Billed(invoice, terms, None, made.code, made.reason)
+        return Billed(invoice, terms, made, "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An invoice whose command is on its way."""
+
+    draft: Draft
+    content: InvoiceContent
+    invoice: str
+    parked: str
+
+
+class _Run:
+    """One billing run.
+
+    Args:
+        settings: Where broker and database are.
+        sender: Appends the commands.
+        scope: What to bill.
+    """
+
+    def __init__(self, settings: Settings, sender: CommandSender, scope: Scope) -> None:
+        self._settings = settings
+        self._sender = sender
+        self._scope = scope
+        self._limits = RunLimits(settings)
+        self._on_the_way: deque[dict[int, _Sent]] = deque()
+        self._left_out: dict[str, None] = {}
+        self._tries: Counter[str] = Counter()
+        self._billed: Counter[str] = Counter()
+        self._is_idle = False
+
+    def results(self) -> Iterator[Billed]:
+        """Yield what became of each invoice."""
+        with connect(self._settings, role="app", autocommit=True) as connection:
+            connection.execute(
+                "SELECT set_config('tidegauge.tenant', %s, false)", (self._scope.tenant,)
+            )
+            while True:
+                try:
+                    refused = self._send_next()
+                except Rejected:
+                    while self._on_the_way:
+                        yield from self._answered(connection)
+                    raise
+                yield from refused
+                is_waiting = bool(self._on_the_way)
+                if self._is_idle and not is_waiting:
+                    return
+                if self._is_idle or len(self._on_the_way) >= BATCHES_ON_THE_WAY_MAX:
+                    yield from self._answered(connection)
+
+    def _send_next(self) -> list[Billed]:
+        """Build and send the next batch; what cannot even be sent is returned."""
+        with Snapshot(self._settings, tenant=self._scope.tenant) as snapshot:
+            drafts = self._drafts(snapshot)
+            self._is_idle = not drafts
+            built = _built(snapshot, drafts)
+        sent: list[_Sent] = []
+        refused: list[Billed] = []
+        for each in built:
+            draft, content = each.draft, each.made
+            if isinstance(content, Rejected):
+                self._left_out[draft.key] = None
+                logger().warning(
+                    "invoice.not_built", of=draft.key, code=content.code, reason=content.reason
+                )
+                refused.append(each.billed)
+                continue
+            parked = self._parked(draft, content)
+            if not parked:
+                self._limits.take(content)
+            sent.append(_Sent(draft, content, _invoice_id(draft), parked))
+        for part in _parts(sent):
+            try:
+                failpoints.pass_by("builder.before_command")
+                offsets = self._sender.send_all([self._command(one) for one in part])
+                failpoints.pass_by("builder.after_command")
+            except Rejected as error:  # oversized: these few, the others are billed all the same
+                for one in part:
+                    self._left_out[one.draft.key] = None
+                    refused.append(_billed(one, error.code, error.reason))
+                continue
+            self._on_the_way.append(dict(zip(offsets, part, strict=True)))
+        return refused
+
+    def _drafts(self, snapshot: Snapshot) -> list[Draft]:
+        """Return what is due and neither on its way nor given up, items last.
+
+        Of a customer whose invoices draw on the same items or credit one goes at a time.
+        """
+        scope = self._scope
+        busy = {each.draft.terms.customer for batch in self._on_the_way for each in batch.values()}
+        flying = [each.draft.key for batch in self._on_the_way for each in batch.values()]
+        found = snapshot.due(
+            as_of=scope.as_of,
+            customer=scope.customer,
+            month=scope.month,
+            without=[*self._left_out, *flying],
+            limit=BATCH_MAX,
         )
-    except Rejected as error:  # this one only: the others are billed all the same
-        return Billed(invoice, due.subscription, content, error.code, error.reason)
-    failpoints.pass_by("builder.after_command")
-    code, reason = await_outcome(settings, tenant=content.tenant, source_offset=offset)
-    logger().info("invoice.answered", invoice=invoice, code=code or "accepted", reason=reason)
-    return Billed(invoice, due.subscription, content, code, reason)
+        if not found and not self._on_the_way and scope.has_items and not scope.month:
+            found = snapshot.items_due(
+                as_of=scope.as_of, customer=scope.customer, without=[*self._left_out]
+            )
+        chosen: list[Draft] = []
+        for draft in found:
+            customer = draft.terms.customer
+            if draft.needs_shared and customer in busy:
+                continue
+            busy.add(customer)
+            chosen.append(draft)
+        return chosen
+
+    def _parked(self, draft: Draft, content: InvoiceContent) -> str:
+        if not draft.terms.subscription:
+            return ""
+        return _outlier(self._settings, draft, content)
+
+    def _command(self, sent: _Sent) -> Command:
+        content, as_of = sent.content, time_text(self._scope.as_of)
+        identity = (sent.draft.key, start_text(content.terms), content.sha256, as_of)
+        if sent.parked:
+            return Command(
+                content.terms.tenant,
+                derived_id("cmd", "park", *identity),
+                "ParkInvoice",
+                to_canonical_json(
+                    {
+                        "subscription": content.terms.subscription,
+                        "period_index": content.terms.period_index,
+                        "reason": sent.parked,
+                        "total_minor": content.total_minor,
+                    }
+                ),
+            )
+        return finalize_command(sent.invoice, content, key=sent.draft.key, as_of=self._scope.as_of)
+
+    def _answered(self, connection: psycopg.Connection) -> Iterator[Billed]:
+        """Wait for the oldest batch on its way, and say what became of it."""
+        batch = self._on_the_way.popleft()
+        answers = await_outcomes(
+            self._settings, connection, tenant=self._scope.tenant, offsets=batch
+        )
+        for offset, sent in batch.items():
+            code, reason = answers[offset]
+            key = sent.draft.key
+            if code in _BUILD_AGAIN:
+                self._tries[key] += 1
+                if self._tries[key] < ATTEMPTS_MAX:
+                    if code == Code.INVOICE_EXISTS:
+                        yield _billed(sent, code, reason)
+                    continue
+            if sent.parked and not code:
+                code, reason = Code.INVOICE_PARKED, sent.parked
+            self._billed[key] += 1
+            if code or self._billed[key] >= PERIODS_MAX:
+                self._left_out[key] = None
+            if code:
+                logger().warning("invoice.refused", invoice=sent.invoice, code=code, reason=reason)
+            yield _billed(sent, code, reason)
+        logger().info("billing.answered", invoices=len(batch))
 
 
-def await_outcome(settings: Settings, *, tenant: str, source_offset: int) -> tuple[str, str]:
-    """This function will wait for the answer to a command.
-
-    Returns:
-        The code, empty when accepted, and the reason.
-
-    Raises:
-        Retryable: command_timeout, when no answer is visible in time; database_away.
-    """
-    deadline = clock.monotonic_ms() + settings.command_timeout_ms
-    with connect(settings, role="app", autocommit=True) as connection:
-        connection.execute("SELECT set_config('tidegauge.tenant', %s, false)", (tenant,))
-        while True:
-            row = _fetch_one(connection, _OUTCOME, source_offset)
-            if row is not None:
-                return row[0], row[1]
-            if clock.monotonic_ms() > deadline:
-                raise Retryable(
-                    Code.COMMAND_TIMEOUT,
-                    f"command {source_offset} is in the log, its outcome is not visible yet",
-                    retry_after_ms=1000,
-                    next_step="Are `tidegauge stream books` and `tidegauge project` running? "
-                    "Then run the same again",
-                )
-            clock.sleep_ms(OUTCOME_INTERVAL_MS)
+def _built(snapshot: Snapshot, drafts: Sequence[Draft]) -> list[_Built]:
+    made = snapshot.contents([draft.terms for draft in drafts])
+    return [_Built(draft, each) for draft, each in zip(drafts, made, strict=True)]
 
 
-def await_projected(settings: Settings, *, tenant: str) -> None:
-    """This function will wait until the projections hold all that the log held when it was called.
-
-    Raises:
-        Retryable: not_ready, when they do not get there in time; broker_away, database_away.
-    """
-    account = partition_of(tenant, partitions=settings.partitions)
-    reader = new_consumer(settings, group="tidegauge.builder")
-    try:
-        usage = range(settings.partitions)
-        wanted = {
-            (USAGE_FACTS_TOPIC.name, number): partition_ends(reader, USAGE_EVENTS.name, number)[1]
-            for number in usage
-        }
-        _, commands = partition_ends(reader, ACCOUNT_COMMANDS.name, account)
-        wanted[ACCOUNT_FACTS.name, account] = commands
-    finally:
-        reader.close()
-    deadline = clock.monotonic_ms() + DRAIN_TIMEOUT_MS
-    with connect(settings, role="app", autocommit=True) as connection:
-        while behind := _behind(connection, wanted):
-            if clock.monotonic_ms() > deadline:
-                topic, number = behind[0]
-                raise Retryable(
-                    Code.NOT_READY,
-                    f"the projection of {topic}/{number} does not reach the end of the log",
-                    retry_after_ms=1000,
-                    next_step="Are the folds and `tidegauge project` running? Then bill again",
-                )
-            clock.sleep_ms(OUTCOME_INTERVAL_MS)
+def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:
+    return outlier_reason(
+        total_minor=content.total_minor,
+        earlier=draft.earlier,
+        released_minor=draft.released_minor,
+        times=settings.billing_outlier_times,
+    )
 
 
-def _behind(
-    connection: psycopg.Connection, wanted: dict[tuple[str, int], int]
-) -> list[tuple[str, int]]:
-    try:
-        rows = connection.execute("SELECT topic, partition, next_offset FROM position").fetchall()
-    except psycopg.OperationalError as error:
-        raise database_away(error) from error
-    reached = {(topic, partition): offset for topic, partition, offset in rows}
-    return [place for place, offset in wanted.items() if reached.get(place, 0) < offset]
+def _parts(sent: list[_Sent]) -> Iterator[list[_Sent]]:
+    """Cut a batch by the size of its contents."""
+    part: list[_Sent] = []
+    size = 0
+    for each in sent:
+        length = len(each.content.text)
+        if part and size + length > COMMAND_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += length
+    if part:
+        yield part
 
 
-def _fetch_one(
-    connection: psycopg.Connection, query: str, *parameters: int
-) -> tuple[Any, ...] | None:
-    try:
-        return connection.execute(query, parameters).fetchone()
-    except psycopg.OperationalError as error:
-        raise database_away(error) from error
+def _billed(sent: _Sent, code: str, reason: str) -> Billed:
+    return Billed(sent.invoice, sent.content.terms, sent.content, code, reason)
+
+
+def _invoice_id(draft: Draft) -> str:
+    """Return the id of an invoice; one that replaces a void one has another."""
+    terms = draft.terms
+    return derived_id(
+        "inv", terms.tenant, draft.key, terms.kind, start_text(terms), str(draft.attempt)
+    )

@@ -13,10 +13,10 @@ from domain.routing import partition_of
 from domain.usage.facts import UsageFacts
 from domain.usage.fold import UsageFold
 from domain.usage.records import EventBatch
-from runtime.kafka import offset_of, read_partition, received_at_ms
+from runtime.kafka import read_partition
 from runtime.schema_registry import new_foreign_schemas
 from schemas.command_wire import from_wire_books_facts
-from schemas.topics import ACCOUNT_FACTS, USAGE_EVENTS, USAGE_FACTS_TOPIC
+from schemas.topics import ACCOUNT_FACTS, USAGE_FACTS_TOPIC
 from schemas.usage_wire import from_wire_usage_facts, from_wire_usage_source
 
 if TYPE_CHECKING:
@@ -65,13 +65,23 @@ def usage_from_events(settings: Settings, *, partition: int, end: int) -> Iterat
 def source_records(
     settings: Settings, *, partition: int, start: int, end: int
 ) -> Iterator[SourceRecord]:
-    """This function will yield decoded records [start, end) of usage.events."""
+    """This function will yield decoded records [start, end) of usage.events.
+
+    What the log no longer has comes from its archive, where there is one.
+
+    Raises:
+        Fatal: log_truncated, archive_gap, archive_corrupt or archive_foreign.
+        Retryable: broker_away.
+    """
+    # Here, because it brings pyarrow, which every command would load for nothing.
+    from projections.archive.source import raw_records  # noqa: PLC0415 -- see above
+
     with closing(new_foreign_schemas(settings)) as foreign:
-        for message in read_partition(settings, USAGE_EVENTS, partition, start=start, end=end):
+        for record in raw_records(settings, partition=partition, start=start, end=end):
             yield from_wire_usage_source(
-                message.value(),
-                offset=offset_of(message),
-                received_at_ms=received_at_ms(message),
+                record.value,
+                offset=record.offset,
+                received_at_ms=record.received_at_ms,
                 foreign=foreign,
             )
 

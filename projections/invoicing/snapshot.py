@@ -1,79 +1,143 @@
-"""What the builder reads: one REPEATABLE READ snapshot of positions, subscriptions and windows."""
+"""What the builder reads: one REPEATABLE READ snapshot of books, positions and windows.
+
+A batch of invoices costs three statements, however many they are: what is due with all that its
+terms need, the positions, and the windows.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 
-from domain.aggregation.window_row import WindowRow
-from domain.catalogue import Catalogue, carried_meters, parse_catalogue
-from domain.invoice import InvoiceContent, build_invoice
-from domain.period import Period
-from domain.quantity import decimal_nanos
+from domain.books.customer import Customer
+from domain.books.invoice_terms_of import invoice_terms
+from domain.books.subscription import Subscription
+from domain.catalogue import Catalogue, parse_catalogue
+from domain.errors import Rejected
+from domain.invoice_terms import ITEMS_MAX, InvoiceTerms, Item
+from domain.invoice_usage import content_of, parts_of
+from domain.period import Interval, Period, from_ms, time_text
 from domain.routing import partition_of
+from projections.invoicing.rows import OFFSET_MAX, Wanted, read_rows
 from runtime.postgres import connect, database_away
 from schemas.topics import ACCOUNT_FACTS, USAGE_FACTS_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from domain.aggregation.window_row import WindowRow
+    from domain.invoice import InvoiceContent
+    from domain.usage.segment_rows import SegmentRow
     from runtime.settings import Settings
 
-_DUE = """
-    SELECT subscription, customer, plan, period_start, period_end, catalogue_version
-    FROM subscription
-    WHERE period_end <= %(as_of)s AND (%(customer)s = '' OR customer = %(customer)s)
-    ORDER BY subscription
-"""
-_POSITIONS = "SELECT partition, next_offset FROM position WHERE topic = %s"
-_CATALOGUE = "SELECT content FROM catalogue WHERE version = %s"
-_COLUMNS = """
-    s.meter, s.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
-    w.events, w.sum, w.min, w.max, w.latest, w.latest_occurred_ms, w.latest_offset,
-    w.first_offset, w.last_offset, w.key_digest, w.late, coalesce(k.sketch, ''::bytea)
-"""
-_WINDOWS = f"""
-    SELECT {_COLUMNS}
-    FROM usage_series s JOIN usage_window w USING (tenant, series)
-    LEFT JOIN usage_sketch k USING (tenant, series, hour)
-    WHERE s.customer = %(customer)s AND w.hour >= %(start)s AND w.hour < %(end)s
-        AND w.first_offset < %(before)s
-    UNION ALL
-    SELECT {_COLUMNS}
-    FROM usage_series s CROSS JOIN LATERAL (
-        SELECT * FROM usage_window v
-        WHERE v.tenant = s.tenant AND v.series = s.series AND v.hour < %(start)s
-            AND v.first_offset < %(before)s
-        ORDER BY v.hour DESC LIMIT 1
-    ) w LEFT JOIN usage_sketch k
-        ON k.tenant = w.tenant AND k.series = w.series AND k.hour = w.hour
-    WHERE s.customer = %(customer)s AND s.meter = ANY(%(carried)s)
-"""  # noqa: S608 -- fixed texts only
+BATCH_MAX = 500
+"""Invoices of one snapshot: about 10 MB of rows and documents, and a few seconds to read."""
+HISTORY_MAX = 6
+"""Earlier invoices of a customer that a new one is compared with: half a year of months."""
+CATALOGUES_HELD = 256
+"""Catalogue versions that a process keeps parsed; about 100 KB each."""
 
-OFFSET_MAX = 2**63 - 1
+# Subscription.is_over, of the row o.
+_IS_OVER = f"""
+    (o.ends_at <= o.period_start OR o.interval = '{Interval.LIFETIME}' AND NOT o.opening_due)
+"""
+# domain.books.items.waiting: those of nobody, and of a subscription that is over, go on whichever
+# invoice of the customer comes next.
+_IS_ANYBODYS = f"""
+    (i.subscription = '' OR EXISTS (SELECT FROM subscription o WHERE o.tenant = i.tenant
+        AND o.subscription = i.subscription AND {_IS_OVER}))
+"""
+# What a subscription's terms need. Items come in the order in which the log has them: append
+# times may go back, offsets never do.
+_NEEDS = f"""
+    c.document, coalesce(a.balance_minor, 0),
+    ARRAY(
+        SELECT i.document FROM invoice_item i
+        WHERE i.tenant = c.tenant AND i.customer = c.customer AND i.status = 'pending'
+            AND (i.subscription = %(this)s OR {_IS_ANYBODYS})
+        ORDER BY i.added_offset, i.added_index LIMIT {ITEMS_MAX}
+    ),
+    ARRAY(
+        SELECT v.total_minor FROM invoice v
+        WHERE v.tenant = c.tenant AND v.customer = c.customer AND v.kind <> 'items'
+            AND v.status <> 'void'
+        ORDER BY v.issued_at DESC, v.invoice DESC LIMIT {HISTORY_MAX}
+    )
+"""  # noqa: S608 -- fixed texts only
+_SUBSCRIPTIONS = f"""
+    SELECT s.document, {_NEEDS.replace("%(this)s", "s.subscription")},
+        (SELECT p.total_minor FROM parked_invoice p WHERE p.tenant = s.tenant
+            AND p.subscription = s.subscription AND p.period_index = s.period_index
+            AND NOT p.is_open),
+        (SELECT count(*) FROM invoice v WHERE v.tenant = s.tenant
+            AND v.subscription = s.subscription AND v.period_start = s.period_start)
+    FROM subscription s
+    JOIN customer c USING (tenant, customer)
+    LEFT JOIN account_credit a USING (tenant, customer)
+"""  # noqa: S608 -- fixed texts only
+_DUE = f"""
+    {_SUBSCRIPTIONS}
+    WHERE s.next_invoice_at <= %(as_of)s
+        AND (%(customer)s = '' OR s.customer = %(customer)s)
+        AND (%(month)s = '' OR to_char(s.period_start AT TIME ZONE 'UTC', 'YYYY-MM') = %(month)s)
+        AND s.subscription <> ALL(%(without)s)
+    ORDER BY s.next_invoice_at, s.subscription LIMIT %(limit)s
+"""
+_ONE = f"{_SUBSCRIPTIONS} WHERE s.subscription = %(subscription)s"
+# Customers whose items no subscription's invoice will take along.
+_ITEMS_DUE = f"""
+    SELECT NULL, {_NEEDS.replace("%(this)s", "''")}, NULL,
+        (SELECT count(*) FROM invoice v WHERE v.tenant = c.tenant
+            AND v.customer = c.customer AND v.kind = 'items')
+    FROM customer c
+    LEFT JOIN account_credit a USING (tenant, customer)
+    WHERE (%(customer)s = '' OR c.customer = %(customer)s)
+        AND c.customer <> ALL(%(without)s)
+        AND EXISTS (SELECT FROM invoice_item i WHERE i.tenant = c.tenant
+            AND i.customer = c.customer AND i.status = 'pending' AND {_IS_ANYBODYS}
+            AND i.added_at <= %(as_of)s)
+        AND (%(is_forced)s OR NOT EXISTS (SELECT FROM subscription o WHERE o.tenant = c.tenant
+            AND o.customer = c.customer AND NOT coalesce({_IS_OVER}, false)))
+    ORDER BY c.customer LIMIT %(limit)s
+"""  # noqa: S608 -- fixed texts only
+_POSITIONS = "SELECT partition, next_offset FROM position WHERE topic = %s"
+_CATALOGUES = "SELECT version, content, published_at FROM catalogue ORDER BY version"
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A subscription whose current period is over.
+class Draft:
+    """An invoice to be made: everything but its usage.
 
     Args:
-        subscription: Its id.
-        customer: Who pays.
-        plan: Plan code.
-        period: The period to bill.
-        catalogue_version: Version it is rated with.
+        terms: What it is made by.
+        needs_shared: Whether it draws on items or credit that another invoice of the same
+            customer could draw on as well.
+        earlier: Totals of the customer's last invoices, newest first, minor units.
+        released_minor: Total that somebody has looked at and released; None for none.
+        attempt: Invoices that the period had before; they are void.
     """
 
-    subscription: str
-    customer: str
-    plan: str
-    period: Period
-    catalogue_version: int
+    terms: InvoiceTerms
+    needs_shared: bool
+    earlier: tuple[int, ...]
+    released_minor: int | None
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        """Return the subscription; of items alone the customer."""
+        return self.terms.subscription or self.terms.customer
+
+
+@lru_cache(maxsize=CATALOGUES_HELD)
+def parsed_catalogue(content: str) -> Catalogue:
+    """This function will read a catalogue's content, once per process."""
+    return parse_catalogue(content)
 
 
 class Snapshot:
@@ -94,12 +158,14 @@ class Snapshot:
         self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._connection.read_only = True
         self._catalogues: dict[int, Catalogue] = {}
+        self._published_at: dict[int, datetime] = {}
 
     def __enter__(self) -> Self:
         """Begin: from the first statement on nothing changes any more."""
         try:
             self._connection.execute(
-                "SELECT set_config('tidegauge.tenant', %s, true)", (self._tenant,)
+                "SELECT set_config('tidegauge.tenant', %s, true), set_config('jit', 'off', true)",
+                (self._tenant,),
             )
         except psycopg.OperationalError as error:
             raise database_away(error) from error
@@ -114,18 +180,105 @@ class Snapshot:
         """End the view."""
         self._connection.close()
 
-    def due(self, *, as_of: datetime, customer: str = "") -> tuple[Due, ...]:
-        """Return the subscriptions to bill at as_of, of one customer or of all."""
-        rows = self._connection.execute(_DUE, {"as_of": as_of, "customer": customer}).fetchall()
-        return tuple(
-            Due(
-                subscription=subscription,
-                customer=payer,
-                plan=plan,
-                period=Period(start, end),
-                catalogue_version=version,
-            )
-            for subscription, payer, plan, start, end, version in rows
+    @property
+    def connection(self) -> psycopg.Connection:
+        """Return the connection of the view, for questions of this package."""
+        return self._connection
+
+    @property
+    def catalogues(self) -> Mapping[int, Catalogue]:
+        """Return every catalogue version of the tenant."""
+        if not self._catalogues:
+            for version, content, published_at in self._connection.execute(_CATALOGUES):
+                self._catalogues[version] = parsed_catalogue(content)
+                self._published_at[version] = published_at
+        return self._catalogues
+
+    def due(
+        self,
+        *,
+        as_of: datetime,
+        customer: str = "",
+        month: str = "",
+        without: Sequence[str] = (),
+        limit: int = BATCH_MAX,
+    ) -> tuple[Draft, ...]:
+        """Return what is due of subscriptions at as_of, the longest due first.
+
+        Args:
+            as_of: The moment that counts as now.
+            customer: Only this customer; empty for all.
+            month: Only periods that start in this month, for example "2026-11"; empty for all.
+            without: Subscriptions that are left out.
+            limit: How many at most.
+        """
+        parameters = {
+            "as_of": as_of,
+            "customer": customer,
+            "month": month,
+            "without": list(without),
+            "limit": limit,
+        }
+        rows = self._connection.execute(_DUE, parameters).fetchall()
+        return tuple(self._draft(row) for row in rows)
+
+    def items_due(
+        self,
+        *,
+        as_of: datetime,
+        customer: str = "",
+        without: Sequence[str] = (),
+        is_forced: bool = False,
+        limit: int = BATCH_MAX,
+    ) -> tuple[Draft, ...]:
+        """Return customers with items that no subscription's invoice will take along.
+
+        Args:
+            as_of: Items that were added later wait.
+            customer: Only this customer; empty for all.
+            without: Customers that are left out.
+            is_forced: Bill them although a subscription's invoice is to come.
+            limit: How many at most.
+        """
+        parameters = {
+            "as_of": as_of,
+            "customer": customer,
+            "without": list(without),
+            "is_forced": is_forced,
+            "limit": limit,
+        }
+        rows = self._connection.execute(_ITEMS_DUE, parameters).fetchall()
+        return tuple(self._draft(row) for row in rows)
+
+    def draft(self, subscription: str) -> Draft | None:
+        """Return the next invoice of one subscription, due or not; None when there is none such.
+
+        Raises:
+            Rejected: period_not_current, when nothing of it is left to be invoiced.
+        """
+        row = self._connection.execute(_ONE, {"subscription": subscription}).fetchone()
+        return None if row is None else self._draft(row)
+
+    def _draft(self, row: tuple[Any, ...]) -> Draft:
+        document, payer, credit_minor, items, earlier, released, attempt = row
+        catalogues = self.catalogues
+        terms = invoice_terms(
+            subscription=None if document is None else Subscription.from_document(document),
+            customer=Customer.from_document(payer),
+            items=tuple(Item.from_document(item) for item in items),
+            credit_minor=credit_minor,
+            catalogues=catalogues,
+            published_at=self._published_at,
+            tenant=self._tenant,
+        )
+        return Draft(
+            terms=terms,
+            needs_shared=bool(credit_minor)
+            or any(item.subscription != terms.subscription for item in terms.items)
+            or not terms.subscription,
+            earlier=tuple(earlier),
+            released_minor=released,
+            attempt=attempt,
         )
 
     def positions(self, topic: str) -> tuple[int, ...]:
@@ -133,78 +286,91 @@ class Snapshot:
         stored: dict[int, int] = dict(self._connection.execute(_POSITIONS, (topic,)).fetchall())
         return tuple(stored.get(number, 0) for number in range(self._settings.partitions))
 
-    def catalogue(self, version: int) -> Catalogue:
-        """Return a catalogue version of the tenant."""
-        if version not in self._catalogues:
-            row = self._connection.execute(_CATALOGUE, (version,)).fetchone()
-            content = row[0] if row else ""
-            self._catalogues[version] = parse_catalogue(content)
-        return self._catalogues[version]
+    def contents(self, terms: Sequence[InvoiceTerms]) -> tuple[InvoiceContent | Rejected, ...]:
+        """Make the contents of a batch of invoices, their windows read in one statement.
+
+        Returns:
+            In the order of the terms; in the place of a content that cannot be made why not, for
+            example amount_limit: the others are made all the same.
+        """
+        account = partition_of(self._tenant, partitions=self._settings.partitions)
+        usage_positions = self.positions(USAGE_FACTS_TOPIC.name)
+        account_position = self.positions(ACCOUNT_FACTS.name)[account]
+        made: list[InvoiceContent | Rejected] = []
+        for each, rows in zip(terms, self.rows(terms), strict=True):
+            try:
+                made.append(
+                    content_of(
+                        terms=each,
+                        rows=rows,
+                        catalogues=self.catalogues,
+                        usage_positions=usage_positions,
+                        account_partition=account,
+                        account_position=account_position,
+                    )
+                )
+            except Rejected as refused:
+                made.append(refused)
+        return tuple(made)
+
+    def content(self, terms: InvoiceTerms) -> InvoiceContent:
+        """Make the content of one invoice.
+
+        Raises:
+            Rejected: what keeps it from being made, for example amount_limit.
+        """
+        (made,) = self.contents([terms])
+        if isinstance(made, Rejected):
+            raise made
+        return made
+
+    def rows(self, terms: Sequence[InvoiceTerms]) -> list[list[SegmentRow]]:
+        """Read the windows of a batch of invoices, merged by part and series."""
+        wanted: list[Wanted] = []
+        places: list[tuple[int, int]] = []
+        for number, each in enumerate(terms):
+            for segment, part in enumerate(parts_of(each, catalogues=self.catalogues)):
+                places.append((number, segment))
+                wanted.append(
+                    Wanted(
+                        number=len(wanted),
+                        customer=each.customer,
+                        start=from_ms(part.span.start_ms),
+                        end=from_ms(part.span.end_ms),
+                        meters=part.meters,
+                        sketched=part.sketched,
+                        carried=part.carried,
+                        extreme=part.extreme,
+                    )
+                )
+        result: list[list[SegmentRow]] = [[] for _ in terms]
+        for place, rows in read_rows(self._connection, wanted).items():
+            number, segment = places[place]
+            result[number] += [(segment, row) for row in rows]
+        return result
 
     def windows(
         self,
         *,
         customer: str,
         period: Period,
-        carried: Collection[str],
+        meters: frozenset[str],
+        carried: frozenset[str] = frozenset(),
         before_offset: int = OFFSET_MAX,
-    ) -> Iterator[WindowRow]:
-        """Yield a customer's windows of a period, and of carried meters the last one before it.
+    ) -> tuple[WindowRow, ...]:
+        """Return a customer's windows hour by hour, and of carried meters the last one before.
 
         Args:
             customer: Whose windows.
             period: Hours that they lie in.
-            carried: Meters of which each series' last window before the period comes along.
+            meters: Of which meters.
+            carried: Those of which each series' last window before the period comes along.
             before_offset: Only windows whose first event lies before this source offset.
         """
-        parameters = {
-            "customer": customer,
-            "start": period.start,
-            "end": period.end,
-            "carried": list(carried),
-            "before": before_offset,
-        }
-        for row in self._connection.execute(_WINDOWS, parameters):
-            yield from_row_window(row)
-
-    def invoice(self, due: Due) -> InvoiceContent:
-        """Make the content of the invoice that is due."""
-        catalogue = self.catalogue(due.catalogue_version)
-        account = partition_of(self._tenant, partitions=self._settings.partitions)
-        return build_invoice(
-            tenant=self._tenant,
-            subscription=due.subscription,
-            customer=due.customer,
-            plan=due.plan,
-            catalogue=catalogue,
-            period=due.period,
-            rows=self.windows(
-                customer=due.customer,
-                period=due.period,
-                carried=carried_meters(catalogue.meters),
-            ),
-            usage_positions=self.positions(USAGE_FACTS_TOPIC.name),
-            account_partition=account,
-            account_position=self.positions(ACCOUNT_FACTS.name)[account],
-        )
+        wanted = Wanted(0, customer, period.start, period.end, meters, meters, carried & meters)
+        return tuple(read_rows(self._connection, [wanted], before_offset=before_offset)[0])
 
 
-def from_row_window(row: tuple[Any, ...]) -> WindowRow:
-    """This function will read a window from its SQL row, exactly."""
-    return WindowRow(
-        meter=row[0],
-        dimensions=tuple(sorted(row[1].items())),
-        hour=row[2],
-        events=row[3],
-        sum_nanos=decimal_nanos(row[4]),
-        min_nanos=decimal_nanos(row[5]),
-        max_nanos=decimal_nanos(row[6]),
-        latest_nanos=decimal_nanos(row[7]),
-        latest_occurred_ms=row[8],
-        latest_offset=row[9],
-        first_offset=row[10],
-        last_offset=row[11],
-        key_digest=int(row[12]),
-        late=row[13],
-        sketch=row[14],
-    )
+def start_text(terms: InvoiceTerms) -> str:
+    """This function will return the start of a billed period as text; empty for items alone."""
+    return "" if terms.period is None else time_text(terms.period.start)

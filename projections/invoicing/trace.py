@@ -1,42 +1,45 @@
 """Trace: from an invoice line down to the raw events, summed up again.
 
-Line → its windows (from the projections) → source offset ranges, cut off at the invoice's pin →
-raw events. The ranges are read once and folded anew by a fresh fold; events that the first fold
-called conflicts are left out, because what they conflict with may lie before the range. Windows
-that grew after the pin are compared by the line's total only. Cost: O(windows) rows, and the
-ranges.
+Line → what it reads (a composite reads several meters) → the windows of its part of the period,
+hour by hour → source offset ranges, cut off at the invoice's pin → raw events. The ranges are read
+once per meter and folded anew by a fresh fold; events that the first fold called conflicts are
+left out, because what they conflict with may lie before the range. Windows that grew after the pin
+are compared by the line's usage only. Cost: O(windows) rows, and the ranges.
 """
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from domain.aggregation.measures import measured
-from domain.aggregation.window_row import WindowRow
-from domain.catalogue import carried_meters
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.invoice import span_of
-from domain.period import HOUR_MS
+from domain.meter import carried_meters
+from domain.period import Period
 from domain.quantity import nanos_text
+from domain.rating import line_sources, usage_entries
 from domain.routing import partition_of
 from domain.usage.customer_windows import CustomerWindows
-from domain.usage.dimension_sets import EverySet, other_set
+from domain.usage.dimension_sets import EverySet
 from domain.usage.fold import UsageFold
 from domain.usage.records import CataloguePublished, EventBatch, SourceRecord
-from domain.usage.rows import batch_of_rows
+from domain.usage.segment_rows import hours_of
 from projections.invoicing.log import folded, source_records
+from projections.invoicing.narrowing import Narrowed, Places, nanos_of, narrowed
 from projections.invoicing.replay import Finalized, find_invoice
 from projections.invoicing.snapshot import Snapshot
 from runtime.postgres import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from domain.catalogue import Meter
-    from domain.rating import InvoiceLine
+    from domain.aggregation.window_row import WindowRow
+    from domain.catalogue import Catalogue
+    from domain.invoice import Line
+    from domain.invoice_terms import Segment
+    from domain.meter import Meter
+    from domain.rating import Selection, UsageEntry
     from domain.usage.dimension_sets import DimensionSet
     from runtime.settings import Settings
 
@@ -72,35 +75,128 @@ class RawEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class TracedUsage:
+    """What a line reads of one meter, as invoiced and as counted again.
+
+    Args:
+        meter: Meter key.
+        unit: What one unit is, for people.
+        where: Dimension values; empty for all.
+        quantity: As the invoice has it, exact text; "0" for nothing.
+        counted: As the raw events add up, exact text.
+    """
+
+    meter: str
+    unit: str
+    where: tuple[tuple[str, str], ...]
+    quantity: str
+    counted: str
+
+
+@dataclass(frozen=True, slots=True)
 class Traced:
     """What a line rests on.
 
     Args:
         original: The invoice as the log has it.
         line: The line.
+        usage: What it reads, invoiced and counted again.
         windows: Its windows, as projected.
         ranges: Source offsets [first, last] that hold all its events, per window merged.
         partition: Partition of usage.events they lie in.
         events: Events counted again.
-        quantity: Their quantity added up again, exact text.
         differences: Windows whose events do not add up to what is projected.
         samples: The first raw events.
     """
 
     original: Finalized
-    line: InvoiceLine
+    line: Line
+    usage: tuple[TracedUsage, ...]
     windows: tuple[WindowRow, ...]
     ranges: tuple[tuple[int, int], ...]
     partition: int
     events: int
-    quantity: str
     differences: int
     samples: tuple[RawEvent, ...]
 
     @property
     def is_equal(self) -> bool:
-        """Say whether the raw events give the line's quantity and every one of its windows."""
-        return self.quantity == self.line.quantity and not self.differences
+        """Say whether the raw events give all that the line reads and every one of its windows."""
+        return not self.differences and all(each.quantity == each.counted for each in self.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One meter of a line in its part of the period.
+
+    Args:
+        original: The invoice.
+        segment: The part.
+        catalogue: Catalogue version that prices it.
+        selections: What the line reads of the meter there.
+        partition: The customer's partition of usage.events.
+        end: Source offset before which the pin lets events count.
+    """
+
+    original: Finalized
+    segment: Segment
+    catalogue: Catalogue
+    selections: tuple[Selection, ...]
+    partition: int
+    end: int
+
+    @property
+    def meter(self) -> Meter:
+        """Return the meter."""
+        return self.catalogue.meter(self.selections[0].meter)
+
+    @property
+    def customer(self) -> str:
+        """Return whose events count."""
+        return self.original.content.terms.customer
+
+    def reads(self, dimensions: DimensionSet) -> bool:
+        """Say whether the line reads windows of these dimensions."""
+        asked = set(self.original.content.terms.dimensions)
+        return any(
+            asked.union(selection.where).issubset(dimensions) for selection in self.selections
+        )
+
+    def holds(self, entry: UsageEntry) -> bool:
+        """Say whether a usage entry is one that the line reads."""
+        names = {name for name, _ in entry.where}
+        return entry.meter == self.meter.key and any(
+            entry.segment == selection.segment
+            and set(selection.where).issubset(entry.where)
+            and names == {name for name, _ in selection.where} | set(selection.by)
+            for selection in self.selections
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A source with its windows, projected and counted again."""
+
+    source: _Source
+    windows: tuple[WindowRow, ...]
+    again: tuple[WindowRow, ...]
+    ranges: tuple[tuple[int, int], ...]
+    samples: tuple[RawEvent, ...]
+
+    @property
+    def differences(self) -> int:
+        """Return how many windows differ, of those that did not grow after the pin."""
+        grown = {_place(row) for row in self.windows if row.last_offset >= self.source.end}
+        projected = {_place(row): row for row in self.windows}
+        recounted = {_place(row): row for row in self.again}
+        return sum(
+            projected.get(key) != recounted.get(key)
+            for key in (projected.keys() | recounted.keys()) - grown
+        )
+
+
+def _place(row: WindowRow) -> tuple[DimensionSet, int]:
+    return row.dimensions, row.hour
 
 
 def trace(
@@ -111,7 +207,7 @@ def trace(
     Args:
         settings: Where broker and database are.
         tenant: Who billed.
-        name: Number or id of the invoice.
+        name: Number or id of the invoice, or id of a correction.
         line_number: Line, from 1.
         samples_max: How many raw events to return.
 
@@ -121,52 +217,119 @@ def trace(
         Retryable: broker_away, database_away.
     """
     original = find_invoice(settings, tenant=tenant, name=name)
-    content = original.content
-    if not 1 <= line_number <= len(content.lines):
-        raise Rejected(
-            Code.INVALID_REQUEST, f"invoice {original.number} has lines 1 to {len(content.lines)}"
-        )
-    line = content.lines[line_number - 1]
-    if not line.meter:
-        raise Rejected(Code.INVALID_REQUEST, f"line {line_number} is a fee and has no events")
-    partition = partition_of(tenant, content.customer, partitions=len(content.pin.usage_positions))
-    end = content.pin.usage_positions[partition]
-    windows = _windows(settings, original, line, end=end)
-    ranges = merged_ranges((row.first_offset, min(row.last_offset, end - 1)) for row in windows)
-    collected = CustomerWindows(tenant=tenant, customer=content.customer)
-    samples: list[RawEvent] = []
-    fold = _fold_with_catalogue(settings, original, partition)
-    places = Places(original.catalogue.meter(line.meter), windows)
-    for first, last in ranges:
-        conflicts = _conflicts(settings, tenant=tenant, partition=partition, span=(first, last))
-        records = source_records(settings, partition=partition, start=first, end=last + 1)
-        narrow = [
-            narrowed(record, conflicts, customer=content.customer, places=places)
-            for record in records
-        ]
-        if len(samples) < samples_max:
-            samples += list(_raw_events(narrow, original, line, partition))
-        for facts in folded(fold, [item.record for item in narrow]):
-            collected.add(facts)
-    again = _of_line(collected, original, line)
-    meter = original.catalogue.meter(line.meter)
-    quantity = measured(meter.measure, windows=again, span=span_of(content.period))
-    grown = {(row.dimensions, row.hour) for row in windows if row.last_offset >= end}
-    projected, recounted = _by_window(windows), _by_window(again)
+    line = _line(original, line_number)
+    counted = [
+        _count(settings, source, samples_max=samples_max) for source in _sources(original, line)
+    ]
+    samples = tuple(sample for each in counted for sample in each.samples)
     return Traced(
         original=original,
         line=line,
+        usage=tuple(usage for each in counted for usage in _usage(each)),
+        windows=tuple(row for each in counted for row in each.windows),
+        ranges=merged_ranges(span for each in counted for span in each.ranges),
+        partition=counted[0].source.partition,
+        events=sum(row.events for each in counted for row in each.again),
+        differences=sum(each.differences for each in counted),
+        samples=samples[:samples_max],
+    )
+
+
+def _line(original: Finalized, line_number: int) -> Line:
+    lines = original.content.lines
+    if not 1 <= line_number <= len(lines):
+        raise Rejected(
+            Code.INVALID_REQUEST, f"invoice {original.number} has lines 1 to {len(lines)}"
+        )
+    return lines[line_number - 1]
+
+
+def _sources(original: Finalized, line: Line) -> list[_Source]:
+    """Return what a line reads, by meter."""
+    content = original.content
+    selections = line_sources(
+        terms=content.terms, catalogues=original.catalogues, line_id=line.line_id
+    )
+    if not selections:
+        raise Rejected(
+            Code.INVALID_REQUEST, f"line {line.line_id!r} is no usage and has no events"
+        )
+    positions = content.pin.usage_positions
+    partition = partition_of(
+        content.terms.tenant, content.terms.customer, partitions=len(positions)
+    )
+    segment = content.terms.segments[selections[0].segment]
+    return [
+        _Source(
+            original=original,
+            segment=segment,
+            catalogue=original.catalogues[segment.catalogue_version],
+            selections=tuple(each for each in selections if each.meter == meter),
+            partition=partition,
+            end=positions[partition],
+        )
+        for meter in dict.fromkeys(each.meter for each in selections)
+    ]
+
+
+def _count(settings: Settings, source: _Source, *, samples_max: int) -> _Counted:
+    """Count the raw events of a source again."""
+    windows = _windows(settings, source)
+    ranges = merged_ranges(
+        (row.first_offset, min(row.last_offset, source.end - 1)) for row in windows
+    )
+    tenant = source.original.content.terms.tenant
+    collected = CustomerWindows(tenant=tenant, customer=source.customer)
+    samples: list[RawEvent] = []
+    fold = _fold_with_catalogue(settings, source)
+    places = Places(source.meter, windows)
+    for first, last in ranges:
+        conflicts = _conflicts(
+            settings, tenant=tenant, partition=source.partition, span=(first, last)
+        )
+        records = source_records(settings, partition=source.partition, start=first, end=last + 1)
+        narrow = [
+            narrowed(record, conflicts, customer=source.customer, places=places)
+            for record in records
+        ]
+        if len(samples) < samples_max:
+            samples += list(_raw_events(narrow, source))
+        for facts in folded(fold, [item.record for item in narrow]):
+            collected.add(facts)
+    carried = carried_meters([source.meter])
+    again = hours_of(
+        collected.every(), source.segment, meter=source.meter.key, is_carried=bool(carried)
+    )
+    return _Counted(
+        source=source,
         windows=windows,
+        again=tuple(row for row in again if source.reads(row.dimensions)),
         ranges=ranges,
-        partition=partition,
-        events=sum(row.events for row in again),
-        quantity=nanos_text(quantity.nanos),
-        differences=sum(
-            projected.get(key) != recounted.get(key)
-            for key in (projected.keys() | recounted.keys()) - grown
-        ),
         samples=tuple(samples[:samples_max]),
     )
+
+
+def _usage(counted: _Counted) -> Iterator[TracedUsage]:
+    """Yield what a source reads, as the invoice has it and as it was counted again."""
+    source = counted.source
+    number = source.selections[0].segment
+    content = source.original.content
+    again = usage_entries(
+        terms=content.terms,
+        rows=[(number, row) for row in counted.again],
+        catalogues=source.original.catalogues,
+    )
+    before = {entry.where: entry for entry in content.usage if source.holds(entry)}
+    after = {entry.where: entry for entry in again if source.holds(entry)}
+    for where in sorted(before.keys() | after.keys()):
+        was, now = before.get(where), after.get(where)
+        yield TracedUsage(
+            meter=source.meter.key,
+            unit=source.meter.unit,
+            where=where,
+            quantity=nanos_text(was.nanos if was else 0),
+            counted=nanos_text(now.nanos if now else 0),
+        )
 
 
 def merged_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -180,146 +343,28 @@ def merged_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], .
     return tuple(result)
 
 
-class Places:
-    """The windows of a line, and which of them an event was counted in.
-
-    A set of dimensions was counted with the others up to one source offset and apart from there
-    on, so an event belongs to the window of its own set where that one's offsets hold its own, and
-    else to that of the others. Events of no window are not the line's.
-
-    Args:
-        meter: The line's meter.
-        windows: Its windows.
-    """
-
-    def __init__(self, meter: Meter, windows: Iterable[WindowRow]) -> None:
-        self._names = meter.group_by
-        self._other = other_set(meter)
-        self._offsets = {
-            (row.dimensions, row.hour): (row.first_offset, row.last_offset) for row in windows
-        }
-
-    def dimensions_of(
-        self, dimensions: Mapping[str, str], *, hour: int, offset: int
-    ) -> DimensionSet | None:
-        """Return the set that an event was counted under; None when it was not."""
-        own = tuple((name, dimensions[name]) for name in self._names if name in dimensions)
-        for counted in (own, self._other):
-            first, last = self._offsets.get((counted, hour), (1, 0))
-            if first <= offset <= last:
-                return counted
-        return None
-
-
-class Narrowed(NamedTuple):
-    """A record with some of its events.
-
-    Args:
-        record: The record; single events have become a batch.
-        places: Place of each event within the record as it lies on the log.
-    """
-
-    record: SourceRecord
-    places: Sequence[int]
-
-
-def narrowed(
-    record: SourceRecord,
-    conflicts: frozenset[tuple[int, int]],
-    *,
-    customer: str,
-    places: Places,
-) -> Narrowed:
-    """This function will return a record with one customer's events of some windows alone.
-
-    Args:
-        record: The record.
-        conflicts: Offset and place of events that were conflicts; they are left out.
-        customer: Whose events stay.
-        places: The windows. Events get the dimensions that they were counted under.
-    """
-    body = record.body
-    if isinstance(body, dict):
-        body = batch_of_rows([body])
-    if not isinstance(body, EventBatch):
-        return Narrowed(record, ())
-    kept: list[int] = []
-    sets: list[DimensionSet] = []
-    for index, number in enumerate(body.dimension_set):
-        if body.strings[body.customer[index]] != customer or (record.offset, index) in conflicts:
-            continue
-        counted = places.dimensions_of(
-            body.dimension_sets[number - 1] if number else {},
-            hour=body.occurred_at_ms[index] // HOUR_MS,
-            offset=record.offset,
-        )
-        if counted is not None:
-            kept.append(index)
-            sets.append(counted)
-    return Narrowed(record._replace(body=_picked(body, kept, sets)), kept)
-
-
-def _picked(batch: EventBatch, kept: list[int], sets: list[DimensionSet]) -> EventBatch:
-    """Return some events of a batch, with these dimensions."""
-    number = {old: new for new, old in enumerate(kept)}
-    distinct = list(dict.fromkeys(sets))
-    set_numbers = {dimensions: place for place, dimensions in enumerate(distinct, start=1)}
-    return replace(
-        batch,
-        keys=b"".join(batch.keys[16 * index : 16 * index + 16] for index in kept),
-        fingerprints=b"".join(batch.fingerprints[8 * index : 8 * index + 8] for index in kept),
-        customer=[batch.customer[index] for index in kept],
-        type_=[batch.type_[index] for index in kept],
-        dimension_sets=[dict(dimensions) for dimensions in distinct],
-        dimension_set=[set_numbers[dimensions] for dimensions in sets],
-        occurred_at_ms=[batch.occurred_at_ms[index] for index in kept],
-        scales=batch.scales if len(batch.scales) == 1 else [batch.scales[index] for index in kept],
-        quantity=[batch.quantity[index] for index in kept],
-        properties=[
-            (number[index], name, value)
-            for index, name, value in batch.properties
-            if index in number
-        ],
-    )
-
-
-def _by_window(
-    rows: Iterable[WindowRow],
-) -> dict[tuple[tuple[tuple[str, str], ...], int], WindowRow]:
-    return {(row.dimensions, row.hour): row for row in rows}
-
-
-def _windows(
-    settings: Settings, original: Finalized, line: InvoiceLine, *, end: int
-) -> tuple[WindowRow, ...]:
-    """Return the line's windows, as far as they began before a source offset."""
-    content = original.content
-    with Snapshot(settings, tenant=content.tenant) as snapshot:
+def _windows(settings: Settings, source: _Source) -> tuple[WindowRow, ...]:
+    """Return the source's windows, hour by hour, as far as they began before the pin."""
+    meter = source.meter
+    with Snapshot(settings, tenant=source.original.content.terms.tenant) as snapshot:
         rows = snapshot.windows(
-            customer=content.customer,
-            period=content.period,
-            carried=carried_meters(original.catalogue.meters),
-            before_offset=end,
+            customer=source.customer,
+            period=Period(source.segment.start, source.segment.end),
+            meters=frozenset({meter.key}),
+            carried=carried_meters([meter]),
+            before_offset=source.end,
         )
-        return tuple(row for row in rows if row.meter == line.meter)
+    return tuple(row for row in rows if source.reads(row.dimensions))
 
 
-def _of_line(
-    collected: CustomerWindows, original: Finalized, line: InvoiceLine
-) -> tuple[WindowRow, ...]:
-    rows = collected.rows(
-        span_of(original.content.period), carried=carried_meters(original.catalogue.meters)
-    )
-    return tuple(row for row in rows if row.meter == line.meter)
-
-
-def _fold_with_catalogue(settings: Settings, original: Finalized, partition: int) -> UsageFold:
-    """Return a fold that has counted nothing yet and knows the catalogue of the invoice."""
+def _fold_with_catalogue(settings: Settings, source: _Source) -> UsageFold:
+    """Return a fold that has counted nothing yet and knows the catalogue of the line."""
     fold = UsageFold(
-        partition=partition, partitions=settings.partitions, dimension_sets=EverySet()
+        partition=source.partition, partitions=settings.partitions, dimension_sets=EverySet()
     )
-    catalogue = original.catalogue
-    published = CataloguePublished(original.content.tenant, catalogue.version, catalogue.content)
+    catalogue = source.catalogue
+    tenant = source.original.content.terms.tenant
+    published = CataloguePublished(tenant, catalogue.version, catalogue.content)
     fold.step([SourceRecord(0, 0, published)], from_offset=0, to_offset=1)
     return fold
 
@@ -333,23 +378,20 @@ def _conflicts(
     return frozenset((offset, index) for offset, index in rows)
 
 
-def _raw_events(
-    narrow: Iterable[Narrowed], original: Finalized, line: InvoiceLine, partition: int
-) -> Iterator[RawEvent]:
-    """Yield the raw events of narrowed records that feed the line's meter, in source order."""
-    content = original.content
-    meter = original.catalogue.meter(line.meter)
+def _raw_events(narrow: Iterable[Narrowed], source: _Source) -> Iterator[RawEvent]:
+    """Yield the raw events of narrowed records that feed the source's meter, in source order."""
+    tenant = source.original.content.terms.tenant
     for record, places in narrow:
         batch = record.body
-        if not isinstance(batch, EventBatch) or batch.tenant != content.tenant:
+        if not isinstance(batch, EventBatch) or batch.tenant != tenant:
             continue
         for index, place in enumerate(places):
-            if meter in original.catalogue.meters_of(batch.strings[batch.type_[index]]):
-                yield replace(_raw_event(record, batch, index, partition), index=place)
+            if source.meter in source.catalogue.meters_of(batch.strings[batch.type_[index]]):
+                event = _raw_event(record, batch, index, source.partition)
+                yield replace(event, index=place)
 
 
 def _raw_event(record: SourceRecord, batch: EventBatch, index: int, partition: int) -> RawEvent:
-    scale = batch.scales[index if len(batch.scales) > 1 else 0]
     return RawEvent(
         partition=partition,
         offset=record.offset,
@@ -357,5 +399,5 @@ def _raw_event(record: SourceRecord, batch: EventBatch, index: int, partition: i
         event_id=str(uuid.UUID(bytes=batch.keys[16 * index : 16 * index + 16])),
         event_type=batch.strings[batch.type_[index]],
         occurred_at_ms=int(batch.occurred_at_ms[index]),
-        quantity=nanos_text(int(batch.quantity[index]) * 10 ** (9 - scale)),
+        quantity=nanos_text(nanos_of(batch, index)),
     )

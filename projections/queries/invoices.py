@@ -1,7 +1,8 @@
-"""Invoices and their lines."""
+"""Invoices of a tenant: heads for lists, and single ones with lines and taxes."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,14 @@ from domain.period import Period
 from projections.queries.paging import Page, conditions, page_of
 
 _COLUMNS = (
-    "invoice, number, subscription, customer, currency, total_minor, period_start, period_end,"
-    " issued_at, content_sha256"
+    "invoice, number, kind, seller, status, subscription, customer, currency, subtotal_minor,"
+    " discount_minor, credit_minor, tax_minor, total_minor, carry_minor, paid_minor,"
+    " credited_minor, open_minor, period_start, period_end, issued_at, due_at, voided_at,"
+    " void_reason, content_sha256"
+)
+_LINE_COLUMNS = (
+    "line, id, kind, label, price, form, meter, unit, quantity, amount_unrounded, amount, net,"
+    " discounts, tax, service_start, service_end, steps, is_estimate, refers_invoice, refers_line"
 )
 
 
@@ -34,56 +41,175 @@ class InvoiceKey:
 
 
 @dataclass(frozen=True, slots=True)
+class InvoiceFilter:
+    """Which invoices are wanted; None for any.
+
+    Args:
+        customer: Who pays.
+        subscription: What they are for.
+        status: final, paid, overdue or void.
+    """
+
+    customer: str | None = None
+    subscription: str | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """What an invoice comes to, and what has become of it.
+
+    Args:
+        subtotal: Its lines before discounts.
+        discount: What came off by discounts.
+        credit: Account credit that was used.
+        tax: Tax.
+        total: What is to pay.
+        carried: What was below 0 and became account credit.
+        paid: What was paid.
+        credited: What credit notes took back.
+        open: What is still to pay.
+    """
+
+    subtotal: Money
+    discount: Money
+    credit: Money
+    tax: Money
+    total: Money
+    carried: Money
+    paid: Money
+    credited: Money
+    open: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
     """One invoice without its lines.
 
     Args:
         invoice: Its id.
-        number: Its number for people, without gaps within the tenant.
-        subscription, customer: What it is for, and who pays.
-        total: Sum of its lines.
-        period: What was billed, half-open.
+        number: Its number for people, without gaps per seller, prefix and year.
+        kind: period, opening or items.
+        seller: Key of the legal entity that bills.
+        status: final, paid, overdue or void.
+        subscription: What it is for; empty for items alone.
+        customer: Who pays.
+        amounts: What it comes to.
+        period: What was billed, half-open; None for items alone.
         issued_at: The as_of of its finalisation, UTC.
+        due_at: When it is to be paid.
+        voided_at: When it was voided; None while it holds.
+        void_reason: Why; empty while it holds.
         content_sha256: SHA-256 of the content, 64 hex digits.
     """
 
     invoice: str
     number: str
+    kind: str
+    seller: str
+    status: str
     subscription: str
     customer: str
-    total: Money
-    period: Period
+    amounts: Amounts
+    period: Period | None
     issued_at: datetime
+    due_at: datetime
+    voided_at: datetime | None
+    void_reason: str
     content_sha256: str
+
+    @property
+    def total(self) -> Money:
+        """Return what is to pay."""
+        return self.amounts.total
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One line of an invoice.
+    """One line of an invoice; amounts are exact decimals in major units.
 
     Args:
-        line: Place on the invoice, as the projector counts.
-        price: Key of the price that made it.
+        line: Place on the invoice, from 1.
+        line_id: Its name within the invoice, for good.
+        kind: fee, seats, usage, add_on, minimum or item.
+        label: What it is, for people.
+        price: Key of the price that made it; empty for an item or a minimum.
         form: Form of that price, for example "graduated".
-        meter: Meter it bills; empty for a flat price.
-        quantity: Billed quantity, exact.
+        meter: Meter or composite it bills; empty for none.
         unit: What one unit is, for people.
+        quantity: Billed quantity, exact.
         amount: Rounded once.
-        amount_unrounded: Exact amount before the rounding, major units.
+        amount_unrounded: Exact amount before the rounding.
+        net: The amount without its discounts.
+        discounts: (code, amount) of each discount that came off, major units.
+        tax: Tax category.
+        start, end: The time it is for.
         steps: How the amount came about, in order; every value is text.
         is_estimate: Whether the quantity is near the true one instead of equal to it.
+        refers: (invoice, line id) that it corrects; ("", "") for none.
     """
 
     line: int
+    line_id: str
+    kind: str
+    label: str
     price: str
     form: str
     meter: str
-    quantity: Decimal
     unit: str
-    amount: Money
+    quantity: Decimal
+    amount: Decimal
     amount_unrounded: Decimal
+    net: Decimal
+    discounts: tuple[tuple[str, Decimal], ...]
+    tax: str
+    start: datetime | None
+    end: datetime | None
     steps: tuple[Mapping[str, str], ...]
     is_estimate: bool
+    refers: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceTax:
+    """One row of an invoice's tax table.
+
+    Args:
+        code: Code of the tax; empty for lines without one.
+        name: Its name.
+        rate: Percent as decimal text.
+        mode: exclusive or inclusive.
+        base: What it was taken of, major units.
+        amount: The tax, major units.
+    """
+
+    code: str
+    name: str
+    rate: str
+    mode: str
+    base: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What later usage changed of an invoice.
+
+    Args:
+        correction: Its id.
+        place: Count of the invoice's corrections, from 1.
+        effect: items, credit_note or none.
+        credit_note: Its credit note; empty for none.
+        corrected_at: When, UTC.
+        differences: (line id, before, after, difference), major units.
+    """
+
+    correction: str
+    place: int
+    effect: str
+    credit_note: str
+    corrected_at: datetime
+    differences: tuple[tuple[str, Decimal, Decimal, Decimal], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +219,15 @@ class InvoiceDocument:
     Args:
         invoice: Its head.
         lines: Its lines in order.
-        content: Canonical JSON of lines and pin; its SHA-256 is the head's content_sha256.
+        taxes: Its tax table.
+        corrections: What changed after it was final, the first first.
+        content: Canonical JSON of everything; its SHA-256 is the head's content_sha256.
     """
 
     invoice: Invoice
     lines: tuple[InvoiceLine, ...]
+    taxes: tuple[InvoiceTax, ...]
+    corrections: tuple[Correction, ...]
     content: str
 
 
@@ -106,8 +236,7 @@ def list_invoices(
     *,
     limit: int,
     after: InvoiceKey | None,
-    customer: str | None,
-    subscription: str | None,
+    wanted: InvoiceFilter,
 ) -> Page[Invoice]:
     """This function will return invoices, the newest first.
 
@@ -115,13 +244,13 @@ def list_invoices(
         connection: Connection of one tenant.
         limit: Rows of the page, 1 to PAGE_ROWS_MAX.
         after: Key of the last invoice of the page before; None for the first page.
-        customer: Only those of this customer; None for all.
-        subscription: Only those of this subscription; None for all.
+        wanted: Which ones.
     """
     where = conditions(
         "(issued_at, invoice) < (:issued_at, :invoice)" if after is not None else "",
-        "customer = :customer" if customer is not None else "",
-        "subscription = :subscription" if subscription is not None else "",
+        "customer = :customer" if wanted.customer is not None else "",
+        "subscription = :subscription" if wanted.subscription is not None else "",
+        "status = :status" if wanted.status is not None else "",
     )
     rows = connection.execute(
         sqlalchemy.text(
@@ -131,8 +260,9 @@ def list_invoices(
         {
             "issued_at": None if after is None else after.issued_at,
             "invoice": None if after is None else after.invoice,
-            "customer": customer,
-            "subscription": subscription,
+            "customer": wanted.customer,
+            "subscription": wanted.subscription,
+            "status": wanted.status,
             "row_count": limit + 1,
         },
     )
@@ -140,50 +270,140 @@ def list_invoices(
 
 
 def find_invoice(connection: sqlalchemy.Connection, *, invoice: str) -> InvoiceDocument | None:
-    """This function will return an invoice with its lines, or None when there is no such one."""
+    """This function will return an invoice as a whole, or None when there is no such one.
+
+    Args:
+        connection: Connection of one tenant.
+        invoice: Its id or its number.
+    """
     row = connection.execute(
-        sqlalchemy.text(f"SELECT {_COLUMNS}, content FROM invoice WHERE invoice = :invoice"),  # noqa: S608 -- fixed texts only
+        sqlalchemy.text(
+            f"SELECT {_COLUMNS}, scale, content FROM invoice"  # noqa: S608 -- fixed texts only
+            " WHERE invoice = :invoice OR number = :invoice LIMIT 1"
+        ),
         {"invoice": invoice},
     ).one_or_none()
     if row is None:
         return None
+    key = {"invoice": row.invoice}
     lines = connection.execute(
         sqlalchemy.text(
-            "SELECT line, price, form, meter, quantity, unit, amount_minor, amount_unrounded,"
-            " steps, is_estimate FROM invoice_line WHERE invoice = :invoice ORDER BY line"
+            f"SELECT {_LINE_COLUMNS} FROM invoice_line"  # noqa: S608 -- fixed texts only
+            " WHERE invoice = :invoice ORDER BY line"
         ),
-        {"invoice": invoice},
+        key,
+    )
+    taxes = connection.execute(
+        sqlalchemy.text(
+            "SELECT document FROM invoice_tax WHERE invoice = :invoice ORDER BY place"
+        ),
+        key,
     )
     return InvoiceDocument(
         invoice=_from_row(row),
-        lines=tuple(_from_line_row(line, currency=row.currency) for line in lines),
+        lines=tuple(_from_line_row(line, scale=row.scale) for line in lines),
+        taxes=tuple(_tax(json.loads(document), scale=row.scale) for (document,) in taxes),
+        corrections=_corrections(connection, row.invoice),
         content=row.content,
     )
 
 
+def _corrections(connection: sqlalchemy.Connection, invoice: str) -> tuple[Correction, ...]:
+    rows = connection.execute(
+        sqlalchemy.text(
+            "SELECT correction, place, effect, credit_note, corrected_at FROM correction"
+            " WHERE invoice = :invoice ORDER BY place"
+        ),
+        {"invoice": invoice},
+    ).all()
+    return tuple(
+        Correction(
+            correction=row.correction,
+            place=row.place,
+            effect=row.effect,
+            credit_note=row.credit_note,
+            corrected_at=row.corrected_at,
+            differences=_differences(connection, row.correction),
+        )
+        for row in rows
+    )
+
+
+def _differences(
+    connection: sqlalchemy.Connection, correction: str
+) -> tuple[tuple[str, Decimal, Decimal, Decimal], ...]:
+    rows = connection.execute(
+        sqlalchemy.text(
+            "SELECT line, amount_before, amount_after, difference FROM correction_line"
+            " WHERE correction = :correction ORDER BY place"
+        ),
+        {"correction": correction},
+    )
+    return tuple((line, before, after, difference) for line, before, after, difference in rows)
+
+
 def _from_row(row: sqlalchemy.Row[Any]) -> Invoice:
+    currency = row.currency
     return Invoice(
         invoice=row.invoice,
         number=row.number,
+        kind=row.kind,
+        seller=row.seller,
+        status=row.status,
         subscription=row.subscription,
         customer=row.customer,
-        total=Money(row.total_minor, row.currency),
-        period=Period(row.period_start, row.period_end),
+        amounts=Amounts(
+            subtotal=Money(row.subtotal_minor, currency),
+            discount=Money(row.discount_minor, currency),
+            credit=Money(row.credit_minor, currency),
+            tax=Money(row.tax_minor, currency),
+            total=Money(row.total_minor, currency),
+            carried=Money(row.carry_minor, currency),
+            paid=Money(row.paid_minor, currency),
+            credited=Money(row.credited_minor, currency),
+            open=Money(row.open_minor, currency),
+        ),
+        period=None if row.period_start is None else Period(row.period_start, row.period_end),
         issued_at=row.issued_at,
+        due_at=row.due_at,
+        voided_at=row.voided_at,
+        void_reason=row.void_reason,
         content_sha256=row.content_sha256,
     )
 
 
-def _from_line_row(row: sqlalchemy.Row[Any], *, currency: str) -> InvoiceLine:
+def _from_line_row(row: sqlalchemy.Row[Any], *, scale: int) -> InvoiceLine:
     return InvoiceLine(
         line=row.line,
+        line_id=row.id,
+        kind=row.kind,
+        label=row.label,
         price=row.price,
         form=row.form,
         meter=row.meter,
-        quantity=row.quantity,
         unit=row.unit,
-        amount=Money(row.amount_minor, currency),
+        quantity=row.quantity,
+        amount=row.amount,
         amount_unrounded=row.amount_unrounded,
+        net=row.net,
+        discounts=tuple(
+            (each["code"], Decimal(each["amount"]).scaleb(-scale)) for each in row.discounts
+        ),
+        tax=row.tax,
+        start=row.service_start,
+        end=row.service_end,
         steps=tuple({name: str(value) for name, value in step.items()} for step in row.steps),
         is_estimate=row.is_estimate,
+        refers=(row.refers_invoice, row.refers_line),
+    )
+
+
+def _tax(document: Mapping[str, Any], *, scale: int) -> InvoiceTax:
+    return InvoiceTax(
+        code=document["code"],
+        name=document["name"],
+        rate=document["rate"],
+        mode=document["mode"],
+        base=Decimal(document["base"]).scaleb(-scale),
+        amount=Decimal(document["amount"]).scaleb(-scale),
     )

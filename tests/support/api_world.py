@@ -15,12 +15,18 @@ from psycopg.types.json import Jsonb
 
 from api.app import create_app
 from api.backend import backend_on
-from domain.books.facts import Outcome
+from domain.billing_terms import Cycle, Fees
+from domain.books.customer import Customer
+from domain.books.facts import Outcome, fields_of_fact
 from domain.books.fold import BooksFold
 from domain.books.records import Command, CommandRecord
-from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
+from domain.books.subscription import Phase, Subscription
+from domain.canonical import Json, sha256_hex, to_canonical_json
 from domain.money import EXACT
-from domain.period import from_ms
+from domain.period import Interval, Period, from_ms
+from projections.account_binding import PROJECTIONS
+from projections.books import outcomes
+from projections.books.rows import Booking
 from runtime import postgres
 from runtime.node_events import NodeEvent
 from runtime.settings import Settings
@@ -48,6 +54,39 @@ CATALOGUE = to_canonical_json(
             }
         ],
     }
+)
+
+
+def _agreed(subscription: str, *, customer: str) -> Subscription:
+    """A subscription of day 31 in its second period."""
+    anchor = datetime(2026, 1, 31, tzinfo=UTC)
+    phase = Phase(anchor, "starter", Interval.MONTH, catalogue_version=1)
+    return Subscription(
+        subscription=subscription,
+        customer=customer,
+        currency="USD",
+        anchor=anchor,
+        anchor_day=31,
+        starts_at=anchor,
+        interval=Interval.MONTH,
+        cycle=Cycle.ANNIVERSARY,
+        fees=Fees.IN_ARREARS,
+        trial_ends_at=None,
+        period_index=1,
+        period=Period(datetime(2026, 2, 28, tzinfo=UTC), datetime(2026, 3, 31, tzinfo=UTC)),
+        opening_due=False,
+        phases=(phase,),
+        ends_at=None,
+        discounts=(),
+        dimensions=(),
+        parked_reason="",
+        created_at=RECEIVED_AT,
+    )
+
+
+INVOICE_AMOUNTS = (
+    *("subtotal_minor", "discount_minor", "credit_minor", "tax_minor", "carry_minor"),
+    *("paid_minor", "credited_minor"),
 )
 
 
@@ -127,6 +166,7 @@ class Rows:
             customer=customer,
             currency=currency,
             created_at=RECEIVED_AT,
+            document=Customer(customer, currency, RECEIVED_AT).document,
         )
 
     def subscription(self, tenant: str, subscription: str, *, customer: str) -> None:
@@ -143,8 +183,9 @@ class Rows:
             period_start=datetime(2026, 2, 28, tzinfo=UTC),
             period_end=datetime(2026, 3, 31, tzinfo=UTC),
             catalogue_version=1,
-            catalogue_sha256="0" * 64,
             created_at=RECEIVED_AT,
+            changed_at=RECEIVED_AT,
+            document=_agreed(subscription, customer=customer).document,
         )
 
     def invoice(
@@ -164,14 +205,24 @@ class Rows:
             tenant=tenant,
             invoice=invoice,
             number=f"INV-2026-{next(self._offsets):06d}",
+            kind="period",
+            seller="default",
+            status="final",
             subscription="sub_1",
             customer=customer,
             currency=currency,
+            scale=2,
+            **dict.fromkeys(INVOICE_AMOUNTS, 0),
             total_minor=total_minor,
+            open_minor=total_minor,
             period_index=0,
             period_start=datetime(2026, 1, 1, tzinfo=UTC),
             period_end=datetime(2026, 2, 1, tzinfo=UTC),
             issued_at=issued_at,
+            due_at=issued_at,
+            void_reason="",
+            usage_partition=0,
+            pinned_offset=0,
             content=content,
             content_sha256="a" * 64,
             finalized_at=RECEIVED_AT,
@@ -179,14 +230,23 @@ class Rows:
 
     def invoice_line(self, tenant: str, invoice: str, line: int, **more: object) -> None:
         row: dict[str, object] = {
+            "id": f"fee/{line}",
+            "kind": "fee",
+            "label": "Base",
             "price": "base",
             "form": "flat",
             "meter": "",
             "unit": "month",
             "quantity": Decimal(1),
             "amount_unrounded": Decimal(10),
-            "amount_minor": 1_000,
+            "amount": Decimal("10.00"),
+            "net": Decimal("10.00"),
+            "discounts": Jsonb([]),
+            "tax": "standard",
             "steps": Jsonb([]),
+            "is_estimate": False,
+            "refers_invoice": "",
+            "refers_line": "",
         }
         insert(
             self.connection,
@@ -195,6 +255,62 @@ class Rows:
             invoice=invoice,
             line=line,
             **row | more,
+        )
+
+    def item(self, tenant: str, item: str, *, customer: str, label: str) -> None:
+        insert(
+            self.connection,
+            "invoice_item",
+            tenant=tenant,
+            item=item,
+            kind="one_off",
+            status="invoiced",
+            customer=customer,
+            subscription="",
+            label=label,
+            amount_minor=1_000,
+            added_at=RECEIVED_AT,
+            added_offset=0,
+            added_index=0,
+            invoice="inv_1",
+            document="{}",
+        )
+
+    def payment(self, tenant: str, payment: str, *, invoice: str, customer: str) -> None:
+        insert(
+            self.connection,
+            "payment",
+            tenant=tenant,
+            payment=payment,
+            invoice=invoice,
+            customer=customer,
+            currency="USD",
+            amount_minor=1_000,
+            applied_minor=1_000,
+            refunded_minor=0,
+            method="wire",
+            reference="",
+            paid_at=RECEIVED_AT,
+            recorded_at=RECEIVED_AT,
+        )
+
+    def credit_note(self, tenant: str, note: str, *, invoice: str, customer: str) -> None:
+        insert(
+            self.connection,
+            "credit_note",
+            tenant=tenant,
+            credit_note=note,
+            number=f"CN-2026-{next(self._offsets):06d}",
+            invoice=invoice,
+            customer=customer,
+            currency="USD",
+            seller="default",
+            **dict.fromkeys(("net_minor", "tax_minor", "total_minor"), 0),
+            to_receivable_minor=0,
+            to_credit_minor=0,
+            reason="twice",
+            paid_to="account_credit",
+            issued_at=RECEIVED_AT,
         )
 
     def reject(self, tenant: str, *, offset: int, code: str = "bad_value", **more: object) -> None:
@@ -271,8 +387,21 @@ class Rows:
             self.connection, "usage_sketch", tenant=tenant, series=series, hour=hour, sketch=sketch
         )
 
-    def catalogue(self, tenant: str, *meters: Json) -> None:
-        content = to_canonical_json({"version": 1, "meters": meters, "plans": []})
+    def change(self, tenant: str, subscription: str, *, reason: str) -> None:
+        insert(
+            self.connection,
+            "subscription_change",
+            tenant=tenant,
+            subscription=subscription,
+            source_offset=next(self._offsets),
+            fact_index=0,
+            kind="created",
+            change=Jsonb({"kind": "created", "reason": reason}),
+            changed_at=RECEIVED_AT,
+        )
+
+    def catalogue(self, tenant: str, *meters: Json, plans: Sequence[Json] = ()) -> None:
+        content = to_canonical_json({"version": 1, "meters": meters, "plans": list(plans)})
         insert(
             self.connection,
             "catalogue",
@@ -325,31 +454,14 @@ class MemoryBooks:
         )
 
     def _write(self, outcome: Outcome) -> None:
-        for fact in outcome.facts:
-            body = from_json(fact.body)
-            assert isinstance(body, dict)
-            if fact.kind == "CustomerCreated":
-                insert(self._rows.connection, "customer", tenant=outcome.tenant, **body)
-            if fact.kind == "SubscriptionCreated":
-                period = body.pop("period")
-                span = {f"period_{name}": period[name] for name in ("index", "start", "end")}
-                insert(
-                    self._rows.connection, "subscription", tenant=outcome.tenant, **body, **span
-                )
-        insert(
-            self._rows.connection,
-            "command_outcome",
-            tenant=outcome.tenant,
-            source_offset=outcome.offset,
-            partition=0,
-            command_id=outcome.command_id,
-            kind=outcome.kind,
-            code=str(outcome.code),
-            reason=outcome.reason,
-            repeat=outcome.repeat,
-            facts=Jsonb([]),
-            received_at=from_ms(outcome.received_at_ms),
-        )
+        """Write what the projector would."""
+        connection = self._rows.connection
+        outcomes.project_outcome(connection, outcome, partition=0)
+        for index, fact in enumerate(outcome.facts):
+            booked_at = from_ms(outcome.received_at_ms)
+            fields = fields_of_fact(fact)
+            booking = Booking(outcome.tenant, fields, booked_at, outcome.offset, index)
+            PROJECTIONS[fact.kind](connection, booking)
 
 
 @contextmanager

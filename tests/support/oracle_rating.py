@@ -33,18 +33,19 @@ class Line:
 
 def expected_lines(truth: Truth, content: dict[str, Any]) -> list[Line]:
     """Rate an invoice's period again, from the events before its pinned offsets."""
-    tenant, customer = content["tenant"], content["customer"]
-    pin = content["pin"]
+    terms, pin = content["terms"], content["pin"]
+    tenant, customer = terms["tenant"], terms["customer"]
+    (segment,) = terms["segments"]
     partition = partition_of(tenant, customer, partitions=truth.reader.partitions)
     windows = truth.customer_windows(
         tenant=tenant,
         customer=customer,
-        hours=(_hour(content["period"]["start"]), _hour(content["period"]["end"])),
+        hours=(_hour(segment["start"]), _hour(segment["end"])),
         before_offset=pin["usage_positions"][partition],
     )
-    document = truth.reader.catalogues[tenant, pin["catalogue_version"]]
+    document = truth.reader.catalogues[tenant, segment["catalogue_version"]]
     meters = {meter["key"]: meter for meter in document["meters"]}
-    plan = next(plan for plan in document["plans"] if plan["code"] == content["plan"])
+    plan = next(plan for plan in document["plans"] if plan["code"] == segment["plan"])
     lines = []
     for price in plan["prices"]:
         quantity = Fraction(1)
@@ -108,26 +109,28 @@ def wrong_lines(
 ) -> list[str]:
     """Compare an invoice, its text and its rows, with the log; one sentence per wrong line."""
     content = json.loads(content_text)
-    expected = expected_lines(truth, content)
+    expected = {line.price: line for line in expected_lines(truth, content)}
+    unit = 10 ** PLACES[content["terms"]["currency"]]
     faults = []
-    written = content["lines"]
-    if not len(expected) == len(written) == len(rows):
-        faults.append(f"{len(expected)} lines expected, {len(written)} written, {len(rows)} rows")
-    for line, text, row in zip(expected, written, rows, strict=False):
-        for place, found in (("content", text), ("row", row)):
+    for place, found_lines, scale in (("content", content["lines"], 1), ("row", rows, unit)):
+        found_prices = sorted(found["price"] for found in found_lines)
+        if found_prices != sorted(expected):
+            faults.append(f"lines of {sorted(expected)} expected, the {place} has {found_prices}")
+            continue
+        for found in found_lines:
+            line = expected[found["price"]]
+            minor = Fraction(Decimal(found["amount"])) * scale
             is_right = (
-                found["price"] == line.price
-                and Fraction(Decimal(found["quantity"])) == line.quantity
+                Fraction(Decimal(found["quantity"])) == line.quantity
                 and Fraction(Decimal(found["amount_unrounded"])) == line.amount
-                and found["amount_minor"] == line.minor
+                and minor == line.minor
             )
             if not is_right:
                 faults.append(
-                    f"{line.price} in the {place}: {found['quantity']} for "
-                    f"{found['amount_minor']} minor units, the log says "
-                    f"{line.quantity} for {line.minor}"
+                    f"{line.price} in the {place}: {found['quantity']} for {minor} minor units, "
+                    f"the log says {line.quantity} for {line.minor}"
                 )
-    total = sum(line.minor for line in expected)
+    total = sum(line.minor for line in expected.values())
     if not total == total_minor == content["total_minor"]:
         faults.append(f"total {total_minor}, content {content['total_minor']}, log {total}")
     return faults

@@ -166,7 +166,7 @@ def judge_invoices(
         " ORDER BY tenant, number"
     )
     lines = tables.dicts(
-        "SELECT tenant, invoice, price, quantity, amount_unrounded, amount_minor"
+        "SELECT tenant, invoice, price, quantity, amount_unrounded, amount"
         " FROM invoice_line ORDER BY tenant, invoice, line"
     )
     verdict = InvoiceVerdict(len(invoices), len(lines))

@@ -14,7 +14,7 @@ import pytest
 from domain.aggregation.kinds import Aggregation
 from domain.canonical import Json
 from domain.period import Period, add_months
-from projections.invoicing.builder import await_projected
+from projections.invoicing.outcomes import await_projected
 from projections.invoicing.replay import find_invoice, replay
 from projections.invoicing.trace import trace
 from projections.queries.connection import tenant_connection
@@ -198,7 +198,9 @@ class TestInvoice:
     def test_is_replayed_and_every_line_is_traced(self, world: World) -> None:
         """Events and facts give the same bytes; every line's raw events add up to it again."""
         (billed,) = world.bill(
-            "cus_one", as_of=START, month=LAST_MONTH.astimezone(UTC).strftime("%Y-%m")
+            "cus_one",
+            as_of=START + timedelta(days=1),
+            month=LAST_MONTH.astimezone(UTC).strftime("%Y-%m"),
         )
         assert billed.code == ""
         lines = {line.meter: line for line in billed.content.lines}
@@ -233,7 +235,9 @@ def record(world: World, customer: str, *events: tuple[str, str, float, int]) ->
 
 def billed_line(world: World, customer: str, meter: str) -> tuple[str, int, Decimal]:
     (billed,) = world.bill(
-        customer, as_of=START, month=LAST_MONTH.astimezone(UTC).strftime("%Y-%m")
+        customer,
+        as_of=START + timedelta(days=1),
+        month=LAST_MONTH.astimezone(UTC).strftime("%Y-%m"),
     )
     lines = list(billed.content.lines)
     number = [line.meter for line in lines].index(meter)

@@ -157,9 +157,9 @@ class TestTrace:
 
         console = Console(record=True, width=120)
         print_trace(console, traced)
-        assert "3 raw events add up to 12.5 call: equal" in console.export_text()
+        assert "3 raw events add up to 12.5 call (calls): equal" in console.export_text()
         assert traced.is_equal
-        assert (traced.events, traced.quantity, len(traced.windows)) == (3, "12.5", 3)
+        assert (traced.events, traced.usage[0].counted, len(traced.windows)) == (3, "12.5", 3)
 
     def test_ends_at_the_pin(self, world: World) -> None:
         """Usage that arrives after the invoice changes its windows and not its trace or replay."""
@@ -173,7 +173,7 @@ class TestTrace:
         again = replay(world.settings, tenant=TENANT, name=billed[0].invoice)
 
         assert traced.is_equal
-        assert (traced.events, traced.quantity) == (2, "15")
+        assert (traced.events, traced.usage[0].counted) == (2, "15")
         assert again.is_equal
 
     def test_of_a_fee_is_refused(self, world: World) -> None:
@@ -181,5 +181,5 @@ class TestTrace:
         world.subscribe("cus_fee")
         billed = world.bill("cus_fee")
 
-        with pytest.raises(Rejected, match="fee"):
+        with pytest.raises(Rejected, match="no usage"):
             trace(world.settings, tenant=TENANT, name=billed[0].invoice, line_number=1)

@@ -1,0 +1,59 @@
+"""correction and correction_line: invoices made again with usage that came later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from domain.canonical import from_json
+from projections.books.invoices import pinned_offset
+from projections.books.rows import signed_minor, text_of
+from projections.texts import storable
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from projections.books.rows import Booking
+
+LINES_MAX = 10_000
+"""Differences of one correction: two lists of lines, each as long as an invoice may be."""
+_INSERT = """
+    INSERT INTO correction (tenant, correction, invoice, place, effect, credit_note, as_of,
+        content, content_sha256, corrected_at)
+    SELECT %s, %s, %s, 1 + count(*), %s, %s, %s, %s, %s, %s
+    FROM correction WHERE tenant = %s AND invoice = %s
+"""
+_LINE = """
+    INSERT INTO correction_line (tenant, correction, place, line, label, amount_before,
+        amount_after, difference)
+    SELECT %s, %s, %s, %s, %s, round(%s / 10::numeric ^ scale, scale),
+        round(%s / 10::numeric ^ scale, scale), round(%s / 10::numeric ^ scale, scale)
+    FROM invoice WHERE tenant = %s AND invoice = %s
+"""
+_PIN = "UPDATE invoice SET pinned_offset = %s WHERE tenant = %s AND invoice = %s"
+
+
+def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
+    """This function will insert a correction with its differences, and move the invoice's pin."""
+    fields = booking.fields
+    correction, invoice = fields.text("correction"), fields.text("invoice")
+    text = fields.document("content")
+    key = (booking.tenant, invoice)
+    connection.execute(
+        _INSERT,
+        (
+            *(booking.tenant, correction, invoice, fields.text("effect")),
+            *(text_of(fields, "credit_note"), fields.time("as_of"), storable(text)),
+            *(fields.text("content_sha256"), fields.time("corrected_at"), *key),
+        ),
+    )
+    for place, line in enumerate(fields.objects("differences", count_max=LINES_MAX), start=1):
+        amounts = (signed_minor(line, name) for name in ("before", "after", "difference"))
+        words = (line.text("line"), text_of(line, "label"))
+        connection.execute(_LINE, (booking.tenant, correction, place, *words, *amounts, *key))
+    content = from_json(text)
+    if isinstance(content, Mapping):
+        terms = content["terms"]
+        customer = terms["customer"] if isinstance(terms, Mapping) else ""
+        _, pinned = pinned_offset(content, tenant=booking.tenant, customer=str(customer))
+        connection.execute(_PIN, (pinned, *key))

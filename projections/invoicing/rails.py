@@ -1,0 +1,85 @@
+"""Safety rails of billing: how much one run may do, and which invoice a person looks at first."""
+
+from __future__ import annotations
+
+from statistics import median_low
+from typing import TYPE_CHECKING
+
+from domain.codes import Code
+from domain.errors import Rejected
+from domain.money import minor_text, minor_unit_places
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domain.invoice import InvoiceContent
+    from runtime.settings import Settings
+
+EARLIER_MIN = 3
+"""Invoices that a median needs: of fewer, the partial first one would decide alone, and every
+customer's first full period would wait for a person."""
+
+
+class RunLimits:
+    """Counts what a run bills, and stops it before it bills too much.
+
+    Args:
+        settings: How much one run may do.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._lines_max = settings.billing_lines_max
+        self._total_max = settings.billing_total_max
+        self._lines = 0
+        self._totals_minor: dict[str, int] = {}
+
+    def take(self, content: InvoiceContent) -> None:
+        """Count an invoice that is about to be sent.
+
+        Raises:
+            Rejected: billing_limit, when the run would go beyond what it may.
+        """
+        currency = content.terms.currency
+        lines = self._lines + len(content.lines)
+        total_minor = self._totals_minor.get(currency, 0) + content.total_minor
+        if lines > self._lines_max:
+            raise Rejected(
+                Code.BILLING_LIMIT,
+                f"the run stops before line {lines}: TIDEGAUGE_BILLING_LINES_MAX is "
+                f"{self._lines_max}; run again to go on, or raise it",
+            )
+        if total_minor > self._total_max * 10 ** minor_unit_places(currency):
+            text = minor_text(amount_minor=total_minor, currency=currency)
+            raise Rejected(
+                Code.BILLING_LIMIT,
+                f"the run stops before {currency} {text}: TIDEGAUGE_BILLING_TOTAL_MAX is "
+                f"{self._total_max}; look at `tidegauge bill --dry-run`, then raise it or go on",
+            )
+        self._lines = lines
+        self._totals_minor[currency] = total_minor
+
+
+def outlier_reason(
+    *, total_minor: int, earlier: Sequence[int], released_minor: int | None, times: int
+) -> str:
+    """This function will say why a person should look at an invoice first.
+
+    Args:
+        total_minor: What it comes to.
+        earlier: Totals of the customer's last invoices, in minor units.
+        released_minor: Total that was looked at and released before; up to it nothing waits again.
+        times: How many times the median is too much; 0 for never.
+
+    Returns:
+        The reason, for people; empty when nothing is strange.
+    """
+    is_known = released_minor is not None and total_minor <= released_minor
+    if times == 0 or len(earlier) < EARLIER_MIN or is_known:
+        return ""
+    median_minor = median_low(earlier)
+    if median_minor == 0 or total_minor <= times * median_minor:
+        return ""
+    return (
+        f"the total of {total_minor} minor units is more than {times} times {median_minor}, "
+        f"the median of the last {len(earlier)} invoices"
+    )

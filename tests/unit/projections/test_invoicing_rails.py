@@ -1,0 +1,84 @@
+"""Safety rails: what a run may bill, and which invoice a person looks at first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from domain.errors import Fatal
+from projections.invoicing.rails import outlier_reason
+from projections.invoicing.run_file import (
+    Difference,
+    RunEntry,
+    differences,
+    path_of,
+    read_run,
+    write_run,
+)
+
+
+class TestOutlier:
+    @pytest.mark.parametrize(
+        ("total_minor", "earlier", "released_minor", "times", "is_parked"),
+        [
+            (1_001, (100, 100, 100), None, 10, True),
+            (1_000, (100, 100, 100), None, 10, False),  # exactly ten times is not more
+            (1_001, (100, 100), None, 10, False),  # of two there is no median
+            (1_001, (0, 0, 100), None, 10, False),  # of nothing everything is a multiple
+            (1_001, (100, 100, 100), 1_001, 10, False),  # somebody looked at it
+            (1_002, (100, 100, 100), 1_001, 10, True),  # and it grew since
+            (9_999, (100, 100, 100), None, 0, False),
+            (9_999, (100, 100, 9_999, 100, 9_999, 100), None, 10, True),
+        ],
+    )
+    def test_is_more_than_ten_times_the_median(
+        self,
+        total_minor: int,
+        earlier: tuple[int, ...],
+        released_minor: int | None,
+        times: int,
+        is_parked: bool,
+    ) -> None:
+        """Boundaries one minor unit apart."""
+        reason = outlier_reason(
+            total_minor=total_minor, earlier=earlier, released_minor=released_minor, times=times
+        )
+
+        assert bool(reason) is is_parked
+
+
+def entry(subscription: str, total_minor: int, *, currency: str = "USD") -> RunEntry:
+    """One invoice of a run."""
+    return RunEntry(subscription, "c", "period", currency, total_minor, 1)
+
+
+class TestRunFile:
+    def test_says_what_is_new_gone_and_changed_the_largest_first(self, tmp_path: Path) -> None:
+        """Two periods of one subscription count together; equal totals say nothing."""
+        path = path_of(tmp_path, tenant="a/b")
+        write_run(path, [entry("same", 5), entry("gone", 7), entry("more", 4), entry("more", 6)])
+
+        found = differences(read_run(path), [entry("same", 5), entry("more", 30), entry("new", 1)])
+
+        assert found == (
+            Difference("more", "c", "USD", 10, 30),
+            Difference("gone", "c", "USD", 7, None),
+            Difference("new", "c", "USD", None, 1),
+        )
+
+    def test_of_another_currency_is_another_total(self) -> None:
+        """Amounts of two currencies are never compared."""
+        found = differences([entry("s", 5)], [entry("s", 5, currency="EUR")])
+
+        assert {each.currency for each in found} == {"EUR", "USD"}
+
+    def test_that_is_damaged_is_named(self, tmp_path: Path) -> None:
+        """A torn file stops the dry run, with what to do next."""
+        path = path_of(tmp_path, tenant="t")
+        write_run(path, [entry("s", 5)])
+        path.write_text(path.read_text()[:-5])
+
+        with pytest.raises(Fatal, match="Delete"):
+            read_run(path)
+        assert read_run(tmp_path / "none") == ()
