@@ -10,9 +10,11 @@ from runtime.shutdown import Shutdown
 
 def gateway() -> None:
     """Take usage and node events over HTTP."""
+    from cli.balances import new_balances
     from producers.gateway import server
 
-    server.serve(load_settings("gateway"), Shutdown().install())
+    settings = load_settings("gateway")
+    server.serve(settings, Shutdown().install(), make_balances=new_balances)
 
 
 def add_to(app: typer.Typer) -> None:

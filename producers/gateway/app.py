@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from producers.gateway import openapi, webhooks
 from producers.gateway.backend import Backend, new_backend
-from producers.gateway.routes import events, operations, usage
+from producers.gateway.routes import assets, events, operations, usage
 from producers.gateway.routes import webhooks as webhook_routes
 from runtime.metrics import GATEWAY_REQUESTS, GATEWAY_SECONDS
 from runtime.settings import Settings
@@ -18,6 +18,7 @@ from runtime.web.envelope import Watch
 ROUTERS = (
     events.router,
     usage.router,
+    assets.router,
     webhook_routes.router,
     operations.router,
 )

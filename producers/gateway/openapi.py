@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from producers.gateway import cloudevents, frames
+from producers.gateway import asset_snapshots, cloudevents, frames
 from producers.gateway.webhooks import DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from runtime.web import openapi
 from runtime.web.openapi import problem_response
@@ -99,6 +99,29 @@ USAGE_SCHEMA: dict[str, Any] = {
         "time": "2026-01-31T12:00:00Z",
     },
 }
+SNAPSHOT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "description": "customer may be called customer_id or tenant_id; asset_count or "
+    "site_breakdown must be there",
+    "properties": {
+        **dict.fromkeys(asset_snapshots.CUSTOMER, _TEXT),
+        "id": _TEXT,
+        "asset_count": {"type": "integer", "minimum": 0},
+        "site_breakdown": {
+            "type": "object",
+            "maxProperties": asset_snapshots.SITES_MAX,
+            "additionalProperties": {"type": "integer", "minimum": 0},
+        },
+        "captured_at": _TIME,
+    },
+    "example": {
+        "customer": "customer-1",
+        "asset_count": 150,
+        "site_breakdown": {"site1": 50, "site2": 100},
+        "captured_at": "2026-01-31T02:00:00Z",
+    },
+}
 WEBHOOK_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["data"],
@@ -170,6 +193,11 @@ USAGE_POST: dict[str, Any] = {
     **KEYED,
     "parameters": [_REPEATABLE],
     **_body(**{"application/json": USAGE_SCHEMA}),
+}
+SNAPSHOT_POST: dict[str, Any] = {
+    **KEYED,
+    "parameters": [_REPEATABLE],
+    **_body(**{"application/json": SNAPSHOT_SCHEMA}),
 }
 S4_POST: dict[str, Any] = {
     **USAGE_POST,

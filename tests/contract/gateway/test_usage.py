@@ -1,11 +1,12 @@
 """Usage in plain JSON, as each system says it; every worked example that names intake."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from producers.gateway.balances import Balance
+from producers.gateway.balances import Balance, Use
 from tests.support import gateway_world
 from tests.support.gateway_world import TIME, World
 
@@ -29,9 +30,27 @@ def taken(world: World, url: str, body: dict[str, Any]) -> tuple[str, str, int]:
     return event["customer"], event["type"], event["nanos"]
 
 
+class Known:
+    """Somebody who knows balances, with the figures of X-34."""
+
+    def __init__(self) -> None:
+        self.uses: list[Use] = []
+
+    async def is_known(self, *, tenant: str, event_type: str) -> bool:
+        assert tenant == "acme"
+        return event_type == "LLM_token_usage"
+
+    async def after(self, use: Use) -> Balance:
+        self.uses.append(use)
+        return Balance(12, 999_988, None)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
 class TestS1:
     def test_x_34_twelve_units_are_taken(self, world: World) -> None:
-        """What is burned and left comes with the books; the form is S1's already."""
+        """Where nobody knows what is left, the figures are null and the form is S1's."""
         body = {
             "tenant_id": "t-1",
             "subscription_id": "sub-1",
@@ -55,15 +74,49 @@ class TestS1:
     def test_s1_51_answers_what_the_books_will_know(self, world: World) -> None:
         """The hook: whoever knows balances answers with the figures of X-34."""
 
-        class Known:
-            async def after(self, *, tenant: str, customer: str, event_type: str) -> Balance:
-                assert (tenant, customer, event_type) == ("acme", "t-1", "LLM_token_usage")
-                return Balance(12, 999_988, None)
-
-        object.__setattr__(world.backend, "balances", Known())
-        body = {"tenant_id": "t-1", "event_type": "LLM_token_usage", "units": 12}
+        known = Known()
+        object.__setattr__(world.backend, "balances", known)
+        body = {
+            "tenant_id": "t-1",
+            "subscription_id": "sub_1",
+            "event_type": "LLM_token_usage",
+            "units": 12,
+            "time": TIME,
+        }
         document = world.post(body, kind=JSON, url=TRACK).json()
         assert (document["credits_burned"], document["remaining_credits"]) == (12, 999_988)
+        (record,) = world.log.records
+        assert [
+            Use(
+                tenant="acme",
+                customer="t-1",
+                subscription="sub_1",
+                event_type="LLM_token_usage",
+                nanos=12 * 10**9,
+                occurred_at=datetime.fromisoformat(TIME),
+                partition=record.partition,
+                offset=0,
+            )
+        ] == known.uses
+
+    def test_x_41_an_unknown_type_is_refused_and_not_taken(self, world: World) -> None:
+        """Where a catalogue is known, what it does not count never reaches the log."""
+        object.__setattr__(world.backend, "balances", Known())
+        body = {"tenant_id": "t-1", "event_type": "nobody_sells_this", "units": 1}
+        answer = world.post(body, kind=JSON, url=TRACK)
+        (result,) = answer.json()["results"]
+        assert (422, "event_type", "unknown_type") == (
+            answer.status_code,
+            answer.json()["param"],
+            result["code"],
+        )
+        assert not world.log.records
+
+    def test_elsewhere_an_unknown_type_is_for_the_fold_to_refuse(self, world: World) -> None:
+        """The canonical address takes it, so that it can be driven again."""
+        object.__setattr__(world.backend, "balances", Known())
+        body = {"customer": "t-1", "type": "nobody_sells_this"}
+        assert taken(world, USAGE, body) == ("t-1", "nobody_sells_this", 10**9)
 
     @pytest.mark.parametrize(
         ("example", "event_type"),

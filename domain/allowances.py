@@ -1,0 +1,443 @@
+"""Allowances: what a subscription has used and has left of its running period (C-03).
+
+An allowance is the second of the three ledgers that share the word credit: it belongs to a price
+of the plan, begins anew with each period, and may be exceeded. It is no book of its own: it is the
+price's `included` set against the windows of the part of the period that runs now, read the same
+way as for the invoice, so the two cannot disagree. Nothing here decides about money.
+
+    used       = what the price's line would have as its quantity
+    included   = the price's allowance, and free units; of a part of a period, its share of what
+                 adds up over time
+    remaining  = max(0, included - used)          never negative (S1-R8)
+    overage    = max(0, used - included)
+    alert      = OVERAGE when used > included; LOW_CREDITS from usage_warning_percent of it on
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from domain import rating
+from domain.aggregation.kinds import SKETCHED, Aggregation
+from domain.aggregation.measures import measured
+from domain.billing_terms import DiscountKind
+from domain.books.agreement import phase_from, segment_of, spans_of
+from domain.books.invoice_terms_of import invoice_terms
+from domain.invoice_terms import InvoiceKind
+from domain.invoice_usage import parts_of
+from domain.meter import carried_meters
+from domain.period import Period
+from domain.pricing.price import NOTHING, ONE, Overflow
+from domain.quantity import NANOS_PER_UNIT
+from domain.rated import priced_of, share_of
+from domain.usage.segment_rows import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from domain.aggregation.window_row import WindowRow
+    from domain.books.customer import Customer
+    from domain.books.subscription import BillingPeriod, Phase, Subscription
+    from domain.catalogue import Catalogue
+    from domain.invoice_terms import GrantedDiscount, InvoiceTerms, Segment
+    from domain.plan import Limit, Plan
+    from domain.pricing.price import Price
+
+PERCENT = 100
+_EXTREMES = frozenset({Aggregation.MIN, Aggregation.MAX, Aggregation.LATEST})
+"""Aggregations that need the extremes of merged windows (Part.extreme)."""
+_COUNTED = frozenset({Aggregation.SUM, Aggregation.COUNT})
+"""Aggregations by which one more event adds the same whatever came before."""
+
+
+class Alert(StrEnum):
+    """What a customer is to be told (S1-R7)."""
+
+    LOW_CREDITS = "LOW_CREDITS"
+    OVERAGE = "OVERAGE"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A subscription at a moment: what holds of it, and which windows say what was used.
+
+    Args:
+        subscription: Id, sub_….
+        status: scheduled, trialing, active, paused or cancelled.
+        period: The billing period that runs, or the trial.
+        segment: The part of it that runs: plan, version, seats; its whole is the period's cycle.
+        terms: Terms of an invoice over that part alone.
+        part: Windows that are read, those of limits too.
+        catalogue: Version that prices the part.
+    """
+
+    subscription: str
+    status: str
+    period: Period
+    segment: Segment
+    terms: InvoiceTerms
+    part: Part
+    catalogue: Catalogue
+
+    @property
+    def plan(self) -> Plan:
+        """Return the plan that holds."""
+        return self.catalogue.plan(self.segment.plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """One price's allowance in the running part of a period.
+
+    Args:
+        name: What names the price's line: its key, or addon:CODE/KEY.
+        label: For people.
+        meter: Meter or composite that is counted.
+        unit: What one unit is.
+        overflow: What usage above the allowance does (C-04).
+        included: Units that cost nothing.
+        used: Units used.
+        alert: What to tell the customer; None for nothing.
+        is_estimate: Whether used is near the true figure instead of equal to it.
+    """
+
+    name: str
+    label: str
+    meter: str
+    unit: str
+    overflow: Overflow
+    included: Fraction
+    used: Fraction
+    alert: Alert | None
+    is_estimate: bool
+
+    @property
+    def remaining(self) -> Fraction:
+        """Return what is left, never below 0."""
+        return max(NOTHING, self.included - self.used)
+
+    @property
+    def overage(self) -> Fraction:
+        """Return what was used beyond the allowance, never below 0."""
+        return max(NOTHING, self.used - self.included)
+
+    @property
+    def used_percent(self) -> int | None:
+        """Return how much of the allowance is used, rounded down; None without an allowance."""
+        return int(self.used * PERCENT / self.included) if self.included else None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit of the plan and where its meter stands; going past it is shown and never charged.
+
+    Args:
+        key: Name of the limit.
+        meter: Meter that is compared.
+        maximum: Largest value within it.
+        value: Its value now.
+    """
+
+    key: str
+    meter: str
+    maximum: Fraction
+    value: Fraction
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Say whether the subscription is flagged (S1-R11)."""
+        return self.value > self.maximum
+
+
+def standing_at(
+    moment: datetime,
+    *,
+    subscription: Subscription,
+    customer: Customer,
+    catalogues: Mapping[int, Catalogue],
+    published_at: Mapping[int, datetime],
+    tenant: str,
+) -> Standing | None:
+    """This function will say what holds of a subscription at a moment.
+
+    Args:
+        moment: Any moment from the open period, or the trial before it, on.
+        subscription: The subscription.
+        customer: Who pays.
+        catalogues: Every published version.
+        published_at: When each was published.
+        tenant: Who bills.
+
+    Returns:
+        None before the service begins, after it ended, and before the open period: what was
+        invoiced says what was used.
+    """
+    status = subscription.status_at(moment)
+    running = _running(subscription, moment, catalogues=catalogues, published_at=published_at)
+    if running is None or status in {"scheduled", "cancelled"}:
+        return None
+    period, whole, phase, part = running
+    segment = segment_of(phase, period=part, whole=whole, catalogues=catalogues)
+    catalogue = catalogues[segment.catalogue_version]
+    terms = replace(
+        invoice_terms(
+            subscription=None,
+            customer=customer,
+            items=(),
+            credit_minor=0,
+            catalogues=catalogues,
+            published_at=published_at,
+            tenant=tenant,
+        ),
+        kind=InvoiceKind.PERIOD,
+        subscription=subscription.subscription,
+        period=period,
+        segments=(segment,),
+        overrides=tuple(each for each in customer.overrides if each.plan == segment.plan),
+        discounts=subscription.discounts,
+        dimensions=subscription.dimensions,
+    )
+    return Standing(
+        subscription=subscription.subscription,
+        status=status,
+        period=period,
+        segment=segment,
+        terms=terms,
+        part=_part(terms, catalogues=catalogues, limits=catalogue.plan(segment.plan).limits),
+        catalogue=catalogue,
+    )
+
+
+def _running(
+    subscription: Subscription,
+    moment: datetime,
+    *,
+    catalogues: Mapping[int, Catalogue],
+    published_at: Mapping[int, datetime],
+) -> tuple[Period, Period, Phase, Period] | None:
+    """Return the period, its whole cycle, what holds and the part it holds for."""
+    if moment < subscription.period.start:
+        trial_end = subscription.trial_ends_at
+        if trial_end is None or not subscription.starts_at <= moment < trial_end:
+            return None
+        trial = Period(subscription.starts_at, trial_end)
+        if moment < subscription.phases[0].start:
+            return None
+        return trial, trial, subscription.phase_at(moment), trial
+    running = _period_at(subscription, moment)
+    if running is None:
+        return None
+    for phase, part in spans_of(subscription, running.period):
+        if part.contains(moment):
+            held = phase
+            if running.index > subscription.period_index and phase.start <= running.period.start:
+                # The version that the period will have, once the ones before it are invoiced.
+                held = phase_from(
+                    running.period.start,
+                    subscription=subscription,
+                    catalogues=catalogues,
+                    published_at=published_at,
+                )
+            return running.period, running.whole, held, part
+    return None
+
+
+def _period_at(subscription: Subscription, moment: datetime) -> BillingPeriod | None:
+    for each in subscription.periods():
+        if each.period.contains(moment):
+            return each
+        if each.period.start > moment:
+            break
+    return None
+
+
+def _part(
+    terms: InvoiceTerms, *, catalogues: Mapping[int, Catalogue], limits: Sequence[Limit]
+) -> Part:
+    (part,) = parts_of(terms, catalogues=catalogues)
+    catalogue = catalogues[terms.segments[0].catalogue_version]
+    looked_at = [catalogue.meter(limit.meter) for limit in limits]
+    hourly = frozenset(meter.key for meter in looked_at if meter.aggregation in SKETCHED)
+    return replace(
+        part,
+        meters=part.meters | {meter.key for meter in looked_at},
+        sketched=part.sketched | hourly,
+        carried=part.carried | carried_meters(looked_at),
+        extreme=part.extreme
+        | frozenset(meter.key for meter in looked_at if meter.aggregation in _EXTREMES),
+    )
+
+
+def allowances_of(
+    standing: Standing, *, rows: Iterable[WindowRow], catalogues: Mapping[int, Catalogue]
+) -> tuple[tuple[Allowance, ...], tuple[LimitUse, ...]]:
+    """This function will set what was used against what a plan includes and allows.
+
+    Args:
+        standing: What holds.
+        rows: Windows of standing.part.
+        catalogues: Every published version.
+
+    Returns:
+        Allowances in the order of the plan's prices, then those of add-ons; limits in the plan's
+        order.
+    """
+    windows = tuple(rows)
+    usage = rating.usage_entries(
+        terms=standing.terms, rows=((0, row) for row in windows), catalogues=catalogues
+    )
+    without_free = replace(
+        standing.terms,
+        discounts=tuple(
+            each for each in standing.terms.discounts if each.kind is not DiscountKind.FREE_UNITS
+        ),
+    )
+    lines = {
+        line.line_id: line
+        for line in rating.rate(terms=without_free, usage=usage, catalogues=catalogues)
+    }
+    found = []
+    for priced in priced_of(standing.segment, standing.catalogue, standing.terms.overrides):
+        price = priced.price
+        if not price.meter:
+            continue
+        line = lines[f"0/{priced.name}"]
+        included = _included(standing, price, priced.times)
+        used = Fraction(line.quantity)
+        found.append(
+            Allowance(
+                name=priced.name,
+                label=line.label,
+                meter=price.meter,
+                unit=line.unit,
+                overflow=price.overflow,
+                included=included,
+                used=used,
+                alert=_alert(
+                    used,
+                    included,
+                    overflow=price.overflow,
+                    warning_percent=standing.catalogue.billing.usage_warning_percent,
+                ),
+                is_estimate=line.is_estimate,
+            )
+        )
+    return tuple(found), _limits(standing, windows)
+
+
+def _included(standing: Standing, price: Price, times: int) -> Fraction:
+    is_flow = all(meter.is_flow for meter, _ in standing.catalogue.counted.parts(price.meter))
+    share = share_of(standing.segment).fraction if is_flow else ONE
+    return (price.included * times + _free_units(price, standing.terms.discounts)) * share
+
+
+def _free_units(price: Price, discounts: Sequence[GrantedDiscount]) -> Fraction:
+    return sum(
+        (
+            Fraction(each.value)
+            for each in discounts
+            if each.kind is DiscountKind.FREE_UNITS and price.key in each.prices
+        ),
+        NOTHING,
+    )
+
+
+def _alert(
+    used: Fraction, included: Fraction, *, overflow: Overflow, warning_percent: int
+) -> Alert | None:
+    """Say what to tell; usage that is simply paid for, without an allowance, is no overage."""
+    if not included and overflow is Overflow.BILL:
+        return None
+    if used > included:
+        return Alert.OVERAGE
+    if used and used * PERCENT >= included * warning_percent:
+        return Alert.LOW_CREDITS
+    return None
+
+
+def _limits(standing: Standing, windows: Sequence[WindowRow]) -> tuple[LimitUse, ...]:
+    asked = set(standing.terms.dimensions)
+    found = []
+    for limit in standing.plan.limits:
+        meter = standing.catalogue.meter(limit.meter)
+        quantity = measured(
+            meter.measure,
+            windows=[
+                row
+                for row in windows
+                if row.meter == limit.meter and asked.issubset(row.dimensions)
+            ],
+            span=standing.part.span,
+        )
+        found.append(
+            LimitUse(
+                limit.key, limit.meter, limit.maximum, Fraction(quantity.nanos, NANOS_PER_UNIT)
+            )
+        )
+    return tuple(found)
+
+
+def burn_of(
+    allowance: Allowance, *, event_type: str, nanos: int, catalogue: Catalogue
+) -> Fraction:
+    """This function will say how much of an allowance one more event takes (S1-30).
+
+    Args:
+        allowance: The allowance.
+        event_type: Type of the event, or an alias of it.
+        nanos: Quantity of the event in billionths.
+        catalogue: Version that prices it.
+
+    Returns:
+        Units of the allowance; 0 for an event that it does not count, or counts in another way
+        than by adding it up.
+    """
+    weights = {meter.key: weight for meter, weight in catalogue.counted.parts(allowance.meter)}
+    burned = NOTHING
+    for meter in catalogue.meters_of(event_type):
+        if meter.key in weights and meter.aggregation in _COUNTED and not meter.value_property:
+            value = (
+                ONE if meter.aggregation is Aggregation.COUNT else Fraction(nanos, NANOS_PER_UNIT)
+            )
+            burned += value * weights[meter.key]
+    return burned
+
+
+def counts(allowance: Allowance, *, event_type: str, catalogue: Catalogue) -> bool:
+    """This function will say whether events of a type are counted by an allowance."""
+    keys = {meter.key for meter, _ in catalogue.counted.parts(allowance.meter)}
+    return any(meter.key in keys for meter in catalogue.meters_of(event_type))
+
+
+def after_burn(allowance: Allowance, *, burned: Fraction, warning_percent: int) -> Allowance:
+    """This function will return an allowance as it stands once more was used.
+
+    Args:
+        allowance: As it stands.
+        burned: Units of it that are used besides.
+        warning_percent: Share of it from which the customer is warned.
+    """
+    used = allowance.used + burned
+    alert = _alert(
+        used,
+        allowance.included,
+        overflow=allowance.overflow,
+        warning_percent=warning_percent,
+    )
+    return replace(allowance, used=used, alert=alert)
+
+
+def is_allowed(allowance: Allowance, *, burned: Fraction) -> bool:
+    """This function will say whether a use may happen: only overflow refuse ever says no (C-04).
+
+    Args:
+        allowance: As it stands.
+        burned: Units of it that the use would take.
+    """
+    return allowance.overflow is not Overflow.REFUSE or allowance.used + burned <= (
+        allowance.included
+    )

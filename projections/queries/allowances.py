@@ -1,0 +1,203 @@
+"""What a subscription has used and has left of its running period, live from the windows.
+
+One statement reads the windows, merged by series in the database as for an invoice
+(projections.invoicing.rows): it costs what one line of a preview costs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import psycopg
+import sqlalchemy
+
+from domain.allowances import Allowance, LimitUse, Standing, allowances_of, standing_at
+from domain.books.customer import Customer
+from domain.books.subscription import Subscription
+from domain.catalogue import parse_catalogue
+from domain.period import from_ms
+from domain.rating import UsageEntry, usage_entries
+from projections.invoicing.rows import Wanted, read_rows
+from schemas.topics import USAGE_FACTS_TOPIC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from domain.catalogue import Catalogue
+
+VERSIONS_MAX = 128
+"""Parsed catalogue versions kept by a process, about 100 KB each."""
+SUBSCRIPTIONS_MAX = 100
+"""Subscriptions of one customer that are looked through for the one that an event belongs to."""
+_SUBSCRIPTIONS = """
+    SELECT s.document, c.document AS payer
+    FROM subscription AS s
+    JOIN customer AS c ON c.tenant = s.tenant AND c.customer = s.customer
+    WHERE (s.subscription = :subscription OR :subscription = '')
+        AND (s.customer = :customer OR :customer = '')
+    ORDER BY s.subscription LIMIT :row_count
+"""
+_CATALOGUES = "SELECT version, content, content_sha256, published_at FROM catalogue"
+_POSITION = "SELECT next_offset FROM position WHERE topic = :topic AND partition = :partition"
+
+_parsed: OrderedDict[str, Catalogue] = OrderedDict()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Every version of a tenant's catalogue.
+
+    Args:
+        catalogues: By version.
+        published_at: When each was published, UTC.
+    """
+
+    catalogues: Mapping[int, Catalogue]
+    published_at: Mapping[int, datetime]
+
+    @property
+    def newest(self) -> Catalogue | None:
+        """Return the version in force; None before the first."""
+        return self.catalogues[max(self.catalogues)] if self.catalogues else None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A subscription's allowances at a moment.
+
+    Args:
+        standing: What holds.
+        customer: Who pays.
+        allowances: In the order of the prices.
+        limits: In the order of the plan.
+        usage: What the prices read, meter by meter.
+    """
+
+    standing: Standing
+    customer: str
+    allowances: tuple[Allowance, ...]
+    limits: tuple[LimitUse, ...]
+    usage: tuple[UsageEntry, ...]
+
+
+def read_published(connection: sqlalchemy.Connection) -> Published:
+    """This function will return every published catalogue of the connection's tenant, parsed."""
+    catalogues: dict[int, Catalogue] = {}
+    published_at: dict[int, datetime] = {}
+    for row in connection.execute(sqlalchemy.text(_CATALOGUES)):
+        catalogues[row.version] = _catalogue(row.content, row.content_sha256)
+        published_at[row.version] = row.published_at
+    return Published(catalogues, published_at)
+
+
+def _catalogue(content: str, sha256: str) -> Catalogue:
+    with _lock:
+        known = _parsed.get(sha256)
+        if known is not None:
+            _parsed.move_to_end(sha256)
+            return known
+    catalogue = parse_catalogue(content)
+    with _lock:
+        _parsed[sha256] = catalogue
+        if len(_parsed) > VERSIONS_MAX:
+            _parsed.popitem(last=False)
+    return catalogue
+
+
+def find_states(
+    connection: sqlalchemy.Connection,
+    *,
+    tenant: str,
+    moment: datetime,
+    published: Published,
+    subscription: str = "",
+    customer: str = "",
+) -> tuple[State, ...]:
+    """This function will return the allowances of subscriptions that run at a moment.
+
+    Args:
+        connection: Connection of one tenant.
+        tenant: That tenant.
+        moment: The moment.
+        published: Its catalogues.
+        subscription: Only this one; empty for all.
+        customer: Only those of this customer; empty for all.
+
+    Returns:
+        By subscription id, at most SUBSCRIPTIONS_MAX; those that do not run are left out.
+    """
+    rows = connection.execute(
+        sqlalchemy.text(_SUBSCRIPTIONS),
+        {"subscription": subscription, "customer": customer, "row_count": SUBSCRIPTIONS_MAX},
+    ).all()
+    standings = []
+    for row in rows:
+        payer = Customer.from_document(row.payer)
+        found = standing_at(
+            moment,
+            subscription=Subscription.from_document(row.document),
+            customer=payer,
+            catalogues=published.catalogues,
+            published_at=published.published_at,
+            tenant=tenant,
+        )
+        if found is not None:
+            standings.append((found, payer.customer))
+    return _states(connection, standings, published)
+
+
+def _states(
+    connection: sqlalchemy.Connection,
+    standings: Sequence[tuple[Standing, str]],
+    published: Published,
+) -> tuple[State, ...]:
+    wanted = [
+        Wanted(
+            number=number,
+            customer=customer,
+            start=from_ms(standing.part.span.start_ms),
+            end=from_ms(standing.part.span.end_ms),
+            meters=standing.part.meters,
+            sketched=standing.part.sketched,
+            carried=standing.part.carried,
+            extreme=standing.part.extreme,
+        )
+        for number, (standing, customer) in enumerate(standings)
+    ]
+    windows = read_rows(_psycopg_of(connection), wanted)
+    states = []
+    for number, (standing, customer) in enumerate(standings):
+        rows = windows[number]
+        allowances, limits = allowances_of(standing, rows=rows, catalogues=published.catalogues)
+        usage = usage_entries(
+            terms=standing.terms,
+            rows=((0, row) for row in rows),
+            catalogues=published.catalogues,
+        )
+        states.append(State(standing, customer, allowances, limits, usage))
+    return tuple(states)
+
+
+def _psycopg_of(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+    """Return the driver's connection, for statements that the builder shares."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
+def is_projected(connection: sqlalchemy.Connection, *, partition: int, offset: int) -> bool:
+    """This function will say whether the windows hold what a record of usage.events counted.
+
+    Args:
+        connection: Connection of one tenant; in a transaction with one view, so that what follows
+            reads the same windows.
+        partition: Partition of usage.events.
+        offset: The record's offset.
+    """
+    next_offset = connection.execute(
+        sqlalchemy.text(_POSITION), {"topic": USAGE_FACTS_TOPIC.name, "partition": partition}
+    ).scalar_one_or_none()
+    return next_offset is not None and int(next_offset) > offset
