@@ -19,6 +19,9 @@ Failpoint = Literal[
     "fold.after_run",
     "projector.before_commit",
     "projector.after_commit",
+    "archive.before_events",
+    "archive.before_records",
+    "archive.after_records",
     "builder.before_command",
     "builder.after_command",
 ]

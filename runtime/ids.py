@@ -21,6 +21,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid7().hex}"
 
 
+def random_bytes(count: int) -> bytes:
+    """This function will draw so many bytes that nobody can foresee: keys, nonces, tokens."""
+    return os.urandom(count)
+
+
 def random_salt() -> tuple[int, int]:
     """This function will draw two 64-bit numbers that nobody outside can foresee."""
     return int.from_bytes(os.urandom(8), "big"), int.from_bytes(os.urandom(8), "big")

@@ -42,6 +42,15 @@ SCHEMA_LOOKUPS = Counter(
     "Times a reader asked a schema registry what an id means: found, unknown, or nobody there",
     ["outcome"],
 )
+ARCHIVE_POSITION = Gauge(
+    "tidegauge_archive_position", "Next source offset of the archive", ["partition"]
+)
+ARCHIVE_RECORDS = Counter(
+    "tidegauge_archive_records_total", "Records that the archive has taken", ["partition"]
+)
+ARCHIVE_BYTES = Counter(
+    "tidegauge_archive_bytes_total", "Bytes of the files that the archive wrote", ["kind"]
+)
 PROJECTOR_POSITION = Gauge(
     "tidegauge_projector_position", "Next source offset of a projector", ["topic", "partition"]
 )
@@ -90,6 +99,16 @@ SWEEP_SENT = Counter(
     "tidegauge_sweep_sent_total",
     "Commands and settlements that the sweep sent because no policy had: normally none",
     ["kind"],
+)
+BILLING_INVOICES = Counter(
+    "tidegauge_billing_invoices_total",
+    "Invoices and corrections that the billing worker asked for, by kind and answer",
+    ["kind", "code"],
+)
+RECONCILE_MISMATCHES = Gauge(
+    "tidegauge_reconcile_mismatches",
+    "Differences that the last reconciliation of a tenant found; anything but 0 is a defect",
+    ["tenant"],
 )
 BOOKS_OUTCOMES = Counter(
     "tidegauge_books_outcomes_total", "Commands answered, by kind and code", ["kind", "code"]

@@ -116,6 +116,12 @@ class Settings(BaseSettings):
     gateway_events_per_minute: int = Field(
         default=6_000_000, ge=5_000, description="Events that one API key may send to a gateway"
     )
+    document_locale: str = Field(
+        default="en",
+        pattern=r"^[a-z]{2,3}([_-][A-Z][a-z]{3})?([_-][A-Z]{2})?$",
+        description="How invoices write figures, dates and fixed words where nobody asks for "
+        "another way, for example en, de-CH or fr",
+    )
     open_tenant: str = Field(
         default="",
         description="Tenant for which requests without credentials are taken, on loopback "
@@ -127,6 +133,58 @@ class Settings(BaseSettings):
         "of 16 characters and more; a tenant without one has no webhooks, unless it is the open "
         "tenant",
     )
+    vault_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Master keys of the vault of personal data, id:secret with commas, the "
+        "present one first (`tidegauge vault key` draws one); empty: no personal data is taken",
+    )
+    vault_database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="PostgreSQL URL of the vault, so that it can have backups of its own; empty: "
+        "the database of the projections",
+    )
+    vault_schema: str = Field(
+        default="vault",
+        pattern="^[a-z_][a-z0-9_]{0,40}$",
+        validate_default=True,
+        description="Schema of the vault; not the projections', which a rebuild drops",
+    )
+    vault_buyer_years: int = Field(
+        default=10,
+        ge=0,
+        le=30,
+        description="Years that name, address and tax id on final invoices are kept, in the "
+        "vault, after their customer was erased; 0: not at all",
+    )
+    billing_lines_max: int = Field(
+        default=1_000_000, ge=1, description="Invoice lines that one billing run may make"
+    )
+    billing_total_max: int = Field(
+        default=100_000_000,
+        ge=1,
+        description="What one billing run may bill in all, in whole major units, per currency",
+    )
+    billing_outlier_times: int = Field(
+        default=10,
+        ge=0,
+        description="An invoice of more than so many times the median of the customer's last six "
+        "waits for a person; 0: none does",
+    )
+    billing_interval_ms: int = Field(
+        default=5_000,
+        ge=100,
+        description="How often the billing worker looks for what is due, ms",
+    )
+    archive_dir: str = Field(
+        default="",
+        description="Folder of the Parquet archive of usage.events (docs/archive.md), which `up` "
+        "then keeps and replay reads where the log no longer reaches; empty for none",
+    )
+    archive_interval_ms: int = Field(
+        default=600_000,
+        ge=1_000,
+        description="A file of the archive is closed when its first record is so old, ms",
+    )
     log_format: Literal["json", "console"] = Field(
         default="json", description="Form of the log lines"
     )
@@ -137,6 +195,22 @@ class Settings(BaseSettings):
         default="",
         description="Tests only: name:n kills the process when the point is passed n times",
     )
+
+    @property
+    def has_archive(self) -> bool:
+        """Say whether usage.events is archived."""
+        return bool(self.archive_dir)
+
+    @property
+    def archive_folder(self) -> Path:
+        """Return the folder of the archive; only where there is one."""
+        return Path(self.archive_dir)
+
+    @field_validator("archive_dir")
+    @classmethod
+    def _make_absolute(cls, value: str) -> str:
+        """Mean the same folder in processes that `up` starts elsewhere."""
+        return str(Path(value).absolute()) if value else ""
 
     @property
     def is_registry_external(self) -> bool:
@@ -157,6 +231,14 @@ class Settings(BaseSettings):
                     f"takes requests without credentials, so TIDEGAUGE_{name.upper()} must be a "
                     "loopback address such as 127.0.0.1"
                 )
+        return value
+
+    @field_validator("vault_schema")
+    @classmethod
+    def _require_own_schema(cls, value: str, info: ValidationInfo) -> str:
+        projections = info.data.get("database_schema", "")
+        if value in {projections, f"{projections}_chunks"}:
+            raise ValueError("must not be the projections' schema: a rebuild drops that")
         return value
 
     @field_validator("schema_registry")

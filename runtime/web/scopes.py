@@ -17,6 +17,7 @@ class Scope(StrEnum):
     BILLING_READ = "billing:read"
     BILLING_WRITE = "billing:write"
     BILLING_ADMIN = "billing:admin"
+    BILLING_PERSONAL = "billing:personal"
     SCHEMA_WRITE = "schema:write"
 
 
@@ -26,14 +27,18 @@ DESCRIPTIONS: dict[Scope, str] = {
     Scope.BILLING_READ: "read usage, customers, subscriptions and invoices",
     Scope.BILLING_WRITE: "create customers and subscriptions, approve charges, top up wallets",
     Scope.BILLING_ADMIN: "grant, take and refund credits, close suspicions, beside billing:write",
+    Scope.BILLING_PERSONAL: "see and set names, addresses and other personal data of customers, "
+    "beside billing:read or billing:write",
     Scope.SCHEMA_WRITE: "register new schemas, for all tenants of the log",
 }
 
-ONLY_WHEN_NAMED = frozenset({Scope.USAGE_BACKFILL, Scope.BILLING_ADMIN, Scope.SCHEMA_WRITE})
+ONLY_WHEN_NAMED = frozenset(
+    {Scope.USAGE_BACKFILL, Scope.BILLING_ADMIN, Scope.BILLING_PERSONAL, Scope.SCHEMA_WRITE}
+)
 """What a key without scopes may not do. It may do all the rest, as keys could before there were
 scopes. Old usage changes months that were billed, an admin makes credits out of nothing (S0-62),
-and a schema is there for all tenants and for good, so these rights are given by name and never
-come along by themselves."""
+personal data is nobody's business who does not need it, and a schema is there for all tenants and
+for good, so these rights are given by name and never come along by themselves."""
 
 
 def allows(scopes: frozenset[str], wanted: Scope) -> bool:
