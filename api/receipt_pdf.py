@@ -1,31 +1,16 @@
 """A receipt as PDF: the same receipt gives the same bytes, on every machine and at any time.
 
-typst lays it out with the fonts that it brings along, and dates the file by the receipt. The
-receipt's texts go to it as data, never as markup, so a customer's name can neither change the page
-nor read a file.
+The file is dated by the receipt; api.typesetting does what receipts and invoices share.
 """
 
 from __future__ import annotations
 
-import json
-import threading
-from collections import OrderedDict
-from datetime import UTC
-from importlib import resources
-
-import typst
-
-from domain.canonical import Json, from_json, sha256_hex
-from domain.codes import Code
-from domain.errors import Retryable
+from api import typesetting
+from domain.canonical import Json, from_json
 from domain.period import parse_time
 from projections.queries.receipts import Receipt
 
-CACHE_MAX = 64
-"""Receipts whose pages are remembered, about 20 KB each: somebody who looks at one reloads it."""
-TEMPLATE = resources.files("api").joinpath("receipt.typ").read_bytes()
-LAYOUT = sha256_hex(TEMPLATE.decode())[:12]
-"""Changes with the template: a page is remembered by clients for as long as it stays the same."""
+TEMPLATE = typesetting.Template("receipt.typ")
 
 _TITLES = {
     "charge": "Receipt",
@@ -47,64 +32,28 @@ _FACTS = (
 )
 """Label and name of what a receipt may hold, in the order of the page."""
 
-WAITING_MAX = 4
-"""Requests whose page is made or waits for its turn: each holds one of the 40 threads that all
-other requests need too."""
-
-_pages: OrderedDict[str, bytes] = OrderedDict()
-_places = threading.BoundedSemaphore(WAITING_MAX)
-_rendering = threading.Lock()
-"""One page is made at a time: it takes about 0.1 s of a core, and there are other requests."""
-
 
 def etag(receipt: Receipt) -> str:
     """This function will return what names the bytes of a receipt's page."""
-    return f"{receipt.content_sha256[:32]}-{LAYOUT}"
+    return f"{receipt.content_sha256[:32]}-{TEMPLATE.layout}"
 
 
 def render(receipt: Receipt) -> bytes:
     """This function will return a receipt's page; making it takes about 0.1 s, once.
 
     Raises:
-        Retryable: overloaded, when WAITING_MAX pages are made or wait.
+        Retryable: overloaded, when too many pages are made or wait.
     """
-    name = etag(receipt)
-    page = _pages.get(name)
-    if page is not None:
-        return page
-    if not _places.acquire(blocking=False):
-        raise Retryable(Code.OVERLOADED, "too many receipts at once", retry_after_ms=1_000)
-    try:
-        with _rendering:
-            return _made(name, receipt)
-    finally:
-        _places.release()
-
-
-def _made(name: str, receipt: Receipt) -> bytes:
-    page = _pages.get(name)  # another request may have made it while this one waited
-    if page is None:
-        page = _pages[name] = to_pdf(receipt)
-        if len(_pages) > CACHE_MAX:
-            _pages.popitem(last=False)
-    return page
+    return typesetting.remembered(etag(receipt), lambda: to_pdf(receipt))
 
 
 def to_pdf(receipt: Receipt) -> bytes:
     """This function will lay a receipt out as PDF.
 
-    Not as PDF/A, which refuses a character that its fonts lack: a name in Chinese would
-    have no receipt. It shows boxes there; the receipt's content has the name itself.
+    Not as PDF/A, which refuses a character that our fonts lack. It shows a box there; the
+    receipt's content has the name itself.
     """
-    compiler = typst.Compiler(TEMPLATE, ignore_system_fonts=True)
-    page = compiler.compile(
-        format="pdf",
-        sys_inputs={"receipt": json.dumps(to_page(receipt), ensure_ascii=False)},
-        timestamp=receipt.issued_at.astimezone(UTC).replace(microsecond=0),
-    )
-    if not isinstance(page, bytes):
-        raise TypeError("typst made no page")
-    return page
+    return TEMPLATE.typeset(to_page(receipt), at=receipt.issued_at)
 
 
 def to_page(receipt: Receipt) -> dict[str, Json]:

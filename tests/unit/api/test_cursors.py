@@ -28,7 +28,14 @@ def test_a_cursor_comes_back(parts: list[CursorPart]) -> None:
     assert from_cursor(to_cursor("list", *parts), kind="list", make=_same) == parts
 
 
-@given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_no_cursor_is_the_first_page() -> None:
+    assert from_cursor(None, kind="list", make=only_text) is None
+
+
+@given(
+    st.text(min_size=1)
+    | st.binary(min_size=1).map(lambda raw: base64.urlsafe_b64encode(raw).decode())
+)
 def test_any_text_is_a_cursor_or_a_bad_request(cursor: str) -> None:
     """Whatever a caller makes up ends in 400 with param cursor, never in a defect."""
     with pytest.raises(ProblemError) as raised:
@@ -61,4 +68,5 @@ def test_a_cursor_with_no_time_is_refused(text: str) -> None:
 def test_a_time_comes_back_to_the_microsecond() -> None:
     text = "2026-01-01T00:00:00.000001Z"
     found = from_cursor(to_cursor("l", text), kind="l", make=lambda parts: moment(parts[0]))
+    assert found is not None
     assert time_text(found) == text

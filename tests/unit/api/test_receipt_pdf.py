@@ -1,14 +1,11 @@
 """Receipts as pages: the same bytes, the right texts, and nothing of a customer as markup."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 
 from api import receipt_pdf
 from domain.canonical import sha256_hex, to_canonical_json
-from domain.errors import Retryable
 from projections.queries.receipts import Receipt
 
 
@@ -38,23 +35,6 @@ class TestPages:
     def test_are_the_same_bytes_for_the_same_receipt(self) -> None:
         assert receipt_pdf.to_pdf(receipt()) == receipt_pdf.to_pdf(receipt())
         assert receipt_pdf.render(receipt()) == receipt_pdf.to_pdf(receipt())
-
-    def test_that_wait_leave_threads_to_other_requests(self) -> None:
-        """Forty that waited would stop the whole server; one that is remembered never waits."""
-        known = receipt_pdf.render(receipt(customer="known"))
-        with ThreadPoolExecutor(receipt_pdf.WAITING_MAX) as pool:
-            with receipt_pdf._rendering:
-                waiting = [
-                    pool.submit(receipt_pdf.render, receipt(customer=f"waits {number}"))
-                    for number in range(receipt_pdf.WAITING_MAX)
-                ]
-                while receipt_pdf._places._value:
-                    threading.Event().wait(0.001)
-                with pytest.raises(Retryable):
-                    receipt_pdf.render(receipt(customer="one more"))
-                assert known == receipt_pdf.render(receipt(customer="known"))
-            assert all(page.result().startswith(b"%PDF") for page in waiting)
-        assert receipt_pdf.render(receipt(customer="one more")).startswith(b"%PDF")
 
     def test_differ_with_the_content(self) -> None:
         other = receipt(customer="bob")

@@ -1,0 +1,376 @@
+"""What stands on the pages of a document, as api/invoice.typ reads it: texts and lists of texts.
+
+Every amount on a page is one of the content, of the invoice's row or of the credit note; nothing
+is added up here, so a page cannot say anything else than the books.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from api.invoice_document import (
+    BuyerDetails,
+    CreditNoteDocument,
+    CreditNoteLine,
+    DocumentStatus,
+    InvoiceDocument,
+)
+from api.invoice_words import Language
+from domain.billing_terms import Seller, TaxMode, TaxTreatment
+from domain.canonical import Json, decimal_text
+from domain.invoice import Line
+from domain.invoice_amounts import MAXIMUM_CODE, TaxGroup
+from domain.money import minor_unit_places
+
+STEPS_MAX = 40
+"""Steps of one line that are printed: a page of them. The exports have all."""
+
+STEPS_TOGETHER_MAX = 8
+"""Steps of a line that stay on one page with it; a longer line may go over the end of a page."""
+STEP_PLACES = 6
+"""Places of a quantity or amount within a step; "…" says that there are more. Rates have all."""
+BREAK_AFTER = 14
+"""Letters after which a word of LONG and more may be broken: no name leaves its column."""
+
+_LONG = re.compile(r"\S{28,}")
+_UNSEEN = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\u0080-\u009f]")
+"""Marks that turn the direction of what follows, and controls: in a name they could make an amount
+read backwards. What is written right to left is set so without them."""
+_STATUS_WORDS = {
+    DocumentStatus.DRAFT: "draft",
+    DocumentStatus.FINAL: "final",
+    DocumentStatus.PAID: "status_paid",
+    DocumentStatus.OVERDUE: "overdue",
+    DocumentStatus.VOID: "status_void",
+}
+
+
+def plain(text: str) -> str:
+    """This function will take out marks of direction and controls, and let long words break."""
+    return _LONG.sub(_breakable, _UNSEEN.sub("", text))
+
+
+def _breakable(word: re.Match[str]) -> str:
+    letters = word.group()
+    return "\u200b".join(
+        letters[start : start + BREAK_AFTER] for start in range(0, len(letters), BREAK_AFTER)
+    )
+
+
+def invoice_page(document: InvoiceDocument, language: Language) -> dict[str, Json]:
+    """This function will say what stands on an invoice, or on the preview of one."""
+    word, content = language.word, document.content
+    is_draft = document.status is DocumentStatus.DRAFT
+    title = word("preview" if is_draft else "invoice")
+    facts = [(word("number"), document.number)] if document.number else []
+    facts += [(word("issued"), language.date(document.issued_at))]
+    if not is_draft:
+        facts += [(word("due"), language.date(document.due_at))]
+    if content.terms.period is not None:
+        facts += [
+            (word("period"), language.span(content.terms.period.start, content.terms.period.end))
+        ]
+    if content.terms.subscription:
+        facts += [(word("subscription"), content.terms.subscription)]
+    facts += [(word("status"), word(_STATUS_WORDS[document.status]))]
+    mark = {DocumentStatus.DRAFT: "provisional", DocumentStatus.VOID: "void"}.get(document.status)
+    return _framed(
+        language,
+        title=title,
+        number=document.number,
+        watermark=word(mark) if mark else "",
+        seller=document.seller,
+        buyer=document.buyer,
+        facts=facts,
+    ) | {
+        "currency": content.terms.currency,
+        "columns": [word("item"), word("quantity"), word("amount")],
+        "lines": [_line(line, document, language) for line in content.lines],
+        "totals": _totals(document, language),
+        "taxes": _taxes(document, language),
+        "tax_columns": [word("tax"), word("rate"), word("tax_base"), word("tax_amount")],
+        "notes": [plain(note) for note in _notes(document, language)],
+        "hash": f"{word('content')} {content.sha256}",
+    }
+
+
+def credit_note_page(document: CreditNoteDocument, language: Language) -> dict[str, Json]:
+    """This function will say what stands on a credit note."""
+    word, invoice = language.word, document.invoice
+    currency = invoice.content.terms.currency
+    facts = [
+        (word("number"), document.number),
+        (word("issued"), language.date(document.issued_at)),
+        (word("of_invoice"), f"{invoice.number}, {language.date(invoice.issued_at)}"),
+        (word("reason"), document.reason),
+    ]
+    totals: list[Json] = [
+        [word("subtotal"), language.money(document.net_minor, currency), False],
+        [word("tax"), language.money(document.tax_minor, currency), False],
+        [word("total_credited"), language.money(document.total_minor, currency), True],
+    ]
+    for key, amount in (
+        ("to_receivable", document.to_receivable_minor),
+        ("to_credit", document.to_credit_minor),
+    ):
+        if amount:
+            totals.append([word(key), language.money(amount, currency), False])
+    return _framed(
+        language,
+        title=word("credit_note"),
+        number=document.number,
+        watermark="",
+        seller=invoice.seller,
+        buyer=invoice.buyer,
+        facts=facts,
+    ) | {
+        "currency": currency,
+        "columns": [word("item"), word("tax"), word("amount")],
+        "lines": [_noted(line, document, language) for line in document.lines],
+        "totals": totals,
+        "taxes": [],
+        "tax_columns": [],
+        "notes": _treatment_notes(invoice, language),
+        "hash": f"{word('content')} {invoice.content.sha256} ({plain(invoice.number)})",
+    }
+
+
+def _framed(
+    language: Language,
+    *,
+    title: str,
+    number: str,
+    watermark: str,
+    seller: Seller,
+    buyer: BuyerDetails,
+    facts: list[tuple[str, str]],
+) -> dict[str, Json]:
+    """Return the head and what stands around the table."""
+    return {
+        "language": language.code,
+        "title": title,
+        "number": plain(number),
+        "watermark": watermark,
+        "parties": [
+            [language.word("from"), plain(seller.name), _seller_lines(seller, language)],
+            [language.word("to"), plain(buyer.name or buyer.customer), _buyer(buyer, language)],
+        ],
+        "issuer": plain(seller.name or number),
+        "facts": [[label, plain(value)] for label, value in facts],
+        # typst fills in the figures; they are not known before the page is laid out.
+        "page_of": language.words["page"],
+    }
+
+
+def _seller_lines(seller: Seller, language: Language) -> list[Json]:
+    lines = [*seller.address, _country(seller.country, language)]
+    if seller.tax_id:
+        lines.append(f"{language.word('tax_id')} {seller.tax_id}")
+    return [plain(line) for line in (*lines, seller.email) if line]
+
+
+def _buyer(buyer: BuyerDetails, language: Language) -> list[Json]:
+    place = " ".join(part for part in (buyer.postal_code, buyer.city) if part)
+    lines = [*buyer.address, ", ".join(part for part in (place, buyer.region) if part)]
+    lines.append(_country(buyer.country, language))
+    if buyer.tax_id:
+        lines.append(f"{language.word('tax_id')} {buyer.tax_id}")
+    if buyer.email:
+        lines.append(buyer.email)
+    if buyer.name:
+        lines.append(f"{language.word('customer')} {buyer.customer}")
+    return [plain(line) for line in lines if line]
+
+
+def _country(code: str, language: Language) -> str:
+    return str(language.locale.territories.get(code, code)) if code else ""
+
+
+def _line(line: Line, document: InvoiceDocument, language: Language) -> dict[str, Json]:
+    content = document.content
+    scale, places = content.scale, minor_unit_places(content.terms.currency)
+
+    def amount(units: int) -> str:
+        return language.units(units, scale=scale, places=places)
+
+    names = {each.code: each.name for each in content.terms.discounts}
+    names[MAXIMUM_CODE] = language.word("maximum")
+    details = [_span(line, document, language)]
+    if line.refers[0]:
+        details.append(
+            language.word(
+                "corrects",
+                number=document.numbers.get(line.refers[0], line.refers[0]),
+                line=line.refers[1],
+            )
+        )
+    if line.is_estimate:
+        details.append(language.word("estimate"))
+    if _is_explained(line):
+        details += _steps(line, language, places=places)
+    quantity = language.exact(line.quantity) if line.kind != "item" else ""
+    return {
+        "label": plain(line.label),
+        "details": "\n".join(plain(detail) for detail in details if detail),
+        "is_long": len(line.steps) > STEPS_TOGETHER_MAX,
+        "quantity": quantity,
+        "unit": plain(line.unit),
+        "amount": amount(line.amount),
+        "discounts": [
+            [plain(names.get(code, code)), amount(-taken)] for code, taken in line.discounts
+        ],
+    }
+
+
+def _span(line: Line, document: InvoiceDocument, language: Language) -> str:
+    """Return the time a line is for, where it is not the invoice's period."""
+    period = document.content.terms.period
+    if line.start >= line.end or (
+        period is not None and (line.start, line.end) == (period.start, period.end)
+    ):
+        return ""
+    return language.span(line.start, line.end)
+
+
+def _is_explained(line: Line) -> bool:
+    """Say whether the steps tell more than quantity and amount do."""
+    if line.kind == "item":
+        return False
+    return len(line.steps) > 1 or any(step.rate != step.amount for step in line.steps)
+
+
+def _steps(line: Line, language: Language, *, places: int) -> list[str]:
+    steps = []
+    for step in line.steps[:STEPS_MAX]:
+        per = "" if step.per == "1" else f" / {language.exact(step.per)}"
+        quantity = language.exact(step.quantity, places_max=STEP_PLACES)
+        amount = language.exact(step.amount, places_max=STEP_PLACES, places_min=places)
+        rate = language.exact(step.rate)
+        steps.append(f"{step.label}: {quantity} × {rate}{per} = {amount}")  # noqa: RUF001 -- a times sign
+    if len(line.steps) > STEPS_MAX:
+        steps.append(language.word("more_steps", count=str(len(line.steps) - STEPS_MAX)))
+    return steps
+
+
+def _totals(document: InvoiceDocument, language: Language) -> list[Json]:
+    """Return (label, amount, whether it is strong), from the lines to what is open."""
+    word, content, totals = language.word, document.content, document.content.totals
+    currency, scale = content.terms.currency, content.scale
+    places = minor_unit_places(currency)
+
+    def exact(units: int) -> str:
+        figure = language.units(units, scale=scale, places=places)
+        return language.currency.format(figure=figure, currency=currency)
+
+    def minor(amount: int) -> str:
+        return language.money(amount, currency)
+
+    before: list[tuple[str, str, bool]] = []
+    if totals.discount:
+        before.append((word("lines"), exact(totals.subtotal + totals.discount), False))
+        before.append((word("discount"), exact(-totals.discount), False))
+    before.append((word("subtotal"), exact(totals.subtotal), False))
+    taxes = [
+        (_tax_name(group, language), exact(group.amount), False)
+        for group in totals.taxes
+        if group.mode is TaxMode.EXCLUSIVE and group.amount
+    ]
+    credit = [(word("credit"), minor(-totals.credit_minor), False)] if totals.credit_minor else []
+    after = [*credit, *taxes] if content.terms.credits == "before_tax" else [*taxes, *credit]
+    total = [(word("total"), minor(totals.total_minor), True)]
+    if totals.carry_minor:
+        total.append((word("carry"), minor(totals.carry_minor), False))
+    rows = [*before, *after, *total, *_settled(document, language)]
+    return [[label, amount, is_strong] for label, amount, is_strong in rows]
+
+
+def _settled(document: InvoiceDocument, language: Language) -> list[tuple[str, str, bool]]:
+    """Return what was paid and credited since, if anything was."""
+    currency = document.content.terms.currency
+    rows = [
+        (language.word(key), language.money(-amount, currency), False)
+        for key, amount in (
+            ("paid", document.paid_minor),
+            ("credited", document.credited_minor),
+        )
+        if amount
+    ]
+    if rows:
+        rows.append((language.word("open"), language.money(document.open_minor, currency), True))
+    return rows
+
+
+def _tax_name(group: TaxGroup, language: Language) -> str:
+    if not group.code:
+        return language.word("no_tax")
+    return f"{plain(group.name)} {language.exact(decimal_text(group.rate))} %"
+
+
+def _taxes(document: InvoiceDocument, language: Language) -> list[Json]:
+    """Return the tax table; none when nothing on the invoice has a tax."""
+    content = document.content
+    if not any(group.code for group in content.totals.taxes):
+        return []
+    scale, places = content.scale, minor_unit_places(content.terms.currency)
+    rows: list[Json] = []
+    for group in content.totals.taxes:
+        name = plain(group.name) if group.code else language.word("no_tax")
+        if group.mode is TaxMode.INCLUSIVE:
+            name += f" ({language.word('in_price')})"
+        rows.append(
+            [
+                name,
+                f"{language.exact(decimal_text(group.rate))} %",
+                language.units(group.base, scale=scale, places=places),
+                language.units(group.amount, scale=scale, places=places),
+            ]
+        )
+    return rows
+
+
+def _treatment_notes(document: InvoiceDocument, language: Language) -> list[str]:
+    treatment = document.content.terms.taxes.treatment
+    if treatment is TaxTreatment.REVERSE_CHARGE:
+        return [language.word("reverse_charge")]
+    if treatment is TaxTreatment.EXEMPT:
+        return [language.word("exempt")]
+    return []
+
+
+def _notes(document: InvoiceDocument, language: Language) -> list[str]:
+    notes = _treatment_notes(document, language)
+    if document.status is DocumentStatus.DRAFT:
+        return [language.word("provisional_note"), *notes]
+    if document.status is DocumentStatus.VOID:
+        return [language.word("void_note", reason=document.void_reason), *notes]
+    if document.open_minor > 0:
+        due = language.date(document.due_at)
+        return [*notes, language.word("terms", due=due, number=document.number)]
+    return [*notes, language.word("nothing_due")]
+
+
+def _noted(
+    line: CreditNoteLine, document: CreditNoteDocument, language: Language
+) -> dict[str, Json]:
+    content = document.invoice.content
+    places = minor_unit_places(content.terms.currency)
+    original = next((each for each in content.lines if each.line_id == line.line), None)
+    groups: Mapping[str, TaxGroup] = {each.code: each for each in content.totals.taxes}
+    label = line.label or (original.label if original is not None else line.line)
+    group = groups.get(original.tax_code) if original is not None else None
+    corrected = language.word("corrects", number=document.invoice.number, line=line.line)
+    inside = group is not None and group.mode is TaxMode.INCLUSIVE
+
+    def amount(minor: int) -> str:
+        return language.units(minor, scale=places, places=places)
+
+    return {
+        "label": plain(label),
+        "details": plain(corrected),
+        "is_long": False,
+        "quantity": amount(line.tax_minor),
+        "unit": language.word("in_price") if inside and line.tax_minor else "",
+        "amount": amount(line.amount_minor),
+        "discounts": [],
+    }

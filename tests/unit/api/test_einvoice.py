@@ -1,0 +1,270 @@
+"""Electronic invoices: valid by the norm's own XSD and schematron, and equal to the content."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import facturx
+import pytest
+import saxonche
+
+from api import invoice_pdf
+from api.einvoice import cii, hybrid
+from api.einvoice.figures import invoice_figures
+from api.invoice_document import (
+    BuyerDetails,
+    CreditNoteDocument,
+    CreditNoteLine,
+    DocumentStatus,
+    InvoiceDocument,
+)
+from api.invoice_words import language
+from domain.billing_terms import DiscountKind, TaxTreatment
+from domain.codes import Code
+from domain.errors import Rejected
+from domain.invoice_terms import GrantedDiscount
+from tests.support import invoice_documents as documents
+from tests.support.invoice_documents import catalogue, content, correction, invoice, item, tax
+
+RULES = Path(facturx.__file__).parent / "xsd_and_schematron" / "facturx-en16931"
+VAT = catalogue(taxes=[tax()])
+LAUNCH = GrantedDiscount("launch", "Launch", DiscountKind.PERCENT, Decimal(20), ("base",), 2)
+
+
+def domestic() -> InvoiceDocument:
+    """Germany to Germany, 19 %: a discount, a correction, an item and account credit."""
+    made = content(
+        VAT,
+        discounts=(LAUNCH,),
+        items=(correction(-1250), item(5000, number=2)),
+        credit_minor=10_000,
+    )
+    return invoice(made, buyer=documents.GERMAN, numbers={"inv_0": "INV-2024-000012"})
+
+
+def reverse_charge() -> InvoiceDocument:
+    """Germany to France: the buyer pays the tax."""
+    return invoice(content(VAT, treatment=TaxTreatment.REVERSE_CHARGE))
+
+
+def note() -> CreditNoteDocument:
+    return documents.credit_note(
+        domestic(),
+        lines=(
+            CreditNoteLine("fee/base", "", 50_000, 9_500),
+            CreditNoteLine("0/overage", "AI credits, outage", 1_000, 190),
+        ),
+        net_minor=51_000,
+        tax_minor=9_690,
+    )
+
+
+DOCUMENTS: dict[str, Callable[[], InvoiceDocument | CreditNoteDocument]] = {
+    "domestic 19 %": domestic,
+    "reverse charge DE to FR": reverse_charge,
+    "exempt": lambda: invoice(content(VAT, treatment=TaxTreatment.EXEMPT)),
+    "tax in the price, with credit": lambda: invoice(
+        content(catalogue(taxes=[tax(mode="inclusive")]), credit_minor=777, discounts=(LAUNCH,))
+    ),
+    "six decimals": lambda: invoice(
+        content(catalogue(rounding="invoice", taxes=[tax("7.7")]), used="1234567.891")
+    ),
+    "credit after tax": lambda: invoice(
+        content(catalogue(credits_="after_tax", taxes=[tax()]), credit_minor=5_000)
+    ),
+    "four kinds of tax": lambda: invoice(
+        content(
+            catalogue(
+                taxes=[
+                    tax(),
+                    tax("0", code="zero", category="books"),
+                    tax("7", code="low", category="low"),
+                ]
+            ),
+            items=(
+                item(1_000, category="books"),
+                item(999, category="low", number=2),
+                item(500, category="none", number=3),
+            ),
+            credit_minor=33,
+        )
+    ),
+    "two taxes of one rate": lambda: invoice(
+        content(
+            catalogue(taxes=[tax(), tax(code="services", category="services")]),
+            items=(item(1_000, category="services"),),
+        )
+    ),
+    "below zero": lambda: invoice(content(VAT, items=(correction(-10_000_000),))),
+    "yen": lambda: invoice(content(catalogue(currency="JPY", taxes=[tax("10")]))),
+    "200 lines": lambda: invoice(documents.many_lines(200, taxes=[tax()])),
+    "credit note": note,
+    "hostile texts": lambda: replace(
+        domestic(),
+        buyer=replace(
+            documents.GERMAN, name="<b>&amp;\ufffe]]> 潮位 😀", address=("A" * 200,) * 6
+        ),
+    ),
+}
+
+
+@cache
+def _processor() -> tuple[saxonche.PySaxonProcessor, saxonche.PyXsltExecutable]:
+    processor = saxonche.PySaxonProcessor(license=False)
+    rules = processor.new_xslt30_processor().compile_stylesheet(
+        stylesheet_file=str(RULES / "FACTUR-X_EN16931.xslt")
+    )
+    return processor, rules
+
+
+def broken_rules(xml: str) -> list[str]:
+    """Ids of the rules of EN 16931 that a document breaks; at least 80 must have been asked."""
+    processor, rules = _processor()
+    verdict = rules.transform_to_string(xdm_node=processor.parse_xml(xml_text=xml))
+    assert verdict.count("fired-rule") > 80
+    return re.findall(r'<svrl:failed-assert[^>]*? id="([^"]+)"', verdict)
+
+
+def amounts(xml: str) -> dict[str, Decimal]:
+    """The totals of a document by the name of their element."""
+    root = ET.fromstring(xml)  # noqa: S314 -- our own
+    total = root.find(".//ram:SpecifiedTradeSettlementHeaderMonetarySummation", cii.NAMESPACES)
+    assert total is not None
+    return {each.tag.split("}")[1]: Decimal(each.text or "") for each in total}
+
+
+class TestTheNorm:
+    @pytest.mark.parametrize("name", DOCUMENTS)
+    def test_is_kept(self, name: str) -> None:
+        xml = cii.to_cii(DOCUMENTS[name]())
+        facturx.xml_check_xsd(xml.encode(), flavor="factur-x", level="en16931")
+        assert [] == broken_rules(xml)
+
+    def test_would_not_be_kept_by_another_amount(self) -> None:
+        """So that the rules above are known to bite."""
+        xml = cii.to_cii(domestic()).replace("9624.13", "9624.14")
+        assert "BR-CO-15" in broken_rules(xml)
+
+
+class TestAmounts:
+    @pytest.mark.parametrize("name", [name for name in DOCUMENTS if name != "credit note"])
+    def test_are_those_of_the_content(self, name: str) -> None:
+        document = DOCUMENTS[name]()
+        assert isinstance(document, InvoiceDocument)
+        made, figures = document.content, invoice_figures(document)
+        assert made.total_minor == figures.due
+        assert figures.line_total - figures.allowance_total == figures.base_total
+        if name != "six decimals":
+            assert made.totals.tax == figures.tax_total
+            assert 0 == figures.rounding
+        if name not in ("six decimals", "tax in the price, with credit"):
+            assert [line.net for line in made.lines] == [line.net for line in figures.lines]
+
+    def test_of_the_domestic_example_stand_in_the_document(self) -> None:
+        assert {
+            "LineTotalAmount": Decimal("8187.50"),
+            "AllowanceTotalAmount": Decimal("100.00"),
+            "TaxBasisTotalAmount": Decimal("8087.50"),
+            "TaxTotalAmount": Decimal("1536.63"),
+            "GrandTotalAmount": Decimal("9624.13"),
+            "DuePayableAmount": Decimal("9624.13"),
+        } == amounts(cii.to_cii(domestic()))
+
+    def test_of_the_reverse_charge_have_no_tax(self) -> None:
+        xml = cii.to_cii(reverse_charge())
+        assert "<ram:CategoryCode>AE</ram:CategoryCode>" in xml
+        assert "VATEX-EU-AE" in xml
+        found = amounts(xml)
+        assert Decimal(0) == found["TaxTotalAmount"]
+        assert Decimal("9950.00") == found["DuePayableAmount"]
+
+    def test_of_credit_on_prices_with_tax_lose_the_tax(self) -> None:
+        """7.77 with 19 % inside are 6.53 without."""
+        xml = cii.to_cii(DOCUMENTS["tax in the price, with credit"]())
+        assert Decimal("6.53") == amounts(xml)["AllowanceTotalAmount"]
+
+    @pytest.mark.parametrize("name", DOCUMENTS)
+    def test_of_a_line_are_its_quantity_times_its_price(self, name: str) -> None:
+        """Less its allowances; the schematron does not multiply, readers do."""
+        root = ET.fromstring(cii.to_cii(DOCUMENTS[name]()))  # noqa: S314 -- our own
+        lines = root.findall(".//ram:IncludedSupplyChainTradeLineItem", cii.NAMESPACES)
+        assert lines
+        for line in lines:
+            price, quantity, net = (
+                Decimal(line.findtext(f".//ram:{tag}", "", cii.NAMESPACES))
+                for tag in ("ChargeAmount", "BilledQuantity", "LineTotalAmount")
+            )
+            allowances = line.findall(".//ram:ActualAmount", cii.NAMESPACES)
+            off = sum(Decimal(each.text or "") for each in allowances)
+            assert price >= 0
+            assert net == quantity * price - off
+
+    def test_of_one_rate_are_one_row(self) -> None:
+        xml = cii.to_cii(DOCUMENTS["two taxes of one rate"]())
+        assert 1 == xml.count("<ram:CalculatedAmount>")
+
+    def test_are_for_a_period_by_its_last_day(self) -> None:
+        xml = cii.to_cii(domestic())
+        assert '<ram:EndDateTime><udt:DateTimeString format="102">20250131<' in xml
+        assert "20250201" not in xml.partition("</rsm:ExchangedDocument>")[2]
+
+    def test_of_a_credit_note_are_its_own(self) -> None:
+        xml = cii.to_cii(note())
+        assert "<ram:TypeCode>381</ram:TypeCode>" in xml
+        assert "<ram:IssuerAssignedID>INV-2025-000001</ram:IssuerAssignedID>" in xml
+        assert Decimal("606.90") == amounts(xml)["DuePayableAmount"]
+
+
+class TestIncompleteDocuments:
+    @pytest.mark.parametrize(
+        ("document", "words"),
+        [
+            (invoice(content(VAT), buyer=BuyerDetails("acme")), "the buyer's name"),
+            (replace(domestic(), status=DocumentStatus.DRAFT), "a final invoice"),
+            (replace(domestic(), status=DocumentStatus.VOID), "a final invoice"),
+            (
+                replace(domestic(), seller=replace(documents.SELLER, tax_id="")),
+                "the seller's tax_id",
+            ),
+            (
+                replace(reverse_charge(), buyer=replace(documents.FRENCH, tax_id="123")),
+                "the buyer's VAT number",
+            ),
+            (invoice(content(catalogue(currency="KWD"))), "a currency of at most 2"),
+        ],
+    )
+    def test_are_refused_with_what_they_lack(self, document: InvoiceDocument, words: str) -> None:
+        with pytest.raises(Rejected, match=re.escape(words)) as refused:
+            cii.to_cii(document)
+        assert Code.EINVOICE_INCOMPLETE is refused.value.code
+        assert "" == cii.to_cii_or_nothing(document, is_required=False)
+
+
+class TestTheHybrid:
+    @pytest.mark.parametrize("name", ["domestic 19 %", "credit note", "hostile texts"])
+    def test_holds_the_same_document_and_the_same_bytes(self, name: str) -> None:
+        document = DOCUMENTS[name]()
+        xml = cii.to_cii(document)
+        page = invoice_pdf.to_page(document, language("de"))
+        made = hybrid.to_hybrid(page, xml, at=document.issued_at)
+        assert made == hybrid.to_hybrid(page, xml, at=document.issued_at)
+        name, found = facturx.get_facturx_xml_from_pdf(made)
+        assert ("factur-x.xml", xml) == (name, found.decode())
+
+    def test_says_what_it_is_in_its_metadata(self) -> None:
+        """PDF/A-3b and Factur-X, EN 16931, in XMP that is XML."""
+        document = domestic()
+        page = invoice_pdf.to_page(document, language("en"))
+        made = hybrid.to_hybrid(page, cii.to_cii(document), at=document.issued_at)
+        last = made[made.rindex(b"<x:xmpmeta") : made.rindex(b"</x:xmpmeta>") + 12].decode()
+        ET.fromstring(last)  # noqa: S314 -- our own
+        for text in (
+            *("<pdfaid:part>3</pdfaid:part>", "<pdfaid:conformance>B</pdfaid:conformance>"),
+            *("<fx:ConformanceLevel>EN 16931<", "<fx:DocumentFileName>factur-x.xml<"),
+            f"<pdfaSchema:namespaceURI>{hybrid.NAMESPACE}<",
+        ):
+            assert text in last, text
