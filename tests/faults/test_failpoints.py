@@ -18,10 +18,12 @@ from tests.support import workload
 from tests.support.oracle_tables import Tables, judge_invoices
 from tests.support.processes import run_command
 
-VICTIMS = {"fold": "usage", "projector": "project", "builder": "bill"}
+VICTIMS = {"fold": "usage", "projector": "project", "builder": "bill", "archive": "archive"}
 """Beginning of a point's name → who passes it."""
-PASSES = {"fold": 2, "projector": 2, "builder": 3}
+PASSES = {"fold": 2, "projector": 2, "builder": 3, "archive": 2}
 """At which pass it is killed: not the first, so that something was done before."""
+COMMANDS = {"bill", "archive"}
+"""Victims that do their work and end, instead of running all the time."""
 REACHED_TIMEOUT_S = 40
 EVENTS_PER_ROUND = 400
 
@@ -51,17 +53,19 @@ class Crashes:
         self.number += 1
         victims = {name: VICTIMS[name.partition(".")[0]] for name in points}
         for name, victim in victims.items():
-            if victim != "bill":
+            if victim not in COMMANDS:
                 self.stage.fleet.end(victim)
                 pipeline.restart(self.stage, victim, failpoint=_armed(name))
         pipeline.load(self.stage, events=EVENTS_PER_ROUND, seed=self.number)
         for name, victim in victims.items():
-            if victim != "bill":
+            if victim not in COMMANDS:
                 self._await_death(name, victim)
                 pipeline.restart(self.stage, victim)
         for name, victim in victims.items():
             if victim == "bill":
                 self._bill(name)
+            if victim == "archive":
+                self._archive(name)
         pipeline.await_level(self.stage)
 
     def _await_death(self, name: str, victim: str) -> None:
@@ -76,7 +80,7 @@ class Crashes:
         """Bill a period with the point armed, then again as an operator would."""
         moment = f"{self.as_of + timedelta(days=31 * self.periods):%Y-%m-%dT%H:%M:%SZ}"
         self.periods += 1
-        words = ["bill", "--as-of", moment, "--tenant"]
+        words = ["bill", "--ahead", "--as-of", moment, "--tenant"]
         tenants = list(workload.TENANTS)
         settings = {**self.stage.settings, "failpoint": _armed(name)}
         killed = run_command([*words, tenants[0]], settings, cwd=self.stage.folder)
@@ -84,6 +88,18 @@ class Crashes:
         self.covered.add(name)
         for tenant in tenants:
             self.stage.tidegauge(*words, tenant)
+
+    def _archive(self, name: str) -> None:
+        """Archive with the point armed, then again, and read all of it back."""
+        folder = {"archive_dir": str(self.stage.folder / "archive")}
+        words = ["archive", "run", "--until-end"]
+        armed = {**self.stage.settings, **folder, "failpoint": _armed(name)}
+        killed = run_command(words, armed, cwd=self.stage.folder)
+        assert killed.returncode == -signal.SIGKILL, f"{name} was never reached: {killed}"
+        self.covered.add(name)
+        for again in (words, ["archive", "check", "--with-log"]):
+            done = run_command(again, {**self.stage.settings, **folder}, cwd=self.stage.folder)
+            assert done.returncode == 0, f"{again}: {done}"
 
     def objections(self) -> list[str]:
         """Ask every oracle about all rounds so far."""

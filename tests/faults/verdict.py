@@ -140,7 +140,7 @@ class Judge:
         moment = f"{as_of:%Y-%m-%dT%H:%M:%SZ}"
         for _ in range(2):  # H1: the second call must find nothing to do
             for tenant in workload.TENANTS:
-                self._stage.tidegauge("bill", "--as-of", moment, "--tenant", tenant)
+                self._stage.tidegauge("bill", "--ahead", "--as-of", moment, "--tenant", tenant)
         tables = Tables(self._stage.database_url, SCHEMA)
         found = judge_invoices(self.truth, tables, expected=self._stage.subscriptions)
         self.verdict.fault("O2 invoices", found.faults)

@@ -1,0 +1,43 @@
+"""Our rater against a second one, which was written from the requirements and shares no code."""
+
+from domain.invoice import Pin, build_invoice
+from domain.rating import usage_entries
+from tests.support import oracle_invoice
+from tests.support.random_bills import Case, random_case
+
+CASES = 10_000
+PIN = Pin(usage_positions=(0,), account_partition=0, account_position=0, usage_digest="0" * 64)
+
+
+def test_random_catalogues_and_usage_agree_to_the_minor_unit() -> None:
+    differing = [seed for seed in range(CASES) if _ours(random_case(seed)) != _theirs(seed)]
+    assert not differing, f"{len(differing)} of {CASES} differ: seeds {differing[:5]}"
+
+
+def _theirs(seed: int) -> object:
+    result = oracle_invoice.invoice(random_case(seed).bill)
+    return (
+        dict(result.lines),
+        dict(result.taxes),
+        result.credit_minor,
+        result.total_minor,
+        result.carry_minor,
+    )
+
+
+def _ours(case: Case) -> object:
+    catalogues = {case.catalogue.version: case.catalogue}
+    content = build_invoice(
+        terms=case.terms,
+        usage=usage_entries(terms=case.terms, rows=case.rows, catalogues=catalogues),
+        catalogues=catalogues,
+        pin=PIN,
+    )
+    totals = content.totals
+    return (
+        {line.line_id: (line.amount, line.net) for line in content.lines},
+        {tax.code: tax.amount for tax in totals.taxes if tax.code},
+        totals.credit_minor,
+        totals.total_minor,
+        totals.carry_minor,
+    )

@@ -1,0 +1,437 @@
+"""A second rater for whole invoices: slow, with fractions, from the requirements alone.
+
+Imports nothing of ours. It reads catalogue documents as people write them (texts for decimals) and
+a period's usage as plain rows, and returns whole numbers of 10^-scale major units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+Document = Mapping[str, Any]
+FEES = ("flat", "seats")
+FLOWS = ("sum", "count", "time_weighted")
+"""Aggregations of what adds up over time; all others are levels."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Usage of one meter with one set of dimensions: what it came to, and in how many events."""
+
+    meter: str
+    dimensions: Mapping[str, str]
+    quantity: Fraction
+    events: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the period on one plan: days of the whole period's days, and its usage."""
+
+    plan: Document
+    days: int
+    of_days: int
+    usage: Sequence[Row]
+    seats: int = 0
+    add_ons: Sequence[tuple[Document, int]] = ()
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Everything that an invoice of a period is made from."""
+
+    scale: int
+    places: int
+    aggregations: Mapping[str, str]
+    composites: Mapping[str, Sequence[tuple[str, Fraction]]]
+    parts: Sequence[Part]
+    fees: Part
+    items: Sequence[tuple[str, int, str]] = ()
+    """(id, minor units, tax category)"""
+    discounts: Sequence[Document] = ()
+    taxes: Mapping[str, tuple[str, Fraction, bool]] = field(default_factory=dict)
+    """Category to (code, percent, whether amounts include it)."""
+    credit_minor: int = 0
+    credit_first: bool = True
+    tax_by_line: bool = False
+
+
+@dataclass
+class Line:
+    """One line while the invoice is being worked out."""
+
+    key: str
+    kind: str
+    price: str
+    category: str
+    amount: int
+    net: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the invoice must say."""
+
+    lines: Mapping[str, tuple[int, int]]
+    """Line id to (amount, net)."""
+    taxes: Mapping[str, int]
+    credit_minor: int
+    total_minor: int
+    carry_minor: int
+
+
+def half_up(value: Fraction) -> int:
+    """The nearest whole number, halves away from zero."""
+    sign = -1 if value < 0 else 1
+    return sign * math.floor(abs(value) + Fraction(1, 2))
+
+
+def invoice(bill: Bill) -> Result:
+    """Work out a whole invoice."""
+    unit = 10**bill.scale
+    lines = _lines(bill, unit)
+    _percents(bill, lines)
+    _amounts(bill, lines, unit)
+    _cap(bill, lines, unit)
+    return _settled(bill, lines)
+
+
+# -- lines ------------------------------------------------------------------------------------
+
+
+def _lines(bill: Bill, unit: int) -> list[Line]:
+    lines = [*_fee_lines(bill.fees, unit), *_usage_lines(bill, unit)]
+    lines += _true_up(bill, lines, unit)
+    for item, minor, category in bill.items:
+        amount = minor * 10 ** (bill.scale - bill.places)
+        lines.append(Line(f"item/{item}", "item", "", category, amount, amount))
+    return lines
+
+
+def _fee_lines(fees: Part, unit: int) -> Iterator[Line]:
+    share = Fraction(fees.days, fees.of_days)
+    for price in fees.plan["prices"]:
+        if price["form"] in FEES:
+            amount = share * _fee(price, fees.seats)
+            yield _line(f"fee/{price['key']}", "fee", price, amount * unit)
+    for add_on, quantity in fees.add_ons:
+        for price in add_on["prices"]:
+            amount = share * quantity * Fraction(price["amount"])
+            yield _line(
+                f"fee/addon:{add_on['code']}/{price['key']}", "add_on", price, amount * unit
+            )
+
+
+def _usage_lines(bill: Bill, unit: int) -> Iterator[Line]:
+    for number, part in enumerate(bill.parts):
+        for price in part.plan["prices"]:
+            if price["form"] not in FEES:
+                amount = _metered(price, part, bill)
+                yield _line(f"{number}/{price['key']}", "usage", price, amount * unit)
+
+
+def _line(key: str, kind: str, price: Document, exact: Fraction) -> Line:
+    amount = half_up(exact)
+    return Line(key, kind, price["key"], price.get("tax", "standard"), amount, amount)
+
+
+def _fee(price: Document, seats: int) -> Fraction:
+    if price["form"] == "flat":
+        return Fraction(price["amount"])
+    return Fraction(price["amount"]) * max(0, seats - int(price.get("included", "0")))
+
+
+def _true_up(bill: Bill, lines: Sequence[Line], unit: int) -> list[Line]:
+    """A minimum that plan lines do not reach is made up for."""
+    bound = _bound(bill, "minimum")
+    if bound is None:
+        return []
+    wanted, counted = bound
+    missing = max(0, half_up(wanted * unit) - sum(line.amount for line in counted(lines)))
+    return [Line("minimum", "minimum", "", "standard", missing, missing)]
+
+
+def _bound(
+    bill: Bill, which: str
+) -> tuple[Fraction, Callable[[Sequence[Line]], list[Line]]] | None:
+    """What the parts' plans ask for together, and which lines count towards it."""
+    wanted, numbers, has_fees = Fraction(0), [], False
+    for number, part in enumerate(bill.parts):
+        given = part.plan.get(which)
+        if given is not None:
+            wanted += Fraction(given["amount"]) * Fraction(part.days, part.of_days)
+            numbers.append(f"{number}/")
+            has_fees = has_fees or given["of"] == "all"
+    if not numbers:
+        return None
+    kinds = ("fee", "add_on") if has_fees else ()
+
+    def counted(lines: Sequence[Line]) -> list[Line]:
+        return [
+            line
+            for line in lines
+            if line.kind in kinds or (line.kind == "usage" and line.key.startswith(tuple(numbers)))
+        ]
+
+    return wanted, counted
+
+
+# -- metered prices ---------------------------------------------------------------------------
+
+
+def _metered(price: Document, part: Part, bill: Bill) -> Fraction:
+    """f·charge(q/f) of what flows, f·charge(q) of a level; commitments belong to whole periods."""
+    share = Fraction(part.days, part.of_days)
+    terms = bill.composites.get(price["meter"], ((price["meter"], Fraction(1)),))
+    is_flow = all(bill.aggregations[meter] in FLOWS for meter, _ in terms)
+    stretch = 1 / share if is_flow else Fraction(1)
+    where = price.get("where", {})
+    rows = [row for row in part.usage if _holds(row, where)]
+    amount = _charge(price, rows, terms, bill, stretch)
+    amount = max(amount, Fraction(price.get("minimum", "0")))
+    if "maximum" in price:
+        amount = min(amount, Fraction(price["maximum"]))
+    return share * amount
+
+
+def _holds(row: Row, where: Mapping[str, str]) -> bool:
+    return all(row.dimensions.get(name) == value for name, value in where.items())
+
+
+def _quantity(rows: Sequence[Row], terms: Sequence[tuple[str, Fraction]], bill: Bill) -> Fraction:
+    total = Fraction(0)
+    for meter, weight in terms:
+        values = [row.quantity for row in rows if row.meter == meter]
+        adds_up = bill.aggregations[meter] in FLOWS
+        total += weight * (
+            sum(values, Fraction(0)) if adds_up else max(values, default=Fraction(0))
+        )
+    return total
+
+
+def _charge(
+    price: Document,
+    rows: Sequence[Row],
+    terms: Sequence[tuple[str, Fraction]],
+    bill: Bill,
+    stretch: Fraction,
+) -> Fraction:
+    if price["form"] == "matrix":
+        return _matrix(price, rows, terms, bill, stretch)
+    quantity = _quantity(rows, terms, bill) * stretch
+    if price["form"] == "percentage":
+        return _percentage(price, [row for row in rows if row.meter == price["meter"]]) * stretch
+    free = sum(
+        (Fraction(each["value"]) for each in bill.discounts if _frees(each, price)), Fraction(0)
+    )
+    return FORMS[price["form"]](price, max(Fraction(0), quantity - free))
+
+
+def _frees(discount: Document, price: Document) -> bool:
+    return discount["kind"] == "free_units" and price["key"] in discount["prices"]
+
+
+def _percentage(price: Document, rows: Sequence[Row]) -> Fraction:
+    """Event by event: the rows of the lowest and the highest band pay the bounds instead."""
+    amount = Fraction(0)
+    for row in rows:
+        band = row.dimensions.get("value_band", "1") if "event_minimum" in price else "1"
+        shares = {
+            "0": row.events * Fraction(price.get("event_minimum", "0")),
+            "1": row.quantity * Fraction(price["rate"]) / 100,
+            "2": row.events * Fraction(price.get("event_maximum", "0")),
+        }
+        amount += shares[band] + row.events * Fraction(price.get("fee", "0"))
+    return amount
+
+
+def _matrix(
+    price: Document,
+    rows: Sequence[Row],
+    terms: Sequence[tuple[str, Fraction]],
+    bill: Bill,
+    stretch: Fraction,
+) -> Fraction:
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        values = tuple(row.dimensions.get(name, "") for name in price["dimensions"])
+        groups.setdefault(values, []).append(row)
+    used: dict[str, Fraction] = {}
+    rates: dict[str, Fraction] = {}
+    named = [
+        tuple(dict(each["where"])[name] for name in price["dimensions"]) for each in price["rates"]
+    ]
+    for values, group in groups.items():
+        place = str(named.index(values)).zfill(4) if values in named else "others"
+        used[place] = used.get(place, Fraction(0)) + _quantity(group, terms, bill) * stretch
+        rate = price["rates"][int(place)]["rate"] if place != "others" else price.get("rate", "0")
+        rates[place] = Fraction(rate)
+    amount, free = Fraction(0), Fraction(price.get("included", "0"))
+    for place in sorted(used):
+        covered = min(free, used[place])
+        free -= covered
+        amount += (used[place] - covered) * rates[place] / Fraction(price.get("per", "1"))
+    return amount if price.get("overflow", "bill") == "bill" else Fraction(0)
+
+
+def _over(price: Document, quantity: Fraction) -> Fraction:
+    if price.get("overflow", "bill") != "bill":
+        return Fraction(0)
+    return max(Fraction(0), quantity - Fraction(price.get("included", "0")))
+
+
+def _per_unit(price: Document, quantity: Fraction) -> Fraction:
+    return _over(price, quantity) * Fraction(price["rate"]) / Fraction(price.get("per", "1"))
+
+
+def _graduated(price: Document, quantity: Fraction) -> Fraction:
+    charged, start, amount = _over(price, quantity), Fraction(0), Fraction(0)
+    for tier in price["tiers"]:
+        if charged <= start:
+            break
+        end = min(charged, Fraction(tier["up_to"])) if "up_to" in tier else charged
+        amount += (end - start) * Fraction(tier["rate"]) / Fraction(price.get("per", "1"))
+        amount += Fraction(tier.get("fee", "0"))
+        start = end
+        if "up_to" in tier:
+            start = Fraction(tier["up_to"])
+    return amount
+
+
+def _band(price: Document, charged: Fraction) -> Document:
+    return next(
+        tier
+        for tier in price["tiers"]
+        if "up_to" not in tier or charged <= Fraction(tier["up_to"])
+    )
+
+
+def _volume(price: Document, quantity: Fraction) -> Fraction:
+    charged = _over(price, quantity)
+    if not charged:
+        return Fraction(0)
+    tier = _band(price, charged)
+    rate = Fraction(tier["rate"]) / Fraction(price.get("per", "1"))
+    return charged * rate + Fraction(tier.get("fee", "0"))
+
+
+def _tiered_flat(price: Document, quantity: Fraction) -> Fraction:
+    charged = _over(price, quantity)
+    return Fraction(_band(price, charged)["amount"]) if charged else Fraction(0)
+
+
+def _package(price: Document, quantity: Fraction) -> Fraction:
+    return Fraction(price["amount"]) + _per_unit(price, quantity)
+
+
+def _block(price: Document, quantity: Fraction) -> Fraction:
+    return math.ceil(_over(price, quantity) / Fraction(price["size"])) * Fraction(price["amount"])
+
+
+FORMS = {
+    "per_unit": _per_unit,
+    "graduated": _graduated,
+    "volume": _volume,
+    "tiered_flat": _tiered_flat,
+    "package": _package,
+    "block": _block,
+}
+
+
+# -- from lines to the total ------------------------------------------------------------------
+
+
+def _reached(discount: Document, line: Line) -> bool:
+    """Discounts are for what the plan itself charges: no item, add-on or minimum has one."""
+    if line.kind not in ("fee", "usage"):
+        return False
+    return not discount["prices"] or line.price in discount["prices"]
+
+
+def _percents(bill: Bill, lines: Sequence[Line]) -> None:
+    for discount in bill.discounts:
+        if discount["kind"] == "percent":
+            for line in lines:
+                if _reached(discount, line):
+                    line.net -= half_up(line.net * Fraction(discount["value"]) / 100)
+
+
+def _amounts(bill: Bill, lines: Sequence[Line], unit: int) -> None:
+    for discount in bill.discounts:
+        if discount["kind"] == "amount":
+            reached = [line for line in lines if _reached(discount, line)]
+            left = sum(line.net for line in reached)
+            _take(reached, min(left, half_up(Fraction(discount["value"]) * unit)))
+
+
+def _cap(bill: Bill, lines: Sequence[Line], unit: int) -> None:
+    bound = _bound(bill, "maximum")
+    if bound is not None:
+        most, counted = bound
+        mine = counted(lines)
+        _take(mine, max(0, sum(line.net for line in mine) - half_up(most * unit)))
+
+
+def _take(lines: Sequence[Line], whole: int) -> None:
+    parts = spread(whole, [line.net for line in lines])
+    for line, part in zip(lines, parts, strict=True):
+        line.net -= part
+
+
+def spread(whole: int, weights: Sequence[int]) -> list[int]:
+    """Divide a whole number by weights: largest remainder, the first of equals before others."""
+    total = sum(weights)
+    if not total or not whole:
+        return [0] * len(weights)
+    shares = [Fraction(whole * weight, total) for weight in weights]
+    parts = [math.floor(share) for share in shares]
+    order = sorted(range(len(weights)), key=lambda index: (parts[index] - shares[index], index))
+    for index in order[: whole - sum(parts)]:
+        parts[index] += 1
+    return parts
+
+
+def _settled(bill: Bill, lines: Sequence[Line]) -> Result:
+    """Take account credit off, tax what is left by tax, and round the total once."""
+    fine = 10 ** (bill.scale - bill.places)
+    groups: dict[str, list[Line]] = {}
+    rates: dict[str, tuple[Fraction, bool]] = {"": (Fraction(0), False)}
+    for line in lines:
+        code, percent, is_inclusive = bill.taxes.get(line.category, ("", Fraction(0), False))
+        groups.setdefault(code, []).append(line)
+        rates[code] = percent, is_inclusive
+    subtotal = sum(line.net for line in lines)
+    credit = 0
+    if bill.credit_first:
+        credit = min(bill.credit_minor, max(0, subtotal) // fine)
+    codes = sorted(groups)
+    weights = [max(0, sum(line.net for line in groups[code])) for code in codes]
+    taxes: dict[str, int] = {}
+    added = 0
+    for code, off in zip(codes, spread(credit * fine, weights), strict=True):
+        percent, is_inclusive = rates[code]
+        part = percent / ((100 + percent) if is_inclusive else 100)
+        bases = [line.net for line in groups[code]]
+        if bill.tax_by_line:
+            offs = spread(off, [max(0, base) for base in bases])
+            tax = sum(half_up((base - o) * part) for base, o in zip(bases, offs, strict=True))
+        else:
+            tax = half_up((sum(bases) - off) * part)
+        if code:
+            taxes[code] = tax
+        added += 0 if is_inclusive else tax
+    total = half_up(Fraction(subtotal - credit * fine + added, fine))
+    if not bill.credit_first:
+        credit = min(bill.credit_minor, max(0, total))
+        total -= credit
+    return Result(
+        lines={line.key: (line.amount, line.net) for line in lines},
+        taxes=taxes,
+        credit_minor=credit,
+        total_minor=max(0, total),
+        carry_minor=max(0, -total),
+    )
