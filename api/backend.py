@@ -19,6 +19,7 @@ from runtime.commands import CommandSender
 from runtime.node_events import NodeEvent, NodeEventLog
 from runtime.schema_log import SchemaLog
 from runtime.settings import Settings
+from runtime.vault.vault import Vault, vault_of
 from runtime.web.authentication import Authenticator
 from runtime.web.key_store import KeyStore
 
@@ -47,6 +48,7 @@ class Backend:
     """Everything outside that requests need.
 
     Args:
+        settings: Where the database is, for views of their own.
         engine: Connections of the role app.
         authenticator: Finds whom a key speaks for.
         commands: Sends commands and waits for their outcomes.
@@ -54,9 +56,12 @@ class Backend:
         nodes: Appends reports of nodes.
         live: Wakes the streams that stay open.
         schemas: The built-in schema registry; None when an external one is set.
+        vault: Opens personal data; None where no master key is set.
         wrong_keys: Counts wrong keys at the console's door.
+        document_locale: How documents are written where a request names no locale.
     """
 
+    settings: Settings
     engine: sqlalchemy.Engine
     authenticator: Authenticator
     commands: CommandGate
@@ -64,13 +69,17 @@ class Backend:
     nodes: NodeLog
     live: Live
     schemas: SchemaLog | None = None
+    vault: Vault | None = None
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
+    document_locale: str = "en"
 
     def close(self) -> None:
         """Let go of the connections."""
         self.live.close()
         self.nodes.close()
         self.engine.dispose()
+        if self.vault is not None:
+            self.vault.close()
         if self.schemas is not None:
             self.schemas.close()
 
@@ -94,6 +103,7 @@ def backend_on(settings: Settings, *, sender: Sender, log: Log, nodes: NodeLog) 
         log: Answers whether the broker is there.
         nodes: Appends reports of nodes.
     """
+    vault = vault_of(settings)
     engine = postgres.new_engine(settings, role="app")
 
     def find_outcome(tenant: str, source_offset: int) -> CommandOutcome | None:
@@ -101,6 +111,7 @@ def backend_on(settings: Settings, *, sender: Sender, log: Log, nodes: NodeLog) 
             return outcomes.find_outcome(connection, source_offset=source_offset)
 
     return Backend(
+        settings=settings,
         engine=engine,
         authenticator=Authenticator(
             KeyStore(engine).find, cache_ms=CACHE_MS, open_tenant=settings.open_tenant
@@ -112,4 +123,6 @@ def backend_on(settings: Settings, *, sender: Sender, log: Log, nodes: NodeLog) 
         nodes=nodes,
         live=Live(settings),
         schemas=None if settings.is_registry_external else SchemaLog(settings),
+        vault=vault,
+        document_locale=settings.document_locale,
     )

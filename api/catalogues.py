@@ -1,4 +1,4 @@
-"""Catalogues in force, parsed once per version: judging a node must not cost reading its rules."""
+"""Catalogues, parsed once per version: judging a node must not cost reading its rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,22 @@ def catalogue_in_force(connection: sqlalchemy.Connection) -> Catalogue | None:
     Raises:
         Rejected: catalogue_invalid, for one that a newer version of us published.
     """
-    found = find_catalogue(connection, version=None)
+    return catalogue_of_version(connection, version=None)
+
+
+def catalogue_of_version(
+    connection: sqlalchemy.Connection, *, version: int | None
+) -> Catalogue | None:
+    """This function will return a published version; None when there is no such one.
+
+    Args:
+        connection: Connection of one tenant.
+        version: Its number; None for the one in force.
+
+    Raises:
+        Rejected: catalogue_invalid, for one that a newer version of us published.
+    """
+    found = find_catalogue(connection, version=version)
     if found is None:
         return None
     with _lock:

@@ -37,17 +37,24 @@ def to_cursor(kind: str, *parts: CursorPart) -> str:
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def from_cursor(cursor: str, *, kind: str, make: Callable[[Sequence[CursorPart]], Key]) -> Key:
+def from_cursor(
+    cursor: str | None, *, kind: str, make: Callable[[Sequence[CursorPart]], Key]
+) -> Key | None:
     """This function will unpack the sort key of a row.
 
     Args:
-        cursor: What to_cursor returned, or anything a caller made up.
+        cursor: What to_cursor returned, or anything a caller made up; none for the first page.
         kind: Name of the list.
         make: Builds the key from its values; raises ValueError when they are none.
+
+    Returns:
+        The key of the last row seen; None for the first page.
 
     Raises:
         ProblemError: invalid_request with param cursor, for everything else.
     """
+    if not cursor:
+        return None
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         packed = from_json(base64.b64decode(padded, altchars=b"-_", validate=True).decode())

@@ -91,6 +91,23 @@ class TransactionStatus(StrEnum):
     REFUNDED = "refunded"
 
 
+class InvoiceStatus(StrEnum):
+    """Where an invoice stands."""
+
+    FINAL = "final"
+    PAID = "paid"
+    OVERDUE = "overdue"
+    VOID = "void"
+
+
+class ItemStatus(StrEnum):
+    """Where an item stands."""
+
+    PENDING = "pending"
+    INVOICED = "invoiced"
+    REMOVED = "removed"
+
+
 class SuspicionStatus(StrEnum):
     """Whether somebody has looked at a suspicion."""
 
@@ -122,6 +139,21 @@ class InvoiceParameters(PageParameters):
 
     customer: Text | None = Field(None, description="Only those of this customer")
     subscription: Text | None = Field(None, description="Only those of this subscription")
+    status: InvoiceStatus | None = Field(None, description="Only those that stand so")
+
+
+class ItemParameters(PageParameters):
+    """Parameters of the list of items."""
+
+    customer: Text | None = Field(None, description="Only those of this customer")
+    status: ItemStatus | None = Field(None, description="Only those that stand so")
+
+
+class OfInvoiceParameters(PageParameters):
+    """Parameters of a list that belongs to invoices."""
+
+    customer: Text | None = Field(None, description="Only those of this customer")
+    invoice: Text | None = Field(None, description="Only those of this invoice")
 
 
 class CustomerParameters(PageParameters):

@@ -14,10 +14,7 @@ from domain.canonical import decimal_text
 from domain.money import Money
 from domain.period import time_text
 from domain.quantity import nanos_text
-from projections.queries.customers import Customer
-from projections.queries.invoices import Invoice, InvoiceDocument, InvoiceLine
 from projections.queries.rejects import IntakeCounts, Reject
-from projections.queries.subscriptions import Subscription
 from projections.queries.usage import UsageBucket
 
 if TYPE_CHECKING:
@@ -74,65 +71,6 @@ class UsageRepresentation(Representation):
         description="Whether value is near the true one instead of equal to it: a percentile, to "
         "1 % of the value; a unique number above 4,096, to about 2 % of it"
     )
-
-
-class CustomerRepresentation(Representation):
-    """One customer."""
-
-    customer: str
-    currency: str
-    created_at: str = Field(description=TIME)
-
-
-class SubscriptionRepresentation(Representation):
-    """One subscription and its current period [period_start, period_end)."""
-
-    subscription: str
-    customer: str
-    plan: str
-    catalogue_version: int
-    period_index: int = Field(description="Count of the current period, from 0")
-    period_start: str = Field(description=TIME)
-    period_end: str = Field(description=TIME)
-    currency: str
-    anchor: str = Field(description=f"{TIME}; start of the first period, which sets the cycle")
-    created_at: str = Field(description=TIME)
-
-
-class InvoiceRepresentation(Representation):
-    """One invoice without its lines."""
-
-    invoice: str
-    number: str
-    subscription: str
-    customer: str
-    total: MoneyRepresentation
-    period_start: str = Field(description=TIME)
-    period_end: str = Field(description=TIME)
-    issued_at: str = Field(description=TIME)
-    content_sha256: str = Field(description="SHA-256 of content, 64 hex digits")
-
-
-class InvoiceLineRepresentation(Representation):
-    """One line of an invoice."""
-
-    line: int
-    price: str = Field(description="Key of the price that made it")
-    form: str = Field(description="Form of that price, for example graduated")
-    meter: str | None = Field(description="Meter it bills; null for a flat price")
-    quantity: str = Field(description=DECIMAL)
-    is_estimate: bool = Field(description="Whether the quantity is near the true one, not equal")
-    unit: str
-    amount: MoneyRepresentation
-    amount_unrounded: str = Field(description=f"{DECIMAL}; before the one rounding")
-    steps: list[dict[str, str]] = Field(description="How the amount came about, in order")
-
-
-class InvoiceDocumentRepresentation(InvoiceRepresentation):
-    """One invoice as a whole."""
-
-    lines: list[InvoiceLineRepresentation]
-    content: str = Field(description="Canonical JSON of lines and pin, byte for byte")
 
 
 class RejectRepresentation(Representation):
@@ -203,56 +141,6 @@ def _text_or_none(value: Decimal | None) -> str | None:
     return None if value is None else decimal_text(value)
 
 
-def to_representation_customer(customer: Customer) -> CustomerRepresentation:
-    """This function will show a customer."""
-    return CustomerRepresentation(
-        customer=customer.customer,
-        currency=customer.currency,
-        created_at=time_text(customer.created_at),
-    )
-
-
-def to_representation_subscription(subscription: Subscription) -> SubscriptionRepresentation:
-    """This function will show a subscription."""
-    return SubscriptionRepresentation(
-        subscription=subscription.subscription,
-        customer=subscription.customer,
-        plan=subscription.plan,
-        catalogue_version=subscription.catalogue_version,
-        period_index=subscription.period_index,
-        period_start=time_text(subscription.period_start),
-        period_end=time_text(subscription.period_end),
-        currency=subscription.currency,
-        anchor=time_text(subscription.anchor),
-        created_at=time_text(subscription.created_at),
-    )
-
-
-def to_representation_invoice(invoice: Invoice) -> InvoiceRepresentation:
-    """This function will show the head of an invoice."""
-    return InvoiceRepresentation(
-        invoice=invoice.invoice,
-        number=invoice.number,
-        subscription=invoice.subscription,
-        customer=invoice.customer,
-        total=to_representation_money(invoice.total),
-        period_start=time_text(invoice.period.start),
-        period_end=time_text(invoice.period.end),
-        issued_at=time_text(invoice.issued_at),
-        content_sha256=invoice.content_sha256,
-    )
-
-
-def to_representation_invoice_document(document: InvoiceDocument) -> InvoiceDocumentRepresentation:
-    """This function will show an invoice with its lines."""
-    head = to_representation_invoice(document.invoice)
-    return InvoiceDocumentRepresentation(
-        **dict(head),
-        lines=[_line(line) for line in document.lines],
-        content=document.content,
-    )
-
-
 def to_representation_reject(reject: Reject) -> RejectRepresentation:
     """This function will show a reject."""
     return RejectRepresentation(
@@ -277,19 +165,4 @@ def to_representation_intake(counts: IntakeCounts) -> IntakeRepresentation:
         conflicts=counts.conflicts,
         rejected=counts.rejected,
         events_by_code=dict(counts.events_by_code),
-    )
-
-
-def _line(line: InvoiceLine) -> InvoiceLineRepresentation:
-    return InvoiceLineRepresentation(
-        line=line.line,
-        price=line.price,
-        form=line.form,
-        meter=line.meter or None,
-        quantity=decimal_text(line.quantity),
-        is_estimate=line.is_estimate,
-        unit=line.unit,
-        amount=to_representation_money(line.amount),
-        amount_unrounded=decimal_text(line.amount_unrounded),
-        steps=[dict(step) for step in line.steps],
     )

@@ -7,16 +7,24 @@ import sys
 import typer
 
 from cli import (
+    archive,
+    assets,
     billing,
     books,
     catalogues,
+    clock,
+    customers,
     dead,
     demonstrate,
     emergence,
+    events,
+    gain_share,
     gateway,
     importing,
     operate,
+    personal,
     schemas,
+    subscriptions,
     updown,
     wallets,
     workers,
@@ -33,14 +41,22 @@ operate.add_to(app)
 workers.add_to(app)
 gateway.add_to(app)
 books.add_to(app)
+customers.add_to(app)
+subscriptions.add_to(app)
+clock.add_to(app)
+personal.add_to(app)
 wallets.add_to(app)
 catalogues.add_to(app)
 emergence.add_to(app)
 billing.add_to(app)
+gain_share.add_to(app)
+assets.add_to(app)
 demonstrate.add_to(app)
 updown.add_to(app)
 importing.add_to(app)
 dead.add_to(app)
+events.add_to(app)
+archive.add_to(app)
 schemas.add_to(app)
 
 

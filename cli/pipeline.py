@@ -129,7 +129,12 @@ class Pipeline:
 
 
 def workers(
-    *, usage_folds: int = 1, has_emergence: bool = True, has_gateway: bool = False
+    *,
+    usage_folds: int = 1,
+    has_emergence: bool = True,
+    has_gateway: bool = False,
+    has_billing: bool = False,
+    has_archive: bool = False,
 ) -> tuple[Worker, ...]:
     """This function will name the processes of a pipeline, with ports that are free now.
 
@@ -137,6 +142,8 @@ def workers(
         usage_folds: How many processes share the partitions of usage.events.
         has_emergence: Whether node events are judged.
         has_gateway: Whether events may come over HTTP too.
+        has_billing: Whether what falls due is billed without being asked.
+        has_archive: Whether usage.events is written into Parquet files.
     """
     folds = [
         Worker(f"usage-{number}" if usage_folds > 1 else "usage", ("stream", "usage"), 0)
@@ -154,6 +161,8 @@ def workers(
             for fold, port in zip(folds, sorted(ports), strict=True)
         ),
         Worker("project", ("project",), 0),
+        *((Worker("billing", ("billing",), 0),) if has_billing else ()),
+        *((Worker("archive", ("archive", "run"), 0),) if has_archive else ()),
         API,
         *((GATEWAY,) if has_gateway else ()),
     )

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from cli import checkout, port_forward, processes, seeding
+from cli import checkout, port_forward, processes, seeding, up_vault
 from cli.failures import CommandFailure, Ended
 from cli.pipeline import Pipeline, workers
 from cli.processes import LogStream, Supervisor
@@ -43,7 +43,10 @@ EXAMPLE_USE = (
 S0_API_PORTS, S0_GATEWAY_PORT = (8004, 8005), 8006
 """Ports by which S0's services are known (S0-70): billing API and dashboard, and the webhooks."""
 _S0 = checkout.CATALOGUE.with_name("s0_bem_emergence.yaml")
-_SCOPES = (Scope.USAGE_WRITE, Scope.BILLING_READ, Scope.BILLING_WRITE, Scope.BILLING_ADMIN)
+_SCOPES = (
+    *(Scope.USAGE_WRITE, Scope.BILLING_READ, Scope.BILLING_WRITE, Scope.BILLING_ADMIN),
+    Scope.BILLING_PERSONAL,
+)
 """Rights of the key that `up` makes: those of the machine's owner over their tenant."""
 
 CacheDir = Annotated[
@@ -265,7 +268,17 @@ def _run(services: Settings, cache: Cache, *, seed: Path | None) -> None:
     logs.configure(settings, process="up")
     ensure_topics(settings)
     migrate(settings)
-    pipeline = Pipeline(settings, workers(usage_folds=USAGE_FOLDS, has_gateway=True), cache.folder)
+    settings = up_vault.with_vault(settings, cache.folder)
+    pipeline = Pipeline(
+        settings,
+        workers(
+            usage_folds=USAGE_FOLDS,
+            has_gateway=True,
+            has_billing=True,
+            has_archive=settings.has_archive,
+        ),
+        cache.folder,
+    )
 
     def note_children(pids: list[tuple[str, int]]) -> None:
         note = {**cache.read_state(), "children": [_identity(pid) for _, pid in pids]}

@@ -166,7 +166,7 @@ def list_customer_figures(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[PageParameters, Query()]
 ) -> ListRepresentation[CustomerFiguresRepresentation]:
     """All customers, by currency and what they have spent, the highest first."""
-    after = from_cursor(parameters.cursor, kind=_KIND, make=_to_key) if parameters.cursor else None
+    after = from_cursor(parameters.cursor, kind=_KIND, make=_to_key)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = analytics.customer_figures(connection, limit=parameters.limit, after=after)
     last = page.rows[-1] if page.has_more else None

@@ -125,7 +125,7 @@ def list_charges(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[ChargeParameters, Query()]
 ) -> ListRepresentation[ChargeRepresentation]:
     """All charges of the tenant; `status=requested` are those that wait for approval."""
-    after = from_cursor(parameters.cursor, kind=_KIND, make=_to_key) if parameters.cursor else None
+    after = from_cursor(parameters.cursor, kind=_KIND, make=_to_key)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = charges.list_charges(
             connection,

@@ -122,11 +122,7 @@ def list_detections(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[DetectionParameters, Query()]
 ) -> ListRepresentation[DetectionRepresentation]:
     """What was reached, of all projects, of one, or of one customer."""
-    after = (
-        from_cursor(parameters.cursor, kind=_KIND, make=moment_and_text)
-        if parameters.cursor
-        else None
-    )
+    after = from_cursor(parameters.cursor, kind=_KIND, make=moment_and_text)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = emergence.list_detections(
             connection,

@@ -47,11 +47,7 @@ def list_notifications(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[CustomerParameters, Query()]
 ) -> ListRepresentation[NotificationRepresentation]:
     """All notices of the tenant, or to one customer."""
-    after = (
-        from_cursor(parameters.cursor, kind=_KIND, make=moment_and_text)
-        if parameters.cursor
-        else None
-    )
+    after = from_cursor(parameters.cursor, kind=_KIND, make=moment_and_text)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = notifications.list_notifications(
             connection, limit=parameters.limit, after=after, customer=parameters.customer
@@ -83,7 +79,7 @@ async def stream_notifications(
 ) -> StreamingResponse:
     """Server-sent events; `Last-Event-ID` goes on where an earlier stream has ended."""
     last_id = request.headers.get("last-event-id", "")
-    since = from_cursor(last_id, kind=_KIND, make=moment_and_text) if last_id else None
+    since = from_cursor(last_id, kind=_KIND, make=moment_and_text)
     if since is None:
         since = await run_in_threadpool(_newest, backend, caller.tenant, parameters.customer)
     # Before the answer begins: a place that is not free is a 503 and no broken stream.

@@ -32,11 +32,7 @@ def list_receipts(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[CustomerParameters, Query()]
 ) -> ListRepresentation[ReceiptRepresentation]:
     """All receipts of the tenant, or of one customer."""
-    after = (
-        from_cursor(parameters.cursor, kind=_KIND, make=moment_and_text)
-        if parameters.cursor
-        else None
-    )
+    after = from_cursor(parameters.cursor, kind=_KIND, make=moment_and_text)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = receipts.list_receipts(
             connection, limit=parameters.limit, after=after, customer=parameters.customer

@@ -35,7 +35,7 @@ def list_rejects(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[RejectParameters, Query()]
 ) -> ListRepresentation[RejectRepresentation]:
     """What was not counted and why, the newest first."""
-    after = from_cursor(parameters.cursor, kind=_KIND, make=_to_key) if parameters.cursor else None
+    after = from_cursor(parameters.cursor, kind=_KIND, make=_to_key)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = rejects.list_rejects(
             connection,

@@ -39,11 +39,7 @@ def list_suspicions(
     backend: BackendDep, caller: AdminDep, parameters: Annotated[SuspicionParameters, Query()]
 ) -> ListRepresentation[SuspicionRepresentation]:
     """Raised by the catalogue's rules; not for customers, who might learn to avoid them."""
-    after = (
-        from_cursor(parameters.cursor, kind=_KIND, make=moment_and_text)
-        if parameters.cursor
-        else None
-    )
+    after = from_cursor(parameters.cursor, kind=_KIND, make=moment_and_text)
     status = parameters.status
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = suspicions.list_suspicions(

@@ -72,11 +72,7 @@ def list_postings(
     parameters: Annotated[PageParameters, Query()],
 ) -> ListRepresentation[PostingRepresentation]:
     """Double entry: the legs of each posting add up to 0."""
-    after = (
-        from_cursor(parameters.cursor, kind=_POSTINGS, make=_to_posting_key)
-        if parameters.cursor
-        else None
-    )
+    after = from_cursor(parameters.cursor, kind=_POSTINGS, make=_to_posting_key)
     customer = read_id(customer)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         if wallets.find_wallet(connection, customer=customer) is None:
@@ -104,11 +100,7 @@ def list_transactions(
     parameters: Annotated[TransactionParameters, Query()],
 ) -> ListRepresentation[TransactionRepresentation]:
     """Charges, top-ups, refunds and adjustments, also those that failed."""
-    after = (
-        from_cursor(parameters.cursor, kind=_TRANSACTIONS, make=_to_transaction_key)
-        if parameters.cursor
-        else None
-    )
+    after = from_cursor(parameters.cursor, kind=_TRANSACTIONS, make=_to_transaction_key)
     customer = read_id(customer)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         if wallets.find_wallet(connection, customer=customer) is None:

@@ -20,6 +20,7 @@ from domain.emergence.records import (
 )
 from domain.errors import Rejected
 from domain.routing import partition_of
+from domain.usage.amendments import EventAmended
 from domain.usage.records import CataloguePublished, EventBatch, Unreadable
 from producers.dead_letters.letters import Letter, Name
 from runtime import clock
@@ -38,7 +39,15 @@ FLUSH_S = 60
 """Longest wait for the acknowledgements, seconds."""
 IN_FLIGHT_MAX = 100
 """Letters handed over and not acknowledged; of 5 MiB each, what librdkafka may hold."""
-Body = EventBatch | dict[str, object] | CataloguePublished | Command | NodeEvent | Unreadable
+Body = (
+    EventBatch
+    | dict[str, object]
+    | CataloguePublished
+    | EventAmended
+    | Command
+    | NodeEvent
+    | Unreadable
+)
 
 
 @dataclass(slots=True)
@@ -91,7 +100,7 @@ def events_in(body: Body) -> int:
     match body:
         case EventBatch():
             return len(body.occurred_at_ms)
-        case CataloguePublished() | Unreadable():
+        case CataloguePublished() | EventAmended() | Unreadable():
             return 0
         case _:
             return 1
@@ -147,6 +156,8 @@ def _targets(body: Body, partitions: int) -> set[int]:
             parts = {(body.tenant, strings[number]) for number in set(body.customer)}
         case dict():
             parts = {(str(body["tenant"]), str(body["customer"]))}
+        case EventAmended():
+            parts = {(body.tenant, body.customer)}
         case Command():
             return {partition_of(body.tenant, partitions=partitions)}
         case NodeReported() | PulseReceived() | DetectionSettled():

@@ -61,11 +61,12 @@ def tenant_connection(
     except exc.TimeoutError as error:
         raise _not_ready("every database connection is taken") from error
     except exc.DBAPIError as error:
-        raise _translated(error) from error
+        raise _translated(error, error.orig) from error
+    except psycopg.Error as error:  # of a statement that the builder shares: no engine is between
+        raise _translated(error, error) from error
 
 
-def _translated(error: exc.DBAPIError) -> Exception:
-    cause = error.orig
+def _translated(error: Exception, cause: BaseException | None) -> Exception:
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return _not_ready(f"a statement took longer than {STATEMENT_TIMEOUT_MS} ms")
     if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):

@@ -12,7 +12,8 @@ import sqlalchemy
 from domain.aggregation.average import average_of
 from domain.aggregation.kinds import SKETCHED, Aggregation
 from domain.aggregation.measure import Measured
-from domain.catalogue import carried_meters, parse_catalogue
+from domain.catalogue import parse_catalogue
+from domain.meter import carried_meters
 from domain.quantity import NANOS_PER_UNIT, decimal_nanos
 from projections.queries.catalogues import find_catalogue
 from projections.queries.paging import conditions
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from domain.catalogue import Meter
+    from domain.meter import Meter
 CATALOGUES_KEPT = 64
 """Catalogues read at once; a tenant's newest one, of at most 500 meters and 200 KB."""
 

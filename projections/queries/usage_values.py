@@ -10,9 +10,9 @@ import sqlalchemy
 
 from domain.aggregation.measure import Measured, Span
 from domain.aggregation.time_weighted import measured_spans, steps_of
-from domain.catalogue import carried_meters
 from domain.codes import Code
 from domain.errors import Rejected
+from domain.meter import carried_meters
 from domain.period import HOUR_MS, from_ms
 from projections.queries.usage_question import USAGE_ROWS_MAX, too_many_rows
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from domain.catalogue import Meter
+    from domain.meter import Meter
     from projections.queries.usage_question import UsageQuestion
 
 SKETCH_BYTES_MAX = 64 * 1024 * 1024

@@ -10,7 +10,11 @@ ENTRY_POINTS = {
     "tidegauge": "the SDK's front door, imported by customers",
     "tidegauge.prometheus": "likewise, where prometheus_client is installed",
 }
-STARTED_BY_NAME = ("projections.migrations", "producers.sdk.examples")
+STARTED_BY_NAME = (
+    "projections.migrations",
+    "runtime.vault.migrations",
+    "producers.sdk.examples",
+)
 """Alembic and the tests of the SDK find these by their folder."""
 
 

@@ -7,7 +7,9 @@ from tests.support import checkout
 _ROW = re.compile(r"^\| S0-(\d\d) \| (.+?) \| (.+) \|$", re.MULTILINE)
 _TEST = re.compile(r"`(test_\w+)`")
 _DEFINED = re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)
-DEMANDS, EXAMPLES = 90, 32
+DEMANDS = 90
+EXAMPLES = (*range(1, 62), 67, *range(71, 85), 88, 89, 96, 97)
+"""Worked examples that are built; the others are targets of capacity, quotas, alerts and jobs."""
 
 
 def _text() -> str:
@@ -42,5 +44,5 @@ def test_every_worked_example_is_a_test() -> None:
         for first, last in re.findall(r"x_(\d\d)(?:_(?:to|and)_x_(\d\d))?", name)
         for number in range(int(first), int(last or first) + 1)
     }
-    missing = [f"X-{number:02}" for number in range(1, EXAMPLES + 1) if number not in named]
+    missing = [f"X-{number:02}" for number in EXAMPLES if number not in named]
     checkout.fail_on(missing, rule="Examples that no test is named after")

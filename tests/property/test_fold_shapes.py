@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from domain.aggregation.measure import Span
 from domain.aggregation.measures import measure_of, measured
-from domain.catalogue import Meter, parse_catalogue
+from domain.catalogue import parse_catalogue
+from domain.meter import Meter
 from domain.period import HOUR_MS
 from domain.quantity import NANOS_PER_UNIT
 from domain.usage.customer_windows import CustomerWindows

@@ -86,7 +86,7 @@ def after_moment(request: Request, kind: str) -> tuple[datetime, str] | None:
         ProblemError: invalid_request, for a cursor that is none of this list.
     """
     cursor = request.query_params.get("after")
-    return from_cursor(cursor, kind=kind, make=moment_and_text) if cursor else None
+    return from_cursor(cursor, kind=kind, make=moment_and_text)
 
 
 def next_moment(

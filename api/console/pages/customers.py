@@ -42,7 +42,7 @@ _KIND = "console-customers"
 def list_customers(request: Request, backend: BackendDep, caller: ConsoleCallerDep) -> Response:
     """Customers by lifetime value."""
     cursor = request.query_params.get("after")
-    after = from_cursor(cursor, kind=_KIND, make=_to_key) if cursor else None
+    after = from_cursor(cursor, kind=_KIND, make=_to_key)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = analytics.customer_figures(connection, limit=ROWS, after=after)
     last = page.rows[-1] if page.has_more else None

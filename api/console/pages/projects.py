@@ -65,7 +65,7 @@ class NodeView:
 def get_projects(request: Request, backend: BackendDep, caller: ConsoleCallerDep) -> Response:
     """Projects by name."""
     cursor = request.query_params.get("after")
-    after = from_cursor(cursor, kind=_KIND, make=_to_key) if cursor else None
+    after = from_cursor(cursor, kind=_KIND, make=_to_key)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = emergence.list_projects(connection, limit=ROWS, after=after)
     last = page.rows[-1] if page.has_more else None

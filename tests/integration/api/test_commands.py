@@ -33,6 +33,11 @@ def headers(rows: Rows, books: MemoryBooks, client: TestClient, tenant: str) -> 
     assert created.json() == {
         "customer": "c1",
         "currency": "USD",
+        "seller": None,
+        "tax": {"treatment": "standard", "region": ""},
+        "due_days": None,
+        "grace_hours": None,
+        "overrides": [],
         "created_at": "2026-03-01T00:00:00Z",
     }
     return headers

@@ -1,7 +1,9 @@
 """The connection of a query: read only, bounded in time, and clear about what is missing."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 
+import psycopg
 import pytest
 import sqlalchemy
 from sqlalchemy import exc
@@ -24,6 +26,10 @@ def engine(settings: Settings) -> Iterator[sqlalchemy.Engine]:
     engine.dispose()
 
 
+def _driver_of(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
 class TestTenantConnection:
     def test_never_writes(self, engine: sqlalchemy.Engine) -> None:
         with (
@@ -41,6 +47,18 @@ class TestTenantConnection:
             tenant_connection(engine, tenant="t") as connection,
         ):
             connection.execute(sqlalchemy.text("SELECT pg_sleep(5)"))
+        assert raised.value.code is Code.NOT_READY
+
+    def test_ends_a_statement_of_the_driver_that_takes_too_long(
+        self, engine: sqlalchemy.Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Windows are read beside the engine: what the driver says is translated as well."""
+        monkeypatch.setattr(connections, "STATEMENT_TIMEOUT_MS", 50)
+        with (
+            pytest.raises(Retryable) as raised,
+            tenant_connection(engine, tenant="t") as connection,
+        ):
+            _driver_of(connection).execute("SELECT pg_sleep(5)")
         assert raised.value.code is Code.NOT_READY
 
     def test_leaves_no_tenant_behind(self, engine: sqlalchemy.Engine) -> None:

@@ -98,14 +98,15 @@ class TestInvoice:
         content = '{"lines":[],"note":"ä\\u0000"}'
         rows.invoice(tenant, "inv_1", total_minor=-5, content=content, currency="BHD")
         steps = [{"label": "first", "quantity": "0.000000001", "rate": "0.0020"}]
-        rows.invoice_line(tenant, "inv_1", 1, quantity=Decimal("1E+20"), amount_minor=-6)
+        rows.invoice_line(tenant, "inv_1", 1, quantity=Decimal("1E+20"), amount=Decimal("-0.006"))
         rows.invoice_line(
             tenant,
             "inv_1",
             2,
             meter="tokens",
             amount_unrounded=Decimal("0.000000000001"),
-            amount_minor=1,
+            amount=Decimal("0.001"),
+            discounts=Jsonb([{"code": "launch", "amount": 1}]),
             steps=Jsonb(steps),
         )
 
@@ -119,6 +120,10 @@ class TestInvoice:
         assert second["meter"] == "tokens"
         assert second["amount_unrounded"] == "0.000000000001"
         assert second["steps"] == steps
+        assert (first["amount"], second["discounts"]) == (
+            "-0.006",
+            [{"code": "launch", "amount": "0.01"}],
+        )
         assert found["content"] == content
         assert hashlib.sha256(found["content"].encode()).hexdigest() == (
             hashlib.sha256(content.encode()).hexdigest()

@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from domain.canonical import Json
 from runtime.web.keys import NewApiKey
 from tests.support.api_world import RECEIVED_AT, MemoryBooks, Rows, bearer
 
@@ -16,14 +17,25 @@ PUBLIC = {"/healthz", "/readyz", "/metrics"}
 ELSEWHERE = (
     *(f"{BASE}/{part}" for part in ("charges", "detections", "projects", "nodes", "receipts")),
     *(f"{BASE}/{part}" for part in ("notifications", "suspicions", "customers/", "analytics")),
-    *("/customers/", "/api/metrics", "/api/tier-analytics"),
+    *("/customers/", "/api/metrics", "/api/tier-analytics", "/functions/v1/"),
+    *(f"{BASE}/{part}" for part in ("gainshare", "kpi-", "asset-snapshots")),
+    f"{BASE}/subscriptions/{{subscription}}/allowances",
+    # tests/integration/api/test_invoice_documents.py
+    *(f"{BASE}/invoices/{{invoice}}/{form}" for form in ("pdf", "csv", "json", "xml")),
+    *(f"{BASE}/{part}" for part in ("credit-notes/{credit_note}/", "exports/")),
 )
 """Beginnings of addresses whose rows only the real books and the fold of emergence make; strangers
-try them in tests/integration/emergence and in those of the analytics."""
+try them in tests/integration/emergence, gain_share and in those of the analytics."""
 PARAMETERS = {
     f"{BASE}/usage": "?from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z&group_by=customer",
 }
-IDS = {"{invoice}": f"inv_{SECRET}", "{subscription}": f"sub_{SECRET}"}
+IDS = {
+    "{invoice}": f"inv_{SECRET}",
+    "{subscription}": f"sub_{SECRET}",
+    "{item}": f"itm_{SECRET}",
+    "{payment}": f"pay_{SECRET}",
+    "{credit_note}": f"crn_{SECRET}",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,12 @@ def neighbours(rows: Rows, tenant: str) -> Neighbours:
     rows.subscription(tenant, f"sub_{SECRET}", customer=SECRET)
     rows.invoice(tenant, f"inv_{SECRET}", customer=SECRET, total_minor=987_654_321)
     rows.invoice_line(tenant, f"inv_{SECRET}", 1, price=SECRET)
+    starter: Json = {"code": "starter", "name": SECRET, "currency": "USD", "prices": []}
+    rows.catalogue(tenant, plans=[starter])
+    rows.change(tenant, f"sub_{SECRET}", reason=SECRET)
+    rows.item(tenant, f"itm_{SECRET}", customer=SECRET, label=SECRET)
+    rows.payment(tenant, f"pay_{SECRET}", invoice="inv_1", customer=SECRET)
+    rows.credit_note(tenant, f"crn_{SECRET}", invoice="inv_1", customer=SECRET)
     rows.reject(tenant, offset=1, customer=SECRET, reason=SECRET)
     rows.intake(tenant, noon, received=987_654_321)
     rows.window(tenant, rows.series(tenant, customer=SECRET), noon, "987654321")
@@ -78,7 +96,7 @@ class TestStrangers:
             assert "987654321" not in theirs.text, path
             assert nobodys.status_code == 401, path
             tried += 1
-        assert tried == 8
+        assert tried == 17
 
     def test_cannot_tell_a_foreign_id_from_none(
         self, client: TestClient, neighbours: Neighbours

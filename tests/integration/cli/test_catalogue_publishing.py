@@ -24,7 +24,7 @@ from domain.catalogue import parse_catalogue
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.routing import partition_of
-from projections.invoicing.builder import await_projected
+from projections.invoicing.outcomes import await_projected
 from projections.migrate import migrate
 from projections.projector import run_projector
 from runtime.kafka import read_partition

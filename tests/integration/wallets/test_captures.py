@@ -16,7 +16,7 @@ from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import Rejected
 from projections.dump import TOTAL, dump_hash
-from projections.invoicing.builder import await_projected
+from projections.invoicing.outcomes import await_projected
 from projections.rebuild import rebuild
 from tests.support import wallets
 from tests.support.pipeline_world import TENANT, World, running_world

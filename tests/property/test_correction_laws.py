@@ -1,0 +1,105 @@
+"""Laws of corrections: what a customer bears follows from what holds, not from the way there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.books.facts import Outcome
+from domain.codes import Code
+from domain.invoice import InvoiceContent
+from tests.support.invoices import BillingBooks, per_call
+
+MODES = st.sampled_from(["next_invoice", "credit_note"])
+CALLS = st.integers(0, 150)
+LINE = "0/calls"
+
+
+def billed_books(
+    calls: int, *, rates: list[str], **billing: str
+) -> tuple[BillingBooks, InvoiceContent]:
+    """An invoice of the calls at each rate, untaxed."""
+    books = BillingBooks()
+    prices = [
+        per_call("calls" if not place else f"calls_{place}", rate)
+        for place, rate in enumerate(rates)
+    ]
+    books.agreed(*prices, billing=billing)
+    return books, books.billed(usage={"calls": str(calls)})
+
+
+def corrected(books: BillingBooks, first: InvoiceContent, *, calls: int, turn: int) -> None:
+    content = books.content(
+        terms=first.terms, usage={"calls": str(calls)}, positions=(11 + turn, 20)
+    )
+    outcome = books.correct(content, correction=f"cor_{turn}")
+    assert outcome.code == "", outcome.reason
+
+
+def noted(books: BillingBooks, amount: int, *, turn: int) -> Outcome:
+    body: dict[str, Any] = {
+        "credit_note": f"crn_{turn}",
+        "invoice": "inv_1",
+        "lines": [{"line": LINE, "amount_minor": amount}],
+        "reason": "goodwill",
+        "to": "account_credit",
+    }
+    return books.send("IssueCreditNote", body)
+
+
+def borne(books: BillingBooks) -> int:
+    """What the customer owes in the end: the ledger, and items that wait."""
+    accounts = books.accounts()
+    waiting = books.state.billing.waiting.get("acme", ())
+    ledger = accounts.get("receivable", 0) + accounts.get("account_credit", 0)
+    return ledger + sum(item.amount_minor for _, item in waiting)
+
+
+@given(mode=MODES, first=CALLS, chain=st.lists(CALLS, max_size=5))
+def test_every_chain_of_corrections_ends_at_what_holds(
+    mode: str, first: int, chain: list[int]
+) -> None:
+    """Up by an item, down again by a note: nothing is kept, nothing given twice."""
+    books, content = billed_books(first, rates=["1"], corrections=mode)
+    for turn, calls in enumerate(chain):
+        corrected(books, content, calls=calls, turn=turn)
+        assert borne(books) == 100 * calls
+
+
+@given(mode=MODES, first=CALLS, chain=st.lists(CALLS, max_size=5))
+def test_lines_below_a_minor_unit_come_out_too(mode: str, first: int, chain: list[int]) -> None:
+    """Rounded once: of five lines of 0.006 three cents are billed, and three go back."""
+    rates = ["0.006", "0.0049", "0.0001", "0.006", "0.006"]
+    books, content = billed_books(first, rates=rates, corrections=mode, rounding="invoice")
+    for turn, calls in enumerate(chain):
+        corrected(books, content, calls=calls, turn=turn)
+        # 0.023 a call is 23 tenths of a cent, rounded half up once.
+        assert borne(books) == (23 * calls + 5) // 10
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("calls"), CALLS), st.tuples(st.just("note"), st.integers(1, 9_000))
+    ),
+    max_size=6,
+)
+
+
+@given(mode=MODES, first=CALLS, steps=STEPS)
+def test_what_was_credited_is_not_given_twice(
+    mode: str, first: int, steps: list[tuple[str, int]]
+) -> None:
+    """A note for another reason stands, as far as the line covers it, whatever the policy."""
+    books, content = billed_books(first, rates=["1"], corrections=mode)
+    holds, given_back = first, 0
+    for turn, (kind, amount) in enumerate(steps):
+        if kind == "calls":
+            corrected(books, content, calls=amount, turn=turn)
+            holds = amount
+        else:
+            outcome = noted(books, amount, turn=turn)
+            assert outcome.code in {"", Code.CREDIT_NOTE_TOO_LARGE}
+            given_back += amount if outcome.code == "" else 0
+        assert borne(books) == max(0, 100 * holds - given_back)
