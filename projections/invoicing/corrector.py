@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from domain.books.records import Command
 from domain.canonical import to_canonical_json
+from domain.codes import Code
 from domain.derived_ids import derived_id
 from domain.errors import Rejected
 from domain.invoice_reading import parse_invoice_content
@@ -62,6 +63,10 @@ _LATE = f"""
             AND {_WINDOWS_PAST_PIN}))
     ORDER BY i.issued_at, i.invoice LIMIT %(limit)s
 """  # noqa: S608 -- fixed texts only
+
+
+_MADE_BY_ANOTHER = frozenset({Code.CORRECTION_EXISTS, Code.PIN_OLD})
+"""Another run was quicker, with the same content or a newer one: there is nothing left to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,9 @@ def correct(
                     code, reason = each.code, each.reason
                 else:
                     code, reason = next(answered)
+                if code in _MADE_BY_ANOTHER:
+                    yield replace(each, changes=())
+                    continue
                 if code:
                     logger().warning(
                         "correction.refused", invoice=each.invoice, code=code, reason=reason
