@@ -49,6 +49,29 @@ def send(
         raise Rejected(Code(code), reason)
 
 
+def send_typed(kind: str, body: Mapping[str, Json], *, process: str, tenant: str) -> None:
+    """This function will send a command that somebody typed, under an id of its own.
+
+    Args:
+        kind: Command name.
+        body: Its fields.
+        process: Name under which the command logs.
+        tenant: Tenant; empty for the one of the settings.
+
+    Raises:
+        As send.
+    """
+    settings = load_settings(process)
+    send(
+        settings,
+        CommandSender(settings, actor="cli"),
+        tenant=tenant or settings.tenant,
+        command_id=new_id("cmd"),
+        kind=kind,
+        body=body,
+    )
+
+
 def create_api_key(
     settings: Settings,
     sender: CommandSender,

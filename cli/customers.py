@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.books import Tenant, customer_app, send
+from cli.books import Tenant, customer_app, send, send_typed
 from cli.operate import load_settings
 from domain.canonical import from_json, to_canonical_json
 from domain.codes import Code
@@ -18,7 +19,6 @@ from projections.queries import customers
 from projections.queries.connection import tenant_connection
 from runtime import postgres
 from runtime.commands import CommandSender
-from runtime.ids import new_id
 
 if TYPE_CHECKING:
     from domain.books.customer import Customer
@@ -174,16 +174,7 @@ def _found(customer: str, *, tenant: str) -> Customer:
     return found
 
 
-def _send(kind: str, body: dict[str, Json], *, tenant: str) -> None:
-    settings = load_settings("customer")
-    send(
-        settings,
-        CommandSender(settings, actor="cli"),
-        tenant=tenant or settings.tenant,
-        command_id=new_id("cmd"),
-        kind=kind,
-        body=body,
-    )
+_send = functools.partial(send_typed, process="customer")
 
 
 def add_to(app: typer.Typer) -> None:

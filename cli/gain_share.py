@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.books import Tenant, send
+from cli.books import Tenant, send_typed
 from cli.operate import load_settings
 from domain.canonical import decimal_text, from_json
 from domain.codes import Code
@@ -20,7 +21,6 @@ from projections.queries.connection import tenant_connection
 from projections.queries.gain_shares import GainShareRun
 from projections.queries.paging import PAGE_ROWS_MAX
 from runtime import postgres
-from runtime.commands import CommandSender
 from runtime.ids import new_id
 
 if TYPE_CHECKING:
@@ -189,16 +189,7 @@ def _table(found: GainShareRun) -> Table:
     return table
 
 
-def _send(kind: str, body: dict[str, Json], *, tenant: str) -> None:
-    settings = load_settings("gain-share")
-    send(
-        settings,
-        CommandSender(settings, actor="cli"),
-        tenant=tenant or settings.tenant,
-        command_id=new_id("cmd"),
-        kind=kind,
-        body=body,
-    )
+_send = functools.partial(send_typed, process="gain-share")
 
 
 def add_to(app: typer.Typer) -> None:

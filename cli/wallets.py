@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.books import Tenant, send
+from cli.books import Tenant, send_typed
 from cli.operate import load_settings
 from domain.codes import Code
 from domain.errors import Rejected
 from projections.queries import wallets
 from projections.queries.connection import tenant_connection
 from runtime import postgres
-from runtime.commands import CommandSender
 from runtime.ids import new_id
 
 if TYPE_CHECKING:
@@ -106,16 +106,7 @@ def wallet_refund(
     typer.echo(f"{charge} is refunded")
 
 
-def _send(kind: str, body: dict[str, Json], *, tenant: str) -> None:
-    settings = load_settings("wallet")
-    send(
-        settings,
-        CommandSender(settings, actor="cli"),
-        tenant=tenant or settings.tenant,
-        command_id=new_id("cmd"),
-        kind=kind,
-        body=body,
-    )
+_send = functools.partial(send_typed, process="wallet")
 
 
 def add_to(app: typer.Typer) -> None:

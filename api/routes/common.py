@@ -57,28 +57,6 @@ def new_router(tag: str) -> APIRouter:
     )
 
 
-def body_schema(properties: dict[str, str], *, example: dict[str, str]) -> dict[str, Any]:
-    """This function will describe a body of required texts, for the OpenAPI document.
-
-    The body itself is read by api.bodies, which never makes a float and names what it refuses.
-
-    Args:
-        properties: Description of each field.
-        example: A value of each field.
-    """
-    schema = {
-        "type": "object",
-        "required": list(properties),
-        "additionalProperties": False,
-        "properties": {
-            name: {"type": "string", "description": description}
-            for name, description in properties.items()
-        },
-        "example": example,
-    }
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
 def object_body(
     properties: dict[str, dict[str, Any]],
     *,

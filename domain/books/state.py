@@ -21,12 +21,11 @@ from domain.catalogue import Catalogue
 from domain.codes import Code
 from domain.errors import Rejected, invariant
 from domain.gain_share_state import GainShareState
-from domain.period import Period, time_text, to_ms
+from domain.period import to_ms
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from domain.canonical import Json
     from domain.fields import Fields
 
 _ID = re.compile(r"[a-z]{3}_[0-9A-Za-z_-]{1,100}", re.ASCII)
@@ -180,8 +179,3 @@ def charge_of(state: TenantState, fields: Fields) -> Charge:
     if charge is None:
         raise Rejected(Code.CHARGE_UNKNOWN, f"there is no charge {fields.text('charge')!r}")
     return charge
-
-
-def period_json(period: Period, *, index: int) -> Json:
-    """This function will write a numbered period as facts hold it."""
-    return {"index": index, "start": time_text(period.start), "end": time_text(period.end)}

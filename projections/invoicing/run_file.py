@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from domain.invoice import InvoiceContent
 
-RUN_INVOICES_MAX = 1_000_000
-"""Invoices that one file holds: about 100 MB."""
-
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
