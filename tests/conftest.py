@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.support import services
 
@@ -29,6 +30,17 @@ def pytest_runtest_makereport(
     if report.failed:
         item.stash[_test_failed] = True
     return report
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Undo what a command under test made of the logs.
+
+    They would write to that command's standard error, which is closed by then, and end the
+    threads of every test that comes later.
+    """
+    yield
+    structlog.reset_defaults()
 
 
 # ── services ────────────────────────────────────────────────────────────────────────────────────

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli import clock, customers, subscriptions
+from cli import books, clock, customers, subscriptions
 from cli.main import app
 from domain.canonical import Json
 from domain.codes import Code
@@ -40,7 +40,7 @@ def world(
 def run(world: World, *arguments: str) -> str:
     """Run a command of ours and return what it prints."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (clock, customers, subscriptions):
+        for module in (books, clock, customers, subscriptions):
             patch.setattr(module, "load_settings", lambda _: world.settings)
         result = CliRunner().invoke(app, [*arguments, "--tenant", TENANT])
     if result.exception is not None:
