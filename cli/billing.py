@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -299,16 +300,16 @@ def invoice_list(
 
 
 def _list_table(rows: Iterable[Invoice]) -> Table:
-    table = Table()
-    for name in ("number", "kind", "customer", "issued", "due", "status"):
-        table.add_column(name)
+    # A number or an amount that is cut is none: on a narrow terminal the customer gives way.
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("number", "customer", "due", "status"):
+        table.add_column(name, no_wrap=name != "customer", overflow="fold")
     for name in ("total", "open"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         amounts = row.amounts
         table.add_row(
-            *(row.number, row.kind, row.customer),
-            *(f"{row.issued_at:%Y-%m-%d}", f"{row.due_at:%Y-%m-%d}", row.status),
+            *(row.number, row.customer, f"{row.due_at:%Y-%m-%d}", row.status),
             *(f"{row.total.currency} {row.total.text()}", amounts.open.text()),
         )
     return table
@@ -402,16 +403,15 @@ def print_trace(console: Console, traced: Traced) -> None:
     line = traced.line
     ranges = ", ".join(f"{first}…{last}" for first, last in traced.ranges) or "none"
     console.print(
-        f"line {line.line_id!r}: {line.quantity} {line.unit} from {len(traced.windows)} windows; "
-        f"usage.events/{traced.partition} offsets {ranges}"
+        f"line {line.line_id!r}: {line.quantity} {line.unit} from {len(traced.windows)} windows, "
+        f"{traced.events} raw events; usage.events/{traced.partition} offsets {ranges}"
     )
     console.print(trace_table(traced))
     for each in traced.usage:
         where = "".join(f", {name} {value}" for name, value in each.where)
         verdict = "equal" if each.quantity == each.counted else f"DIFFERENT from {each.quantity}"
         console.print(
-            f"{traced.events} raw events add up to {each.counted} {each.unit} "
-            f"({each.meter}{where}): {verdict}"
+            f"{each.meter}{where}: its raw events add up to {each.counted} {each.unit}: {verdict}"
         )
     if traced.differences:
         console.print(f"{traced.differences} windows are DIFFERENT from their events")

@@ -219,7 +219,15 @@ def subscription_show(subscription: str, tenant: Tenant = "") -> None:
     if agreed.ends_at is not None:
         typer.echo(f"ends at {time_text(agreed.ends_at)}")
     for change in changes:
-        typer.echo(f"{time_text(change.changed_at)}  {change.kind}  {change.change}")
+        typer.echo(f"{time_text(change.changed_at)}  {change.kind}{_said(change.change)}")
+
+
+def _said(change: Json) -> str:
+    """What the books noted of a change, on one line."""
+    if not isinstance(change, dict):
+        return ""
+    told = (f"{name} {value}" for name, value in change.items() if name != "kind")
+    return "".join(f", {each}" for each in told)
 
 
 def plan_list(tenant: Tenant = "") -> None:

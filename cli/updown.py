@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import SecretStr
 
-from cli import checkout, port_forward, processes, seeding, up_vault
+from cli import checkout, port_forward, processes, seeding, up_shell, up_vault
 from cli.failures import CommandFailure, Ended
 from cli.pipeline import Pipeline, workers
 from cli.processes import LogStream, Supervisor
@@ -55,7 +55,7 @@ CacheDir = Annotated[
         "--cache-dir",
         envvar="TIDEGAUGE_CACHE_DIR",
         metavar="DIR",
-        help="Where services.json and up.json lie.",
+        help="Where services.json, up.env and up.json lie.",
     ),
 ]
 
@@ -76,6 +76,11 @@ class Cache:
         return self.folder / "services.json"
 
     @property
+    def shell(self) -> Path:
+        """Return the file that a shell reads, so that commands speak to this `up`."""
+        return self.folder / "up.env"
+
+    @property
     def state(self) -> Path:
         """Return the file of `up` and `down` alone."""
         return self.folder / "up.json"
@@ -89,17 +94,22 @@ class Cache:
         return found if isinstance(found, dict) else {}
 
     def write(self, path: Path, content: object) -> None:
+        """Write a file of JSON."""
+        self.write_text(path, json.dumps(content, indent=2) + "\n")
+
+    def write_text(self, path: Path, text: str) -> None:
         """Write a file at once, readable by its owner only."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=2) + "\n")
+            file.write(text)
         draft.replace(path)
 
     def forget(self) -> None:
-        """Remove both files."""
+        """Remove the files."""
         self.services.unlink(missing_ok=True)
+        self.shell.unlink(missing_ok=True)
         self.state.unlink(missing_ok=True)
 
 
@@ -357,6 +367,7 @@ def _open(
             settings, sender, tenant=tenant, label="up", scopes=_SCOPES
         ),
     }
+    cache.write_text(cache.shell, up_shell.shell_text(settings, given=Settings()))
     cache.write(cache.services, where)
     for line in _welcome(where, cache, settings=settings, seed=seed, more_ports=more_ports):
         _say(line)
@@ -372,6 +383,7 @@ def _welcome(
 ) -> Iterator[str]:
     yield ""
     yield f"up: tenant {settings.tenant!r}; everything stands in {cache.services}"
+    yield f"  commands  . {cache.shell}   and then `tidegauge …` speaks to it"
     yield f"  Kafka     {where['kafka']}"
     yield f"  database  {_without_password(where['database_url'])}"
     yield f"  API       {where['api_url']}  (reference: {where['api_url']}/docs)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime.settings import Settings
+from runtime.vault.master import new_master_key
 from tests.end_to_end import commands
 from tests.support.checkout import ROOT
 from tests.support.topics import fresh_topics
@@ -25,17 +25,16 @@ _BLOCK = re.compile(r"```(bash|python)\n(.*?)```", re.DOTALL)
 def where(tmp_path: Path, kafka_bootstrap: str, fresh_database: str) -> Iterator[dict[str, str]]:
     """`up`; gives the environment of somebody who follows the guide."""
     fresh_topics(Settings().model_copy(update={"kafka": kafka_bootstrap}))
+    vault_key = new_master_key("guide")  # `up` draws one only for a database of its own
     variables = {
         "TIDEGAUGE_KAFKA": kafka_bootstrap,
         "TIDEGAUGE_DATABASE_URL": fresh_database,
-        "TIDEGAUGE_CACHE_DIR": str(tmp_path / "cache"),
+        "TIDEGAUGE_CACHE_DIR": str(tmp_path / ".cache"),
+        "TIDEGAUGE_VAULT_KEY": vault_key,
     }
     with commands.up(folder=tmp_path, **variables) as process:
-        found = json.loads((tmp_path / "cache" / "services.json").read_text("utf-8"))
         yield commands.environment(
-            TIDEGAUGE_KAFKA=found["kafka"],
-            TIDEGAUGE_DATABASE_URL=found["database_url"],
-            TIDEGAUGE_STATE_DIR=str(tmp_path / "state"),
+            TIDEGAUGE_STATE_DIR=str(tmp_path / "state"), TIDEGAUGE_VAULT_KEY=vault_key
         )
         down = commands.run("down", folder=tmp_path, timeout_s=60, **variables)
         assert down.returncode == 0, down.stderr
@@ -49,11 +48,9 @@ def _blocks() -> list[tuple[str, str]]:
 
 
 def _script(code: str) -> str:
-    """A block as it stands, but for where everything is, and with our own `tidegauge`."""
-    lines = [line for line in code.splitlines() if not line.startswith(("export TIDEGAUGE_", "#"))]
-    script = "\n".join(lines).replace('PATH="$PWD/.venv/bin:$PATH" ', "")
+    """A block as it stands, with our own `tidegauge`."""
     return (
-        f'set -e\ntidegauge() {{ {sys.executable} -m cli.main "$@"; }}\n{script}\nexport -p >env\n'
+        f'set -e\ntidegauge() {{ {sys.executable} -m cli.main "$@"; }}\n{code}\nexport -p >env\n'
     )
 
 
@@ -75,7 +72,7 @@ def _run(language: str, code: str, folder: Path, environment: dict[str, str]) ->
 def _learn(folder: Path, environment: dict[str, str]) -> None:
     """Take over what a block exported, as one shell would."""
     said = (folder / "env").read_text()
-    names = r'^declare -x (START|AFTER|NUMBER)="(.*)"$'
+    names = r'^declare -x (TIDEGAUGE_\w+|START|AFTER|NUMBER)="(.*)"$'
     environment.update(dict(re.findall(names, said, re.MULTILINE)))
 
 

@@ -157,7 +157,7 @@ class TestTrace:
 
         console = Console(record=True, width=120)
         print_trace(console, traced)
-        assert "3 raw events add up to 12.5 call (calls): equal" in console.export_text()
+        assert "calls: its raw events add up to 12.5 call: equal" in console.export_text()
         assert traced.is_equal
         assert (traced.events, traced.usage[0].counted, len(traced.windows)) == (3, "12.5", 3)
 
