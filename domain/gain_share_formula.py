@@ -3,9 +3,9 @@
     (actual - baseline) * cost_per_unit * multiplier
 
 The conditions of emergence (domain.emergence_rules.expressions) compare fields with constants and
-have no arithmetic, so this is a reader of its own, and a small one: four operations, parentheses,
-decimals and the names of NAMES. Everything is a fraction, so a division loses nothing; rounding
-happens once, where a formula's result becomes money.
+have no arithmetic, so this is a reader of its own over the same tokens: four operations,
+parentheses, decimals and the names of NAMES. Everything is a fraction, so a division loses
+nothing; rounding happens once, where a formula's result becomes money.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from domain.codes import Code
 from domain.errors import Rejected
+from domain.tokens import Malformed, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,8 +27,6 @@ NAMES = ("baseline", "actual", "improvement", "cost_per_unit", "multiplier")
 """What a formula may name. `improvement` is above 0 when the KPI became better."""
 FORMULA_LENGTH_MAX = 200
 """Characters of a formula: an auditor reads it, and a report holds it."""
-DEPTH_MAX = 8
-"""Parentheses and signs in each other."""
 
 _SIGNS: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
     "+": operator.add,
@@ -41,10 +40,6 @@ _TOKEN = re.compile(
     r"|(?P<word>[a-z_]{1,64}))",
     re.ASCII,
 )
-
-
-class MalformedFormula(ValueError):
-    """A formula that cannot be read; the message says what and at which character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,46 +114,30 @@ def parse_formula(text: str) -> Formula:
         text: For example "improvement * cost_per_unit * multiplier".
 
     Raises:
-        MalformedFormula: For anything else, with the character it was met at.
+        Malformed: For anything else, with the character it was met at.
     """
-    if not 0 < len(text) <= FORMULA_LENGTH_MAX:
-        raise MalformedFormula(f"is not 1 to {FORMULA_LENGTH_MAX} characters")
     return Formula(text, _Parser(text).whole())
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    at: int
 
 
 class _Parser:
     """Reads by recursive descent: sums, products, and what cannot be divided."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = _tokens_of(text)
-        self._place = 0
-        self._depth = 0
+        self._tokens = Tokens(text, pattern=_TOKEN, length_max=FORMULA_LENGTH_MAX)
 
     def whole(self) -> Part:
         """Return what all of the text says."""
         part = self._sum()
-        token = self._next()
+        token = self._tokens.take()
         if token.kind != "end":
-            raise _unexpected(token, "expected + - * / or the end")
+            raise token.unexpected("expected + - * / or the end")
         return part
-
-    def _next(self) -> _Token:
-        token = self._tokens[self._place]
-        self._place = min(self._place + 1, len(self._tokens) - 1)
-        return token
 
     def _chain(self, signs: str, read: Callable[[], Part]) -> Part:
         """Read parts with one of the signs between them, from left to right."""
         part = read()
-        while self._tokens[self._place].text and self._tokens[self._place].text in signs:
-            sign = self._next().text
+        while self._tokens.ahead.text and self._tokens.ahead.text in signs:
+            sign = self._tokens.take().text
             part = Operation(sign, part, read())
         return part
 
@@ -169,51 +148,23 @@ class _Parser:
         return self._chain("*/", self._one)
 
     def _one(self) -> Part:
-        token = self._next()
+        token = self._tokens.take()
         if token.kind == "decimal":
             return Constant(Fraction(token.text))
         if token.kind == "word":
             if token.text not in NAMES:
-                raise MalformedFormula(
+                raise Malformed(
                     f"names {token.text!r} at character {token.at}, "
                     f"which is none of {', '.join(NAMES)}"
                 )
             return Name(token.text)
         if token.text == "(":
-            return self._nested(self._bracket)
-        raise _unexpected(token, "expected a name, a decimal or (")
+            return self._tokens.nested(self._bracket)
+        raise token.unexpected("expected a name, a decimal or (")
 
     def _bracket(self) -> Part:
         part = self._sum()
-        token = self._next()
+        token = self._tokens.take()
         if token.text != ")":
-            raise _unexpected(token, "expected )")
+            raise token.unexpected("expected )")
         return part
-
-    def _nested(self, read: Callable[[], Part]) -> Part:
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            raise MalformedFormula(f"has more than {DEPTH_MAX} levels")
-        part = read()
-        self._depth -= 1
-        return part
-
-
-def _tokens_of(text: str) -> list[_Token]:
-    tokens = []
-    place = 0
-    end = len(text.rstrip())
-    while place < end:
-        match = _TOKEN.match(text, place)
-        if match is None:
-            start = place + len(text[place:]) - len(text[place:].lstrip())
-            raise MalformedFormula(f"has {text[start]!r} at character {start + 1}")
-        kind = str(match.lastgroup)
-        tokens.append(_Token(kind, match[kind], match.start(kind) + 1))
-        place = match.end()
-    return [*tokens, _Token("end", "", end + 1)]
-
-
-def _unexpected(token: _Token, expected: str) -> MalformedFormula:
-    found = "the end" if token.kind == "end" else repr(token.text)
-    return MalformedFormula(f"has {found} at character {token.at}: {expected}")

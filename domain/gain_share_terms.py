@@ -22,12 +22,8 @@ from domain.document_shape import (
     list_field,
     object_field,
 )
-from domain.gain_share_formula import (
-    FORMULA_LENGTH_MAX,
-    Formula,
-    MalformedFormula,
-    parse_formula,
-)
+from domain.gain_share_formula import FORMULA_LENGTH_MAX, Formula, parse_formula
+from domain.tokens import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +162,7 @@ def kpi_from_fields(fields: Fields) -> Kpi:
     text = fields.text("formula", default=FORMULA_DEFAULT)
     try:
         formula = parse_formula(text)
-    except MalformedFormula as error:
+    except Malformed as error:
         raise fields.refuse("formula", str(error)) from error
     return Kpi(
         metric=fields.text("metric"),

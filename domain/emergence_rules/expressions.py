@@ -16,13 +16,15 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from domain.tokens import Malformed, Tokens
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from domain.tokens import Token
+
 LENGTH_MAX = 500
 """Characters of a condition: it is read by people."""
-DEPTH_MAX = 8
-"""Parentheses in each other."""
 
 Value: TypeAlias = bool | Decimal | str
 
@@ -33,10 +35,6 @@ class FieldType(StrEnum):
     BOOLEAN = "boolean"
     DECIMAL = "decimal"
     TEXT = "text"
-
-
-class Malformed(ValueError):
-    """A condition that cannot be read; the message says what and at which character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,44 +144,29 @@ def parse_expression(text: str, fields: Mapping[str, FieldType]) -> Expression:
     Raises:
         Malformed: For anything else, with the character it was met at.
     """
-    if not 0 < len(text) <= LENGTH_MAX:
-        raise Malformed(f"is not 1 to {LENGTH_MAX} characters")
     return _Parser(text, fields).whole()
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    at: int
 
 
 class _Parser:
     """Reads by recursive descent: either, both, not, and what cannot be divided."""
 
     def __init__(self, text: str, fields: Mapping[str, FieldType]) -> None:
-        self._tokens = _tokens_of(text)
+        self._tokens = Tokens(text, pattern=_TOKEN, length_max=LENGTH_MAX)
         self._fields = fields
-        self._place = 0
-        self._depth = 0
 
     def whole(self) -> Expression:
         """Return what all of the text says."""
         expression = self._either()
-        token = self._next()
+        token = self._tokens.take()
         if token.kind != "end":
-            raise _unexpected(token, 'expected "and", "or" or the end')
+            raise token.unexpected('expected "and", "or" or the end')
         return expression
 
-    def _next(self) -> _Token:
-        token = self._tokens[self._place]
-        self._place = min(self._place + 1, len(self._tokens) - 1)
-        return token
-
     def _takes_word(self, word: str) -> bool:
-        token = self._tokens[self._place]
+        token = self._tokens.ahead
         is_there = token.kind == "word" and token.text == word
-        self._place += is_there
+        if is_there:
+            self._tokens.take()
         return is_there
 
     def _either(self) -> Expression:
@@ -200,59 +183,51 @@ class _Parser:
 
     def _one(self) -> Expression:
         if self._takes_word("not"):
-            return Not(self._nested(self._one))
-        token = self._next()
+            return Not(self._tokens.nested(self._one))
+        token = self._tokens.take()
         if token.kind == "bracket" and token.text == "(":
-            inner = self._nested(self._either)
+            inner = self._tokens.nested(self._either)
             self._expect_close()
             return inner
         if token.kind != "word" or token.text in _WORDS - {"present"}:
-            raise _unexpected(token, "expected a field")
-        if token.text == "present" and self._tokens[self._place].text == "(":
-            self._next()
-            field = self._field_of(self._next())
+            raise token.unexpected("expected a field")
+        if token.text == "present" and self._tokens.ahead.text == "(":
+            self._tokens.take()
+            field = self._field_of(self._tokens.take())
             self._expect_close()
             return Present(field)
         return self._comparison(token)
 
-    def _nested(self, read: Callable[[], Expression]) -> Expression:
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            raise Malformed(f"has more than {DEPTH_MAX} levels")
-        expression = read()
-        self._depth -= 1
-        return expression
-
     def _expect_close(self) -> None:
-        token = self._next()
+        token = self._tokens.take()
         if token.text != ")" or token.kind != "bracket":
-            raise _unexpected(token, 'expected ")"')
+            raise token.unexpected('expected ")"')
 
-    def _field_of(self, token: _Token) -> str:
+    def _field_of(self, token: Token) -> str:
         if token.kind != "word" or token.text in _WORDS:
-            raise _unexpected(token, "expected a field")
+            raise token.unexpected("expected a field")
         if token.text not in self._fields:
             raise Malformed(
                 f"names {token.text!r} at character {token.at}, which is no declared field"
             )
         return token.text
 
-    def _comparison(self, token: _Token) -> Expression:
+    def _comparison(self, token: Token) -> Expression:
         field = self._field_of(token)
         kind = self._fields[field]
-        if self._tokens[self._place].kind != "sign":
+        if self._tokens.ahead.kind != "sign":
             if kind is not FieldType.BOOLEAN:
                 raise Malformed(
                     f"says nothing about {field!r} at character {token.at}: compare a {kind}"
                 )
             return Comparison(field, "=", constant=True)
-        sign = self._next()
-        constant = self._constant(self._next(), field)
+        sign = self._tokens.take()
+        constant = self._constant(self._tokens.take(), field)
         if sign.text in _ORDERED and kind is not FieldType.DECIMAL:
             raise Malformed(f"orders {field!r} at character {sign.at}, which is a {kind}")
         return Comparison(field, sign.text, constant)
 
-    def _constant(self, token: _Token, field: str) -> Value:
+    def _constant(self, token: Token, field: str) -> Value:
         kind = self._fields[field]
         if kind is FieldType.DECIMAL and token.kind == "decimal":
             return Decimal(token.text)
@@ -260,28 +235,4 @@ class _Parser:
             return token.text
         if kind is FieldType.BOOLEAN and token.text in {"true", "false"} and token.kind == "word":
             return token.text == "true"
-        raise _unexpected(token, f"expected a {kind} for {field!r}")
-
-
-def _tokens_of(text: str) -> list[_Token]:
-    tokens = []
-    place = 0
-    end = len(text.rstrip())
-    while place < end:
-        match = _TOKEN.match(text, place)
-        if match is None or match.end() == place:
-            start = place + len(text[place:]) - len(text[place:].lstrip())
-            raise Malformed(f"has {text[start]!r} at character {start + 1}")
-        kind = str(match.lastgroup)
-        start = match.start(kind) + 1
-        if kind in {"double", "single"}:
-            tokens.append(_Token("text", match[kind], start - 1))
-        else:
-            tokens.append(_Token(kind, match[kind], start))
-        place = match.end()
-    return [*tokens, _Token("end", "", end + 1)]
-
-
-def _unexpected(token: _Token, expected: str) -> Malformed:
-    found = "the end" if token.kind == "end" else repr(token.text)
-    return Malformed(f"has {found} at character {token.at}: {expected}")
+        raise token.unexpected(f"expected a {kind} for {field!r}")

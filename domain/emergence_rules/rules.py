@@ -14,13 +14,13 @@ from domain.emergence_rules.expressions import (
     LENGTH_MAX,
     Expression,
     FieldType,
-    Malformed,
     is_field_name,
     parse_expression,
 )
 from domain.errors import Rejected
 from domain.fields import is_clean_text
 from domain.money import Money, minor_unit_places
+from domain.tokens import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

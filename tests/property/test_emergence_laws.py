@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from domain.catalogue import parse_catalogue
 from domain.codes import Code
-from domain.emergence_rules.expressions import FieldType, Malformed, Value, parse_expression
+from domain.emergence_rules.expressions import FieldType, Value, parse_expression
 from domain.emergence_rules.judge import Judgement, judge, offers, read_values
 from domain.errors import Rejected
+from domain.tokens import Malformed
 from tests.support.full_catalogue import GOOD
 
 FIELDS = {"fit": FieldType.DECIMAL, "done": FieldType.BOOLEAN, "stage": FieldType.TEXT}

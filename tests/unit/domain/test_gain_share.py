@@ -24,7 +24,7 @@ from domain.gain_share import (
     measurements_digest,
     require_share,
 )
-from domain.gain_share_formula import DEPTH_MAX, MalformedFormula, parse_formula
+from domain.gain_share_formula import parse_formula
 from domain.gain_share_terms import (
     FORMULA_DEFAULT,
     Better,
@@ -34,6 +34,7 @@ from domain.gain_share_terms import (
     kpi_from_fields,
     kpi_problems,
 )
+from domain.tokens import DEPTH_MAX, Malformed
 
 FIGURES = {
     "baseline": Fraction(86),
@@ -131,12 +132,12 @@ class TestAFormula:
     )
     def test_of_another_form_is_refused(self, text: str) -> None:
         """What is no formula is refused when it is read, never run."""
-        with pytest.raises(MalformedFormula):
+        with pytest.raises(Malformed):
             parse_formula(text)
 
     def test_names_the_character_that_is_wrong(self) -> None:
         """A person finds the mistake by its place."""
-        with pytest.raises(MalformedFormula, match="'savings' at character 10"):
+        with pytest.raises(Malformed, match="'savings' at character 10"):
             parse_formula("actual * savings")
 
     def test_that_divides_by_zero_is_refused_when_it_does(self) -> None:
@@ -150,7 +151,7 @@ class TestAFormula:
     @given(st.text(max_size=60))
     def test_of_any_text_is_read_or_refused(self, text: str) -> None:
         """No text leads anywhere but to a formula or its refusal."""
-        with contextlib.suppress(MalformedFormula):
+        with contextlib.suppress(Malformed):
             parse_formula(text)
 
     @given(

@@ -5,13 +5,12 @@ from decimal import Decimal
 import pytest
 
 from domain.emergence_rules.expressions import (
-    DEPTH_MAX,
     LENGTH_MAX,
     FieldType,
-    Malformed,
     Value,
     parse_expression,
 )
+from domain.tokens import DEPTH_MAX, Malformed
 
 FIELDS = {"fit": FieldType.DECIMAL, "done": FieldType.BOOLEAN, "stage": FieldType.TEXT}
 NODE: dict[str, Value] = {"fit": Decimal("0.90"), "done": True, "stage": "ready"}
