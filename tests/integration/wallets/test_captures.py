@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli import books
 from cli import wallets as wallet_commands
 from cli.main import app
 from domain.canonical import Json
@@ -134,7 +135,8 @@ class TestCommandLine:
         body = wallets.request_body("blueprint_package")
         send(world, "RequestCharge", "request", **body)
         send(world, "ApproveCharge", "approve", charge=body["charge"])
-        monkeypatch.setattr(wallet_commands, "load_settings", lambda _: world.settings)
+        for module in (books, wallet_commands):
+            monkeypatch.setattr(module, "load_settings", lambda _: world.settings)
 
         def run(*words: str) -> Result:
             return CliRunner().invoke(app, ["wallet", *words, "--tenant", TENANT])
