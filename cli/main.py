@@ -26,6 +26,7 @@ from cli import (
     schemas,
     subscriptions,
     updown,
+    usage_days,
     wallets,
     workers,
 )
@@ -50,6 +51,7 @@ catalogues.add_to(app)
 emergence.add_to(app)
 billing.add_to(app)
 gain_share.add_to(app)
+usage_days.add_to(app)
 assets.add_to(app)
 demonstrate.add_to(app)
 updown.add_to(app)

@@ -62,7 +62,7 @@ def project(
 
 
 def billing() -> None:
-    """Bill what falls due, mark what is overdue, correct what usage came late."""
+    """Bill what falls due, mark what is overdue, correct what came late, add up days."""
     from projections.invoicing import worker
 
     worker.run_billing(load_settings("billing"), Shutdown().install())

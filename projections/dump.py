@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from projections import usage_days
 from runtime.postgres import connect
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _TABLES = """
     JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (number, place) ON true
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.number
     WHERE c.relnamespace = %s::regnamespace AND c.relkind IN ('r', 'p')
-        AND c.relname <> 'alembic_version'
+        AND NOT c.relname = ANY(%s)
     GROUP BY c.relname ORDER BY c.relname COLLATE "C"
 """
 _COLUMNS = """
@@ -31,6 +32,8 @@ _COLUMNS = """
 """
 
 
+NO_PROJECTIONS = ("alembic_version", *usage_days.TABLES)
+"""Tables that are no function of the log: the schema's version, and what speeds reading up."""
 TOTAL = "total"
 """Name of the hash over all tables' names and hashes."""
 
@@ -57,7 +60,7 @@ def dump_hash(settings: Settings, schema: str | None = None) -> dict[str, str]:
     with connect(settings, role="projector") as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         connection.execute("SET LOCAL datestyle = 'ISO'")
-        for table, key in connection.execute(_TABLES, (name,)).fetchall():
+        for table, key in connection.execute(_TABLES, (name, list(NO_PROJECTIONS))).fetchall():
             tables[table] = _hash_table(connection, name, table, key)
     lines = "".join(f"{table} {digest}\n" for table, digest in tables.items())
     return {**tables, TOTAL: hashlib.sha256(lines.encode()).hexdigest()}

@@ -1,5 +1,7 @@
 """The billing worker: bills what falls due, marks what is overdue, corrects what usage came late.
 
+When there is nothing of that left to do it adds up days that are over (projections.usage_days).
+
 It looks across tenants from time to time and goes through the same doors as the command line. A
 tenant whose catalogue says auto_invoice false is left to people (C-10), one with a test clock to
 its clock. Several may run: what they send takes effect once.
@@ -20,6 +22,7 @@ from domain.period import time_text
 from projections.invoicing.builder import Scope, bill
 from projections.invoicing.corrector import correct
 from projections.invoicing.outcomes import await_projected
+from projections.usage_days import last_day_over, roll_up
 from runtime import clock
 from runtime.commands import CommandSender
 from runtime.logs import logger
@@ -28,7 +31,7 @@ from runtime.postgres import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
+    from datetime import date, datetime
 
     from runtime.settings import Settings
     from runtime.shutdown import Shutdown
@@ -43,6 +46,8 @@ OVERDUE_MAX = 500
 """Invoices marked as overdue in one look."""
 PROJECTED_TIMEOUT_MS = 4_000
 """How long one look waits for the projections: the worker has to end within 10 s when asked."""
+ROLL_UP_MS = 2_000
+"""How long one look adds up days, and one day beyond it: bills never wait longer for these."""
 ACTOR = "billing"
 
 _LIVE = """
@@ -113,6 +118,7 @@ class BillingWorker:
         self._sender = sender
         self._shutdown = shutdown
         self._after: dict[str, str] = {}
+        self._rolled_up: date | None = None
 
     def look(self, *, now: datetime) -> int:
         """Do what is due and return how many commands were answered; what fails waits."""
@@ -127,6 +133,7 @@ class BillingWorker:
                 done += self._one(tenant, as_of, is_late=False)
             for tenant in late:
                 done += self._one(tenant, as_of, is_late=True)
+            self._roll_up()
         except (Retryable, psycopg.Error) as error:
             logger().warning("billing.waits", reason=str(error))
         return done
@@ -169,6 +176,20 @@ class BillingWorker:
             return
         for billed in bill(self._settings, self._sender, Scope(tenant, as_of), is_awaited=False):
             yield billed.code
+
+    def _roll_up(self) -> None:
+        """Add up days that are over; once all are, nothing is looked for until the next one is."""
+        last = last_day_over()
+        if self._rolled_up == last or self._shutdown.is_requested:
+            return
+        deadline = clock.monotonic_ms() + ROLL_UP_MS
+        for rolled in roll_up(self._settings, through=last, shutdown=self._shutdown):
+            logger().debug(
+                "usage.rolled_up", tenant=rolled.tenant, day=str(rolled.day), series=rolled.series
+            )
+            if self._shutdown.wait_ms(0) or clock.monotonic_ms() > deadline:
+                return
+        self._rolled_up = last
 
     def _mark_overdue(self, connection: psycopg.Connection, as_of: datetime) -> int:
         """Send MarkOverdue for invoices that nobody paid in time; the books say no to others."""

@@ -17,6 +17,7 @@ from domain.errors import Rejected
 from domain.period import time_text
 from projections.invoicing.builder import Scope, bill
 from projections.invoicing.worker import BillingWorker
+from projections.usage_days import DAYS_BACK
 from runtime.postgres import connect
 from runtime.shutdown import Shutdown
 from tests.integration.invoicing.test_late_usage import CATALOGUE, calls
@@ -50,6 +51,8 @@ class TestWorker:
         worker.look(now=NOW)
         worker.look(now=NOW)
         assert world.rows("SELECT status, total_minor FROM invoice") == [("final", 900)]
+        ((rolled,),) = world.rows("SELECT count(DISTINCT day) FROM usage_day_made")
+        assert rolled == DAYS_BACK
 
         late = calls("late", "3")
         world.send_usage(
