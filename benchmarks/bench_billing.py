@@ -7,10 +7,12 @@ Method: subscriptions through the books; windows written into the hypertable hou
 would have come, by SQL (7.2 million rows for 1,000 subscriptions; the pipeline that makes them has
 benchmarks of its own); then `bill` in this process, books and projector in theirs. The clock runs
 from its first statement to the commit that shows the last invoice. The limit in the same run: the
-builder's statement of windows alone, for a batch of the same subscriptions.
+builder's statement of usage alone, for a batch of the same subscriptions. With --rolled the days
+are added up before, as `tidegauge billing` does it day by day, and the statement is timed before
+and after that; without, every window is read.
 20,000 subscriptions with 720 windows a line would be 144 million rows, 25 GB: that size is run
 with --windows 24.
-Run: ./dev bench billing [--subscriptions 1000] [--windows 720]
+Run: ./dev bench billing [--subscriptions 1000] [--windows 720] [--rolled]
 Last result: see docs/benchmarks.md.
 """
 
@@ -30,6 +32,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from pydantic import SecretStr
 
+from benchmarks import cpu
 from benchmarks.support import settings_of_services, write_result
 from domain.books.records import Command
 from domain.usage.series import series_id
@@ -37,13 +40,14 @@ from projections.invoicing.builder import Scope, bill
 from projections.invoicing.outcomes import await_projected
 from projections.invoicing.snapshot import BATCH_MAX, Snapshot
 from projections.migrate import migrate
+from projections.usage_days import roll_up
 from runtime import clock
 from runtime.commands import CommandSender
 from tests.support.services import create_database, drop_database
 from tests.support.topics import fresh_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runtime.settings import Settings
 
@@ -89,6 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--subscriptions", type=int, default=1_000)
     parser.add_argument("--windows", type=int, default=720)
+    parser.add_argument("--rolled", action="store_true")
     parser.add_argument("--json", default="")
     arguments = parser.parse_args()
     base = settings_of_services()
@@ -103,13 +108,20 @@ def main() -> None:
             }
         )
         try:
-            result = measure(settings, arguments.subscriptions, windows=arguments.windows)
+            result = measure(
+                settings,
+                arguments.subscriptions,
+                windows=arguments.windows,
+                is_rolled=arguments.rolled,
+            )
         finally:
             drop_database(admin_url, name)
     write_result(arguments, result)
 
 
-def measure(settings: Settings, subscriptions: int, *, windows: int) -> dict[str, object]:
+def measure(
+    settings: Settings, subscriptions: int, *, windows: int, is_rolled: bool
+) -> dict[str, object]:
     """Open the books, fill the tables and bill."""
     fresh_topics(settings)
     migrate(settings)
@@ -119,11 +131,14 @@ def measure(settings: Settings, subscriptions: int, *, windows: int) -> dict[str
         opened_s = _open_books(settings, sender, subscriptions)
         rows = _fill(settings, subscriptions, windows)
         read_s = _read_alone(settings)
-        before = os.times()
+        rolled: dict[str, object] = {}
+        if is_rolled:
+            rolled, read_s = _rolled(settings, subscriptions, read_s=read_s)
+        before = _cpu(processes)
         began = time.perf_counter()
         billed = [each for each in bill(settings, sender, Scope(TENANT, AS_OF)) if not each.code]
         took_s = time.perf_counter() - began
-        after = os.times()
+        after = _cpu(processes)
     finally:
         for process in processes:
             process.terminate()
@@ -137,10 +152,26 @@ def measure(settings: Settings, subscriptions: int, *, windows: int) -> dict[str
         "invoices": len(billed),
         "seconds": round(took_s, 2),
         "invoices/s": round(len(billed) / took_s, 1),
-        "builder CPU ms/invoice": round(
-            (after.user + after.system - before.user - before.system) / len(billed) * 1000, 2
+        **{
+            f"CPU ms/invoice: {name}": round((after[name] - before[name]) / len(billed) * 1000, 2)
+            for name in before
+        },
+        "CPU ms/invoice: all": round(
+            (sum(after.values()) - sum(before.values())) / len(billed) * 1000, 2
         ),
-        "limit: windows alone, invoices/s": round(min(BATCH_MAX, subscriptions) / read_s, 1),
+        **rolled,
+        "limit: usage alone, invoices/s": round(min(BATCH_MAX, subscriptions) / read_s, 1),
+    }
+
+
+def _cpu(processes: Sequence[subprocess.Popen[bytes]]) -> dict[str, float]:
+    """Return the CPU seconds of everybody who has a part in it."""
+    books, projector = processes
+    return {
+        "builder": time.process_time(),
+        "books": cpu.cpu_s(books.pid),
+        "projector": cpu.cpu_s(projector.pid),
+        **{name: cpu.tree_cpu_s(pid) for name, pid in cpu.service_pids().items()},
     }
 
 
@@ -209,13 +240,32 @@ def _fill(settings: Settings, subscriptions: int, windows: int) -> int:
     return subscriptions * LINES * windows
 
 
+def _rolled(
+    settings: Settings, subscriptions: int, *, read_s: float
+) -> tuple[dict[str, object], float]:
+    """Add the days up; return figures of it, and the seconds that reading takes afterwards."""
+    began = time.perf_counter()
+    days = list(roll_up(settings, first=START.date(), through=(START + timedelta(days=30)).date()))
+    took_s = time.perf_counter() - began
+    batch = min(BATCH_MAX, subscriptions)
+    figures: dict[str, object] = {
+        "days added up": len(days),
+        "ms per day added up": round(took_s / len(days) * 1000, 1),
+        "limit before: windows alone, invoices/s": round(batch / read_s, 1),
+    }
+    return figures, _read_alone(settings)
+
+
 def _read_alone(settings: Settings) -> float:
-    """Return the seconds of one batch's windows, read as the builder reads them."""
-    with Snapshot(settings, tenant=TENANT) as snapshot:
-        terms = [draft.terms for draft in snapshot.due(as_of=AS_OF)]
-        began = time.perf_counter()
-        snapshot.rows(terms)
-        return time.perf_counter() - began
+    """Return the seconds of one batch's usage, read as the builder reads it; best of three."""
+    seconds = []
+    for _ in range(3):
+        with Snapshot(settings, tenant=TENANT) as snapshot:
+            terms = [draft.terms for draft in snapshot.due(as_of=AS_OF)]
+            began = time.perf_counter()
+            snapshot.rows(terms)
+            seconds.append(time.perf_counter() - began)
+    return min(seconds)
 
 
 if __name__ == "__main__":

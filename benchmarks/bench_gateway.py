@@ -17,19 +17,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse
 
+from benchmarks.cpu import cpu_s
 from benchmarks.support import settings_of_services, write_result
 from cli.checkout import free_port
 from projections.migrate import migrate
@@ -240,15 +239,15 @@ def frames(settings: Settings, count: int) -> list[bytes]:
 
 def measure(pid: int, port: int, key: str, job: Job) -> dict[str, float]:
     """Send a job and return its figures."""
-    cpu_s, started_s = cpu_of(pid), time.perf_counter()
+    before_s, started_s = cpu_s(pid), time.perf_counter()
     waits_s = asyncio.run(send(port, key, job))
-    took_s, cpu_s = time.perf_counter() - started_s, cpu_of(pid) - cpu_s
+    took_s, worked_s = time.perf_counter() - started_s, cpu_s(pid) - before_s
     waits_s.sort()
     requests = len(job.bodies)
     unit = "events" if job.events > 1 else "requests"
     return {
         f"{unit}/s": round(requests * job.events / took_s),
-        f"µs CPU/{unit.removesuffix('s')}": round(cpu_s * 1e6 / (requests * job.events), 1),
+        f"µs CPU/{unit.removesuffix('s')}": round(worked_s * 1e6 / (requests * job.events), 1),
         "p50 ms": round(waits_s[requests // 2] * 1000, 1),
         "p99 ms": round(waits_s[requests * 99 // 100] * 1000, 1),
     }
@@ -257,12 +256,6 @@ def measure(pid: int, port: int, key: str, job: Job) -> dict[str, float]:
 def figures(name: str, found: dict[str, float]) -> dict[str, object]:
     """Name figures."""
     return {f"{name} {what}": value for what, value in found.items()}
-
-
-def cpu_of(pid: int) -> float:
-    """Return the CPU seconds of a process, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def send(port: int, key: str, job: Job) -> list[float]:
