@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from fastapi.concurrency import run_in_threadpool
 
 from api.backend import Backend
-from api.catalogues import catalogue_in_force
 from domain.emergence.check import Check, check
 from domain.emergence.reading import key_of
 from domain.emergence.records import NodeReported
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 from projections.queries import emergence
+from projections.queries.catalogues import catalogue_in_force
 from projections.queries.connection import tenant_connection
 from runtime import clock
 from runtime.node_events import NodeEvent

@@ -8,7 +8,6 @@ from datetime import datetime
 
 import sqlalchemy
 
-from api.catalogues import catalogue_of_version
 from api.invoice_document import (
     BuyerDetails,
     CreditNoteDocument,
@@ -23,6 +22,7 @@ from domain.errors import Rejected
 from domain.invoice import InvoiceContent
 from domain.invoice_reading import parse_invoice_content
 from projections.queries import invoice_documents
+from projections.queries.catalogues import catalogue_of_version
 from projections.queries.connection import tenant_connection
 from projections.queries.invoice_documents import InvoiceHead
 from projections.queries.invoices import InvoiceKey

@@ -141,7 +141,7 @@ def list_snapshots(
     tenant: Tenant = "",
 ) -> None:
     """List the newest snapshots."""
-    from projections.queries import allowances, assets
+    from projections.queries import assets, catalogues
     from projections.queries.connection import tenant_connection
     from projections.queries.paging import PAGE_ROWS_MAX
     from runtime import postgres
@@ -150,7 +150,7 @@ def list_snapshots(
     engine = postgres.new_engine(settings, role="app")
     try:
         with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
-            newest = allowances.read_published(connection).newest
+            newest = catalogues.catalogue_in_force(connection)
             if newest is None:
                 return
             page = assets.list_snapshots(

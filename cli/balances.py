@@ -18,7 +18,7 @@ from domain.codes import Code
 from domain.errors import Retryable, TidegaugeError
 from domain.money import exact_text
 from producers.gateway.balances import Balance
-from projections.queries import allowances
+from projections.queries import allowances, catalogues
 from projections.queries.connection import tenant_connection
 from runtime import clock, postgres
 from runtime.logs import logger
@@ -67,7 +67,7 @@ class ProjectedBalances:
         if now_ms - read_ms < KNOWN_MS:
             return names
         with tenant_connection(self._engine, tenant=tenant) as connection:
-            newest = allowances.read_published(connection).newest
+            newest = catalogues.catalogue_in_force(connection)
         names = newest.event_names if newest is not None else frozenset()
         if len(self._known) >= TENANTS_MAX:
             self._known.clear()
@@ -100,7 +100,7 @@ class ProjectedBalances:
             is_in_it = allowances.is_projected(
                 connection, partition=use.partition, offset=use.offset
             )
-            published = allowances.read_published(connection)
+            published = catalogues.read_published(connection)
             states = allowances.find_states(
                 connection,
                 tenant=use.tenant,

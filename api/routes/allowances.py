@@ -26,8 +26,8 @@ from domain.allowances import Allowance, after_burn, burn_of, counts, is_allowed
 from domain.errors import Rejected
 from domain.period import HOUR_MS, from_ms, time_text, to_ms
 from domain.quantity import parse_nanos
-from projections.queries import allowances, assets
-from projections.queries.allowances import Published, State
+from projections.queries import allowances, assets, catalogues
+from projections.queries.allowances import State
 from projections.queries.clocks import find_clock
 from projections.queries.connection import tenant_connection
 from runtime import clock
@@ -118,12 +118,11 @@ def moment_of(connection: sqlalchemy.Connection, at: datetime | None) -> datetim
 def _state(
     connection: sqlalchemy.Connection, tenant: str, subscription: str, moment: datetime
 ) -> State:
-    published: Published = allowances.read_published(connection)
     states = allowances.find_states(
         connection,
         tenant=tenant,
         moment=moment,
-        published=published,
+        published=catalogues.read_published(connection),
         subscription=subscription,
     )
     if not states:
@@ -162,7 +161,7 @@ def list_snapshots(
     """The last snapshot of each hour; the gateway takes them (POST)."""
     after = from_cursor(parameters.cursor, kind=_SNAPSHOTS, make=moment_and_text)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
-        newest = allowances.read_published(connection).newest
+        newest = catalogues.catalogue_in_force(connection)
         if newest is None:
             return ListRepresentation(data=[], has_more=False, next_cursor=None)
         page = assets.list_snapshots(

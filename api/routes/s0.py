@@ -18,7 +18,6 @@ from pydantic import Field, WithJsonSchema
 
 from api.backend import Backend
 from api.bodies import read_form_or_object, read_json_bytes
-from api.catalogues import catalogue_in_force
 from api.checks import Checked, check_node, read_report
 from api.dependencies import (
     BackendDep,
@@ -46,6 +45,7 @@ from domain.emergence.check import Offer
 from domain.fields import is_clean_text
 from domain.money import Money, minor_unit_places
 from projections.queries import charges, wallets
+from projections.queries.catalogues import catalogue_in_force
 from projections.queries.charges import Charge
 from projections.queries.connection import tenant_connection
 from projections.queries.wallets import Wallet

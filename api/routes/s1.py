@@ -47,6 +47,7 @@ from domain.gain_share import read_day
 from domain.period import time_text
 from projections.queries import (
     allowances,
+    catalogues,
     customers,
     drafts,
     gain_shares,
@@ -206,7 +207,7 @@ def get_summary(
             connection,
             tenant=caller.tenant,
             moment=moment_of(connection, None),
-            published=allowances.read_published(connection),
+            published=catalogues.read_published(connection),
             customer=parameters.tenant_id,
         )
     if not states:

@@ -7,8 +7,6 @@ terms need, the positions, and the windows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
@@ -16,21 +14,23 @@ import psycopg
 from domain.books.customer import Customer
 from domain.books.invoice_terms_of import invoice_terms
 from domain.books.subscription import Subscription
-from domain.catalogue import Catalogue, parse_catalogue
 from domain.errors import Rejected
 from domain.invoice_terms import ITEMS_MAX, InvoiceTerms, Item
 from domain.invoice_usage import content_of, parts_of
 from domain.period import Interval, Period, from_ms, time_text
 from domain.routing import partition_of
 from projections.invoicing.rows import OFFSET_MAX, Wanted, read_rows
+from projections.published import Published, read_published
 from runtime.postgres import connect, database_away
 from schemas.topics import ACCOUNT_FACTS, USAGE_FACTS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from domain.aggregation.window_row import WindowRow
+    from domain.catalogue import Catalogue
     from domain.invoice import InvoiceContent
     from domain.usage.segment_rows import SegmentRow
     from runtime.settings import Settings
@@ -39,8 +39,6 @@ BATCH_MAX = 500
 """Invoices of one snapshot: about 10 MB of rows and documents, and a few seconds to read."""
 HISTORY_MAX = 6
 """Earlier invoices of a customer that a new one is compared with: half a year of months."""
-CATALOGUES_HELD = 256
-"""Catalogue versions that a process keeps parsed; about 100 KB each."""
 
 # Subscription.is_over, of the row o.
 _IS_OVER = f"""
@@ -106,7 +104,6 @@ _ITEMS_DUE = f"""
     ORDER BY c.customer LIMIT %(limit)s
 """  # noqa: S608 -- fixed texts only
 _POSITIONS = "SELECT partition, next_offset FROM position WHERE topic = %s"
-_CATALOGUES = "SELECT version, content, published_at FROM catalogue ORDER BY version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +131,6 @@ class Draft:
         return self.terms.subscription or self.terms.customer
 
 
-@lru_cache(maxsize=CATALOGUES_HELD)
-def parsed_catalogue(content: str) -> Catalogue:
-    """This function will read a catalogue's content, once per process."""
-    return parse_catalogue(content)
-
-
 class Snapshot:
     """One unchanging view of a tenant's projections; use it as a context manager.
 
@@ -157,8 +148,7 @@ class Snapshot:
         self._connection: psycopg.Connection = connect(settings, role="app")
         self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._connection.read_only = True
-        self._catalogues: dict[int, Catalogue] = {}
-        self._published_at: dict[int, datetime] = {}
+        self._read: Published | None = None
 
     def __enter__(self) -> Self:
         """Begin: from the first statement on nothing changes any more."""
@@ -188,11 +178,13 @@ class Snapshot:
     @property
     def catalogues(self) -> Mapping[int, Catalogue]:
         """Return every catalogue version of the tenant."""
-        if not self._catalogues:
-            for version, content, published_at in self._connection.execute(_CATALOGUES):
-                self._catalogues[version] = parsed_catalogue(content)
-                self._published_at[version] = published_at
-        return self._catalogues
+        return self._published.catalogues
+
+    @property
+    def _published(self) -> Published:
+        if self._read is None:
+            self._read = read_published(self._connection)
+        return self._read
 
     def due(
         self,
@@ -261,14 +253,14 @@ class Snapshot:
 
     def _draft(self, row: tuple[Any, ...]) -> Draft:
         document, payer, credit_minor, items, earlier, released, attempt = row
-        catalogues = self.catalogues
+        published = self._published
         terms = invoice_terms(
             subscription=None if document is None else Subscription.from_document(document),
             customer=Customer.from_document(payer),
             items=tuple(Item.from_document(item) for item in items),
             credit_minor=credit_minor,
-            catalogues=catalogues,
-            published_at=self._published_at,
+            catalogues=published.catalogues,
+            published_at=published.published_at,
             tenant=self._tenant,
         )
         return Draft(

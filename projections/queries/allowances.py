@@ -6,31 +6,26 @@ One statement reads the windows, merged by series in the database as for an invo
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-import psycopg
 import sqlalchemy
 
 from domain.allowances import Allowance, LimitUse, Standing, allowances_of, standing_at
 from domain.books.customer import Customer
 from domain.books.subscription import Subscription
-from domain.catalogue import parse_catalogue
 from domain.period import from_ms
 from domain.rating import UsageEntry, usage_entries
 from projections.invoicing.rows import Wanted, read_rows
+from projections.queries.connection import driver_of
 from schemas.topics import USAGE_FACTS_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from domain.catalogue import Catalogue
+    from projections.published import Published
 
-VERSIONS_MAX = 128
-"""Parsed catalogue versions kept by a process, about 100 KB each."""
 SUBSCRIPTIONS_MAX = 100
 """Subscriptions of one customer that are looked through for the one that an event belongs to."""
 _SUBSCRIPTIONS = """
@@ -41,29 +36,7 @@ _SUBSCRIPTIONS = """
         AND (s.customer = :customer OR :customer = '')
     ORDER BY s.subscription LIMIT :row_count
 """
-_CATALOGUES = "SELECT version, content, content_sha256, published_at FROM catalogue"
 _POSITION = "SELECT next_offset FROM position WHERE topic = :topic AND partition = :partition"
-
-_parsed: OrderedDict[str, Catalogue] = OrderedDict()
-_lock = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Every version of a tenant's catalogue.
-
-    Args:
-        catalogues: By version.
-        published_at: When each was published, UTC.
-    """
-
-    catalogues: Mapping[int, Catalogue]
-    published_at: Mapping[int, datetime]
-
-    @property
-    def newest(self) -> Catalogue | None:
-        """Return the version in force; None before the first."""
-        return self.catalogues[max(self.catalogues)] if self.catalogues else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,30 +56,6 @@ class State:
     allowances: tuple[Allowance, ...]
     limits: tuple[LimitUse, ...]
     usage: tuple[UsageEntry, ...]
-
-
-def read_published(connection: sqlalchemy.Connection) -> Published:
-    """This function will return every published catalogue of the connection's tenant, parsed."""
-    catalogues: dict[int, Catalogue] = {}
-    published_at: dict[int, datetime] = {}
-    for row in connection.execute(sqlalchemy.text(_CATALOGUES)):
-        catalogues[row.version] = _catalogue(row.content, row.content_sha256)
-        published_at[row.version] = row.published_at
-    return Published(catalogues, published_at)
-
-
-def _catalogue(content: str, sha256: str) -> Catalogue:
-    with _lock:
-        known = _parsed.get(sha256)
-        if known is not None:
-            _parsed.move_to_end(sha256)
-            return known
-    catalogue = parse_catalogue(content)
-    with _lock:
-        _parsed[sha256] = catalogue
-        if len(_parsed) > VERSIONS_MAX:
-            _parsed.popitem(last=False)
-    return catalogue
 
 
 def find_states(
@@ -169,7 +118,7 @@ def _states(
         )
         for number, (standing, customer) in enumerate(standings)
     ]
-    windows = read_rows(_psycopg_of(connection), wanted)
+    windows = read_rows(driver_of(connection), wanted)
     states = []
     for number, (standing, customer) in enumerate(standings):
         rows = windows[number]
@@ -181,11 +130,6 @@ def _states(
         )
         states.append(State(standing, customer, allowances, limits, usage))
     return tuple(states)
-
-
-def _psycopg_of(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
-    """Return the driver's connection, for statements that the builder shares."""
-    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
 def is_projected(connection: sqlalchemy.Connection, *, partition: int, offset: int) -> bool:

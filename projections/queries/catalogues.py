@@ -7,7 +7,11 @@ from datetime import datetime
 
 import sqlalchemy
 
+from domain.catalogue import Catalogue
 from domain.codes import Code
+from projections import published
+from projections.published import Published
+from projections.queries.connection import driver_of
 from schemas.topics import USAGE_EVENTS
 
 _NEWEST = """
@@ -56,6 +60,35 @@ def find_catalogue(
     if row is None:
         return None
     return PublishedCatalogue(row.version, row.content, row.content_sha256, row.published_at)
+
+
+def catalogue_in_force(connection: sqlalchemy.Connection) -> Catalogue | None:
+    """This function will return the newest version, parsed; None when there is none.
+
+    Raises:
+        Rejected: catalogue_invalid, for one that a newer version of us published.
+    """
+    return catalogue_of_version(connection, version=None)
+
+
+def catalogue_of_version(
+    connection: sqlalchemy.Connection, *, version: int | None
+) -> Catalogue | None:
+    """This function will return a version, parsed; None when there is no such one.
+
+    Args:
+        connection: Connection of one tenant.
+        version: Its number; None for the one in force.
+
+    Raises:
+        Rejected: catalogue_invalid, for one that a newer version of us published.
+    """
+    return published.read_version(driver_of(connection), version=version)
+
+
+def read_published(connection: sqlalchemy.Connection) -> Published:
+    """This function will return every version of the connection's tenant, parsed."""
+    return published.read_published(driver_of(connection))
 
 
 def count_refused_types(connection: sqlalchemy.Connection, *, since: datetime) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import psycopg
 import sqlalchemy
@@ -64,6 +65,11 @@ def tenant_connection(
         raise _translated(error, error.orig) from error
     except psycopg.Error as error:  # of a statement that the builder shares: no engine is between
         raise _translated(error, error) from error
+
+
+def driver_of(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+    """This function will return the driver's connection: the builder's statements take it."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
 def _translated(error: Exception, cause: BaseException | None) -> Exception:

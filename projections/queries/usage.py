@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
@@ -12,10 +11,9 @@ import sqlalchemy
 from domain.aggregation.average import average_of
 from domain.aggregation.kinds import SKETCHED, Aggregation
 from domain.aggregation.measure import Measured
-from domain.catalogue import parse_catalogue
 from domain.meter import carried_meters
 from domain.quantity import NANOS_PER_UNIT, decimal_nanos
-from projections.queries.catalogues import find_catalogue
+from projections.queries.catalogues import catalogue_in_force
 from projections.queries.paging import conditions
 from projections.queries.usage_question import (
     USAGE_ROWS_MAX,
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.meter import Meter
-CATALOGUES_KEPT = 64
-"""Catalogues read at once; a tenant's newest one, of at most 500 meters and 200 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +137,8 @@ def _order(bucket: UsageBucket) -> tuple[datetime, str, str, tuple[tuple[bool, s
 
 def _meters(connection: sqlalchemy.Connection) -> Mapping[str, Meter]:
     """Return the meters of the newest catalogue; it has every meter that ever was."""
-    published = find_catalogue(connection, version=None)
-    return {} if published is None else _meters_of(published.content)
-
-
-@lru_cache(maxsize=CATALOGUES_KEPT)
-def _meters_of(content: str) -> Mapping[str, Meter]:
-    return {meter.key: meter for meter in parse_catalogue(content).meters}
+    catalogue = catalogue_in_force(connection)
+    return {} if catalogue is None else {meter.key: meter for meter in catalogue.meters}
 
 
 def _named(question: UsageQuestion) -> str:

@@ -19,7 +19,6 @@ from api.console.session import ConsoleCallerDep
 from api.cursors import CursorPart, from_cursor, text, to_cursor
 from api.dependencies import BackendDep
 from api.parameters import read_id
-from domain.catalogue import parse_catalogue
 from domain.emergence.project import Project
 from domain.emergence.rulebook import Rulebook
 from projections.queries import catalogues, charges, emergence
@@ -136,8 +135,7 @@ def _project(request: Request, backend: Backend, caller: Caller, key: tuple[str,
 
 
 def _rulebook(connection: sqlalchemy.Connection) -> Rulebook:
-    published = catalogues.find_catalogue(connection, version=None)
-    return Rulebook.of(None if published is None else parse_catalogue(published.content))
+    return Rulebook.of(catalogues.catalogue_in_force(connection))
 
 
 def _view(node: Node, project: Project, book: Rulebook) -> NodeView:

@@ -13,11 +13,12 @@ import pytest
 from cli import balances
 from cli.balances import ProjectedBalances, balance_of
 from domain.allowances import allowances_of
+from domain.catalogue import Catalogue
 from domain.codes import Code
 from domain.errors import Fatal, Rejected, Retryable
 from producers.gateway.balances import Balance, Use
-from projections.queries import allowances
-from projections.queries.allowances import Published, State
+from projections.queries import allowances, catalogues
+from projections.queries.allowances import State
 from runtime import clock
 from runtime.settings import Settings
 from tests.support.billing import moment, window
@@ -118,7 +119,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Database], Balance]:
         monkeypatch.setattr(asyncio, "sleep", sleep)
         monkeypatch.setattr(balances, "tenant_connection", connection)
         monkeypatch.setattr(allowances, "is_projected", database.is_projected)
-        monkeypatch.setattr(allowances, "read_published", lambda _: None)
+        monkeypatch.setattr(catalogues, "read_published", lambda _: None)
         monkeypatch.setattr(allowances, "find_states", lambda *_, **__: (state("999500"),))
         projected = ProjectedBalances(Settings(database_url="postgresql://nobody@127.0.0.1:1/x"))  # type: ignore[arg-type]
         try:
@@ -176,9 +177,9 @@ class TestATypeThatIsAskedFor:
         """S1-24; asked twice within a second, it is read once."""
         reads = []
 
-        def read(_: object) -> Published:
+        def read(_: object) -> Catalogue | None:
             reads.append(1)
-            return Published({1: catalogue()}, {1: moment("2025-01-01")})
+            return catalogue()
 
         projected = asking(monkeypatch, read)
         for _ in range(2):
@@ -191,17 +192,17 @@ class TestATypeThatIsAskedFor:
     ) -> None:
         """Without a catalogue, and without a database, the fold decides."""
 
-        def read(_: object) -> Published:
+        def read(_: object) -> Catalogue | None:
             if has_failed:
                 raise Retryable(Code.DATABASE_AWAY, "away", retry_after_ms=1)
-            return Published({}, {})
+            return None
 
         projected = asking(monkeypatch, read)
         assert asyncio.run(projected.is_known(tenant="acme", event_type="anything"))
 
 
 def asking(
-    monkeypatch: pytest.MonkeyPatch, read: Callable[[object], Published]
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[object], Catalogue | None]
 ) -> ProjectedBalances:
     """Return balances that read catalogues in a given way."""
 
@@ -210,5 +211,5 @@ def asking(
         yield object()
 
     monkeypatch.setattr(balances, "tenant_connection", connection)
-    monkeypatch.setattr(allowances, "read_published", read)
+    monkeypatch.setattr(catalogues, "catalogue_in_force", read)
     return ProjectedBalances(Settings(database_url="postgresql://nobody@127.0.0.1:1/x"))  # type: ignore[arg-type]
