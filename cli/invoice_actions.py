@@ -10,10 +10,9 @@ from cli.books import send
 from cli.operate import load_settings
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.period import time_text
 from projections.queries import invoices, parked
 from projections.queries.connection import tenant_connection
-from runtime import clock, postgres
+from runtime import postgres
 from runtime.commands import CommandSender
 from runtime.ids import new_id
 
@@ -110,7 +109,6 @@ def pay(
         "currency": found.total.currency,
         "method": method,
         "reference": reference,
-        "paid_at": time_text(clock.now()),
     }
     _act(settings, tenant, "RecordPayment", body)
     typer.echo(payment)

@@ -16,7 +16,7 @@ from domain.period import time_text
 from projections.queries import clocks, plans, subscriptions
 from projections.queries.connection import tenant_connection
 from projections.queries.paging import PAGE_ROWS_MAX
-from runtime import clock, postgres
+from runtime import postgres
 from runtime.commands import CommandSender
 from runtime.ids import new_id
 
@@ -170,7 +170,7 @@ def subscription_list(
         page = subscriptions.list_subscriptions(
             connection, limit=PAGE_ROWS_MAX, after=after or None, customer=customer or None
         )
-        return page.rows, _now(connection), page.has_more
+        return page.rows, clocks.tenant_now(connection), page.has_more
 
     rows, now, has_more = _read(read, tenant=tenant)
     for row in rows:
@@ -197,7 +197,7 @@ def subscription_show(subscription: str, tenant: Tenant = "") -> None:
         page = subscriptions.list_changes(
             connection, subscription=subscription, limit=PAGE_ROWS_MAX, after=None
         )
-        return found, _now(connection), page.rows
+        return found, clocks.tenant_now(connection), page.rows
 
     found, now, changes = _read(read, tenant=tenant)
     if found is None:
@@ -259,12 +259,6 @@ def _whole(text: str) -> int:
 
 def _or_none(moment: datetime | None) -> str:
     return "" if moment is None else time_text(moment)
-
-
-def _now(connection: sqlalchemy.Connection) -> datetime:
-    """Return the tenant's time."""
-    held = clocks.find_clock(connection)
-    return clock.now() if held is None else held.now_at
 
 
 def _read(query: Callable[[sqlalchemy.Connection], Answer], *, tenant: str) -> Answer:

@@ -28,9 +28,8 @@ from domain.period import HOUR_MS, from_ms, time_text, to_ms
 from domain.quantity import parse_nanos
 from projections.queries import allowances, assets, catalogues
 from projections.queries.allowances import State
-from projections.queries.clocks import find_clock
+from projections.queries.clocks import tenant_now
 from projections.queries.connection import tenant_connection
-from runtime import clock
 from runtime.web.problems import invalid, not_found
 
 router = new_router("allowances")
@@ -106,8 +105,7 @@ def moment_of(connection: sqlalchemy.Connection, at: datetime | None) -> datetim
     Raises:
         ProblemError: invalid_request with param at, for more than AHEAD_DAYS_MAX from now on.
     """
-    tenant_clock = find_clock(connection)
-    now = clock.now() if tenant_clock is None else tenant_clock.now_at
+    now = tenant_now(connection)
     if at is None:
         return now
     if at - now > timedelta(days=AHEAD_DAYS_MAX):

@@ -38,8 +38,8 @@ from projections.queries.analytics_values import (
     CustomerKey,
     Step,
 )
+from projections.queries.clocks import tenant_now
 from projections.queries.connection import tenant_connection
-from runtime import clock
 from runtime.web.authentication import Caller
 from runtime.web.problems import invalid
 
@@ -66,7 +66,7 @@ def _whole_number(value: object) -> object:
 class MetricsParameters(Parameters):
     """Parameters of the metrics."""
 
-    as_of: Time | None = Field(None, description="The present; the moment of the request if none")
+    as_of: Time | None = Field(None, description="The present; the tenant's time if none")
     active_days: Annotated[
         int, BeforeValidator(_whole_number), Field(ge=1, le=ACTIVE_DAYS_MAX)
     ] = Field(
@@ -182,8 +182,8 @@ def list_customer_figures(
 def _metrics(
     backend: Backend, caller: Caller, parameters: MetricsParameters
 ) -> MetricsRepresentation:
-    as_of = _known("as_of", parameters.as_of or clock.now())
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
+        as_of = _known("as_of", parameters.as_of or tenant_now(connection))
         found = summary(connection, as_of=as_of, active_days=parameters.active_days)
     return to_representation_metrics(found)
 

@@ -55,12 +55,12 @@ from projections.queries import (
     s1,
     subscriptions,
 )
+from projections.queries.clocks import tenant_now
 from projections.queries.connection import tenant_connection
 from projections.queries.gain_shares import GainShareRun
 from projections.queries.invoices import Invoice
 from projections.queries.plans import list_plans
 from projections.queries.subscriptions import Subscription
-from runtime import clock
 from runtime.ids import new_id
 from runtime.web import exact_json
 from runtime.web.authentication import Caller
@@ -144,8 +144,8 @@ async def create_subscription(
             "start": time_text(start),
         },
     )
-    found = await run_in_threadpool(_subscription, backend, caller, subscription)
-    return _answer(to_s1_subscription(found, at=max(start, clock.now())), status=201)
+    found, now = await run_in_threadpool(_subscription, backend, caller, subscription)
+    return _answer(to_s1_subscription(found, at=max(start, now)), status=201)
 
 
 async def _await_customer(backend: Backend, caller: Caller, *, customer: str, plan: str) -> None:
@@ -180,16 +180,20 @@ async def _await_customer(backend: Backend, caller: Caller, *, customer: str, pl
 )
 def get_subscription(backend: BackendDep, caller: CallerDep, subscription: str) -> Response:
     """With its open period: the one that is invoiced next (S1-39)."""
-    found = _subscription(backend, caller, read_id(subscription))
-    return _answer(to_s1_subscription(found, at=clock.now()))
+    found, now = _subscription(backend, caller, read_id(subscription))
+    return _answer(to_s1_subscription(found, at=now))
 
 
-def _subscription(backend: Backend, caller: Caller, subscription: str) -> Subscription:
+def _subscription(
+    backend: Backend, caller: Caller, subscription: str
+) -> tuple[Subscription, datetime]:
+    """Return a subscription and the tenant's time."""
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         found = subscriptions.find_subscription(connection, subscription=subscription)
+        now = tenant_now(connection)
     if found is None:
         raise not_found()
-    return found
+    return found, now
 
 
 @router.get(

@@ -37,7 +37,6 @@ from domain.derived_ids import derived_id
 from domain.period import time_text
 from projections.queries import clocks, subscriptions
 from projections.queries.connection import tenant_connection
-from runtime import clock
 from runtime.web.authentication import Caller
 from runtime.web.problems import not_found
 
@@ -97,8 +96,7 @@ def list_subscriptions(
         page = subscriptions.list_subscriptions(
             connection, limit=parameters.limit, after=after, customer=parameters.customer
         )
-        held = clocks.find_clock(connection)
-    now = clock.now() if held is None else held.now_at
+        now = clocks.tenant_now(connection)
     return ListRepresentation(
         data=[to_representation_subscription(each, now=now) for each in page.rows],
         has_more=page.has_more,
@@ -207,7 +205,7 @@ def find(backend: Backend, caller: Caller, subscription: str) -> SubscriptionRep
     """
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         found = subscriptions.find_subscription(connection, subscription=subscription)
-        held = clocks.find_clock(connection)
+        now = clocks.tenant_now(connection)
     if found is None:
         raise not_found()
-    return to_representation_subscription(found, now=clock.now() if held is None else held.now_at)
+    return to_representation_subscription(found, now=now)

@@ -7,6 +7,8 @@ from datetime import datetime
 
 import sqlalchemy
 
+from runtime import clock
+
 
 @dataclass(frozen=True, slots=True)
 class TenantClock:
@@ -27,3 +29,12 @@ def find_clock(connection: sqlalchemy.Connection) -> TenantClock | None:
         sqlalchemy.text("SELECT started_at, now_at FROM tenant_clock")
     ).one_or_none()
     return None if row is None else TenantClock(row.started_at, row.now_at)
+
+
+def tenant_now(connection: sqlalchemy.Connection) -> datetime:
+    """This function will return the tenant's time: its test clock, or else the clock of all.
+
+    Whatever is shown as of now goes by it: the books of a test tenant have decided by its clock.
+    """
+    held = find_clock(connection)
+    return clock.now() if held is None else held.now_at

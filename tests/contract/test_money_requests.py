@@ -18,13 +18,13 @@ from fastapi.testclient import TestClient
 from api.app import create_app
 from api.backend import Backend
 from api.commands import CommandGate
-from api.routes import allowances, invoices, payments
+from api.routes import invoices, payments
 from api.routes.allowances import AHEAD_DAYS_MAX, moment_of
 from domain.books.records import Command as Wish
 from domain.codes import Code
 from domain.errors import Rejected, Retryable
 from domain.fields import Fields
-from projections.queries import drafts
+from projections.queries import clocks, drafts
 from projections.queries import invoices as invoice_queries
 from projections.queries.clocks import TenantClock
 from projections.queries.connection import tenant_connection
@@ -183,7 +183,7 @@ class TestTheMomentOfAQuestion:
         monkeypatch: pytest.MonkeyPatch, at: datetime | None, *, test: datetime | None = None
     ) -> datetime:
         found = None if test is None else TenantClock(test, test)
-        monkeypatch.setattr(allowances, "find_clock", lambda _: found)
+        monkeypatch.setattr(clocks, "find_clock", lambda _: found)
         return moment_of(cast("Any", None), at)
 
     def test_is_as_asked_up_to_two_years_ahead(self, monkeypatch: pytest.MonkeyPatch) -> None:

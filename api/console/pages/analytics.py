@@ -17,8 +17,8 @@ from domain.money import minor_unit_places
 from projections.queries import analytics
 from projections.queries.analytics_summary import TREND_DAYS, summary
 from projections.queries.analytics_values import ACTIVE_DAYS_DEFAULT, ActivityDay, Revenue
+from projections.queries.clocks import tenant_now
 from projections.queries.connection import tenant_connection
-from runtime import clock
 
 router = new_router()
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -27,10 +27,10 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 @router.get(f"{BASE_PATH}/analytics")
 def get_analytics(request: Request, backend: BackendDep, caller: ConsoleCallerDep) -> Response:
     """All figures of emergence billing; each chart has a table of the same numbers."""
-    now = clock.now()
-    today = now.astimezone(UTC).date()
-    first = today - timedelta(days=TREND_DAYS - 1)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
+        now = tenant_now(connection)
+        today = now.astimezone(UTC).date()
+        first = today - timedelta(days=TREND_DAYS - 1)
         figures = summary(connection, as_of=now, active_days=ACTIVE_DAYS_DEFAULT)
         days = analytics.activity(connection, first=first, last=today)
     return render(

@@ -13,8 +13,8 @@ from api.dependencies import BackendDep
 from projections.queries import charges
 from projections.queries.analytics_summary import summary
 from projections.queries.analytics_values import ACTIVE_DAYS_DEFAULT
+from projections.queries.clocks import tenant_now
 from projections.queries.connection import tenant_connection
-from runtime import clock
 
 router = new_router()
 NEWEST = 10
@@ -25,7 +25,8 @@ NEWEST = 10
 def get_overview(request: Request, backend: BackendDep, caller: ConsoleCallerDep) -> Response:
     """Where the tenant stands."""
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
-        figures = summary(connection, as_of=clock.now(), active_days=ACTIVE_DAYS_DEFAULT)
+        now = tenant_now(connection)
+        figures = summary(connection, as_of=now, active_days=ACTIVE_DAYS_DEFAULT)
         newest = charges.list_charges(connection, limit=NEWEST, after=None)
     return render(
         request,

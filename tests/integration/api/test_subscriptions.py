@@ -132,6 +132,27 @@ class TestSubscriptions:
             *("cancelled", "cancel_undone"),
         ]
 
+    def test_have_one_status_whoever_asks(
+        self, caller: Caller, books: MemoryBooks, tenant: str
+    ) -> None:
+        """Of a test tenant it is the one at its clock, on S1's address as on ours."""
+        for kind, at in (("StartClock", "2040-01-01"), ("AdvanceClock", "2040-01-15")):
+            if kind == "AdvanceClock":
+                body = {"customer": "c1", "plan": "TEAM", "start": "2040-01-01T00:00:00Z"}
+                name = caller.post("/subscriptions", body).json()["subscription"]
+            books.send(
+                tenant=tenant,
+                command_id=f"{kind} {tenant}",
+                kind=kind,
+                body={"as_of": f"{at}T00:00:00Z"},
+            )
+        s1 = caller.client.get(
+            f"/functions/v1/billing-api/subscriptions/{name}", headers=caller.headers
+        ).json()
+        assert caller.get(f"/subscriptions/{name}")["status"] == "active"
+        assert caller.get("/subscriptions")["data"][0]["status"] == "active"
+        assert s1["status"] == "active"
+
     def test_take_effect_once_per_key(self, caller: Caller, path: str) -> None:
         """The same wish again gives the same answer; another one under its key is a conflict."""
         body = {"seats": 5}
