@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
 from pydantic import Field
@@ -15,6 +17,7 @@ from api.representations import (
 from domain.canonical import decimal_text
 from domain.money import Money
 from domain.period import time_text
+from domain.recurring import RecurringRevenue, totals
 from projections.queries.analytics_summary import Summary
 from projections.queries.analytics_values import (
     ActivityDay,
@@ -291,3 +294,42 @@ def _money(amount_minor: int, currency: str) -> MoneyRepresentation:
 
 def _text(value: Decimal | None) -> str | None:
     return None if value is None else decimal_text(value)
+
+
+class RecurringRepresentation(Representation):
+    """What the active subscriptions of a plan come to, or all in a currency."""
+
+    plan: str | None = Field(description="Plan code; null for all plans of the currency")
+    active_subscriptions: int
+    mrr: MoneyRepresentation = Field(description="A month of it; of a longer period its share")
+    arr: MoneyRepresentation = Field(description="A year of it")
+
+
+class RecurringListRepresentation(Representation):
+    """Recurring revenue by plan, and what plans of a currency come to together."""
+
+    as_of: str = Field(description=f"The tenant's time; {TIME}")
+    plans: list[RecurringRepresentation] = Field(description="By currency and plan")
+    totals: list[RecurringRepresentation] = Field(
+        description="By currency: the sum of its plans, to the minor unit"
+    )
+
+
+def to_representation_recurring(
+    plans: Sequence[RecurringRevenue], *, as_of: datetime
+) -> RecurringListRepresentation:
+    """This function will show recurring revenue."""
+    return RecurringListRepresentation(
+        as_of=time_text(as_of),
+        plans=[_recurring(each) for each in plans],
+        totals=[_recurring(each) for each in totals(plans)],
+    )
+
+
+def _recurring(found: RecurringRevenue) -> RecurringRepresentation:
+    return RecurringRepresentation(
+        plan=found.plan or None,
+        active_subscriptions=found.subscriptions,
+        mrr=to_representation_money(found.monthly),
+        arr=to_representation_money(found.annual),
+    )

@@ -13,7 +13,8 @@ from domain.codes import Code
 from domain.derived_ids import derived_id
 from domain.errors import Rejected
 from domain.period import time_text
-from projections.queries import clocks, plans, subscriptions
+from domain.recurring import totals
+from projections.queries import clocks, plans, recurring, subscriptions
 from projections.queries.connection import tenant_connection
 from projections.queries.paging import PAGE_ROWS_MAX
 from runtime import postgres
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import sqlalchemy
 
     from domain.canonical import Json
+    from domain.recurring import RecurringRevenue
     from projections.queries.subscriptions import Subscription
 
 Answer = TypeVar("Answer")
@@ -244,6 +246,20 @@ def plan_list(tenant: Tenant = "") -> None:
         )
 
 
+def recurring_revenue(tenant: Tenant = "") -> None:
+    """Show the active subscriptions and what they come to a month and a year, by plan."""
+
+    def read(connection: sqlalchemy.Connection) -> tuple[RecurringRevenue, ...]:
+        return recurring.recurring_revenue(connection, moment=clocks.tenant_now(connection))
+
+    found = _read(read, tenant=tenant)
+    for each in (*found, *totals(found)):
+        typer.echo(
+            f"{each.plan or 'all plans'}: {each.subscriptions} active, {each.annual.currency} "
+            f"{each.monthly.text()} a month, {each.annual.text()} a year"
+        )
+
+
 def _pairs(values: list[str]) -> list[tuple[str, str]]:
     pairs = [value.partition("=") for value in values]
     if any(not name or not separator for name, separator, _ in pairs):
@@ -292,3 +308,4 @@ def add_to(app: typer.Typer) -> None:
     """This function will add these commands to the `tidegauge` command."""
     app.add_typer(subscription_app, name="subscription")
     app.command("plans")(plan_list)
+    app.command("recurring")(recurring_revenue)

@@ -24,7 +24,7 @@ from domain import rating
 from domain.aggregation.kinds import SKETCHED, Aggregation
 from domain.aggregation.measures import measured
 from domain.billing_terms import DiscountKind
-from domain.books.agreement import phase_from, segment_of, spans_of
+from domain.books.agreement import phase_in, segment_of, spans_of
 from domain.books.invoice_terms_of import invoice_terms
 from domain.invoice_terms import InvoiceKind
 from domain.invoice_usage import parts_of
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from domain.aggregation.window_row import WindowRow
     from domain.books.customer import Customer
-    from domain.books.subscription import BillingPeriod, Phase, Subscription
+    from domain.books.subscription import Phase, Subscription
     from domain.catalogue import Catalogue
     from domain.invoice_terms import GrantedDiscount, InvoiceTerms, Segment
     from domain.plan import Limit, Plan
@@ -228,31 +228,20 @@ def _running(
         if moment < subscription.phases[0].start:
             return None
         return trial, trial, subscription.phase_at(moment), trial
-    running = _period_at(subscription, moment)
+    running = subscription.period_at(moment)
     if running is None:
         return None
-    for phase, part in spans_of(subscription, running.period):
-        if part.contains(moment):
-            held = phase
-            if running.index > subscription.period_index and phase.start <= running.period.start:
-                # The version that the period will have, once the ones before it are invoiced.
-                held = phase_from(
-                    running.period.start,
-                    subscription=subscription,
-                    catalogues=catalogues,
-                    published_at=published_at,
-                )
-            return running.period, running.whole, held, part
-    return None
-
-
-def _period_at(subscription: Subscription, moment: datetime) -> BillingPeriod | None:
-    for each in subscription.periods():
-        if each.period.contains(moment):
-            return each
-        if each.period.start > moment:
-            break
-    return None
+    held = phase_in(
+        running,
+        moment=moment,
+        subscription=subscription,
+        catalogues=catalogues,
+        published_at=published_at,
+    )
+    part = next(
+        part for _, part in spans_of(subscription, running.period) if part.contains(moment)
+    )
+    return running.period, running.whole, held, part
 
 
 def _part(

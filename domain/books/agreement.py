@@ -87,6 +87,34 @@ def phase_from(
     return replace(phase, catalogue_version=newest)
 
 
+def phase_in(
+    period: BillingPeriod,
+    *,
+    moment: datetime,
+    subscription: Subscription,
+    catalogues: Mapping[int, Catalogue],
+    published_at: Mapping[int, datetime],
+) -> Phase:
+    """This function will return what holds at a moment of a period, by the version that bills it.
+
+    Of a period after the open one that is the version it will have, once those before it are
+    invoiced.
+
+    Args:
+        period: The open period, or one after it.
+        moment: A moment in it.
+        subscription: The subscription.
+        catalogues: Every published version.
+        published_at: When each was published.
+    """
+    start, phase = period.period.start, subscription.phase_at(moment)
+    if period.index == subscription.period_index or phase.start > start:
+        return phase
+    return phase_from(
+        start, subscription=subscription, catalogues=catalogues, published_at=published_at
+    )
+
+
 def segment_of(
     phase: Phase, *, period: Period, whole: Period, catalogues: Mapping[int, Catalogue]
 ) -> Segment:

@@ -196,6 +196,15 @@ class Subscription:
                 return
             current = self._period_from(start, after=current)
 
+    def period_at(self, moment: datetime) -> BillingPeriod | None:
+        """Return the period that a moment lies in, from the open one on; None when in none."""
+        for each in self.periods():
+            if each.period.contains(moment):
+                return each
+            if each.period.start > moment:
+                break
+        return None
+
     def _period_from(self, start: datetime, *, after: BillingPeriod) -> BillingPeriod:
         interval, anchor = self.phase_at(start).interval, after.anchor
         if interval is not after.interval:

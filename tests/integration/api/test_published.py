@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,7 +44,7 @@ def publish(books: MemoryBooks, tenant: str, *, version: int, fee: str) -> None:
 @pytest.fixture
 def asked(settings: Settings, tenant: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A connection of the tenant, in a process that has parsed nothing yet."""
-    monkeypatch.setattr(published, "_parsed", published.OrderedDict())
+    monkeypatch.setattr(published, "_parsed", OrderedDict())
     with connect(settings, role="app") as connection:
         connection.execute("SELECT set_config('tidegauge.tenant', %s, false)", (tenant,))
         yield Asked(connection)

@@ -136,16 +136,15 @@ class TestSubscriptions:
         self, caller: Caller, books: MemoryBooks, tenant: str
     ) -> None:
         """Of a test tenant it is the one at its clock, on S1's address as on ours."""
-        for kind, at in (("StartClock", "2040-01-01"), ("AdvanceClock", "2040-01-15")):
-            if kind == "AdvanceClock":
-                body = {"customer": "c1", "plan": "TEAM", "start": "2040-01-01T00:00:00Z"}
-                name = caller.post("/subscriptions", body).json()["subscription"]
-            books.send(
-                tenant=tenant,
-                command_id=f"{kind} {tenant}",
-                kind=kind,
-                body={"as_of": f"{at}T00:00:00Z"},
-            )
+
+        def clock(kind: str, at: str) -> None:
+            moment = {"as_of": f"{at}T00:00:00Z"}
+            books.send(tenant=tenant, command_id=f"{kind} {tenant}", kind=kind, body=moment)
+
+        clock("StartClock", "2040-01-01")
+        body = {"customer": "c1", "plan": "TEAM", "start": "2040-01-01T00:00:00Z"}
+        name = caller.post("/subscriptions", body).json()["subscription"]
+        clock("AdvanceClock", "2040-01-15")
         s1 = caller.client.get(
             f"/functions/v1/billing-api/subscriptions/{name}", headers=caller.headers
         ).json()
