@@ -16,8 +16,9 @@ from domain.aggregation.kinds import Aggregation
 from domain.aggregation.measures import measured
 from domain.aggregation.window_row import WindowRow
 from domain.billing_terms import Cycle, Rounding
-from domain.catalogue import Catalogue
+from domain.catalogue import Catalogue, parse_catalogue
 from domain.catalogue_schema import schema_text
+from domain.catalogue_versions import refused_changes
 from domain.invoice_terms import InvoiceTerms
 from domain.period import Interval
 from domain.quantity import nanos_text, parse_nanos
@@ -271,6 +272,20 @@ class TestS1:
             "simulator_runs": "1",
         }
         assert lines == invoice(self.CATALOGUE, plan, assets=assets, **mixed)
+
+    def test_s1_23_a_new_type_is_a_meter_and_a_weight(self) -> None:
+        """The next version may bring it; from then on two audits burn 2 x 40 credits more."""
+        document = json.loads(self.CATALOGUE.content)
+        document["version"] += 1
+        meter = {"key": "audits", "event_type": "audit", "aggregation": "sum", "group_by": []}
+        document["meters"].append({**meter, "unit": "audit"})
+        document["composites"][0]["of"].append({"meter": "audits", "weight": "40"})
+        after = parse_catalogue(json.dumps(document))
+        assert refused_changes(before=self.CATALOGUE, after=after) == ()
+        assert counted(after, [("audit", 2)])["audits"] == "2"
+        _, _, before_it = invoice(self.CATALOGUE, "PRO", llm_tokens="1000000")
+        _, _, with_it = invoice(after, "PRO", llm_tokens="1000000", audits="2")
+        assert (before_it, with_it) == (0, Fraction("0.16"))
 
     def test_s1_37_tax_is_a_computed_line_of_0(self) -> None:
         """A rate of the catalogue, not a missing one."""
