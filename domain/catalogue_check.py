@@ -50,7 +50,7 @@ def check_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Problem, ..
     catalogue, refusals = read_catalogue(document)
     if catalogue is not None:
         return catalogue, ()
-    problems = list(_of_object(document, shape=CATALOGUE, place="catalogue"))
+    problems = list(shape_problems(document))
     told = {problem.place for problem in problems}
     problems += [
         Problem(place, refusal.reason)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import decimal
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from domain.codes import Code
@@ -35,15 +33,6 @@ _DECIMALS: dict[str, int] = {
     )
     for code in codes.split()
 }
-
-EXACT = decimal.Context(
-    prec=120,
-    Emax=decimal.MAX_EMAX,
-    Emin=decimal.MIN_EMIN,
-    traps=[decimal.Inexact, decimal.InvalidOperation, decimal.Overflow, decimal.DivisionByZero],
-)
-"""Arithmetic that raises instead of losing a digit: 29 digits of quantity times 24 of a rate
-stay far below 120."""
 
 
 def minor_unit_places(currency: str) -> int:
@@ -91,19 +80,6 @@ def minor_text(*, amount_minor: int, currency: str) -> str:
     sign = "-" if amount_minor < 0 else ""
     digits = str(abs(amount_minor)).rjust(places + 1, "0")
     return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
-
-
-def round_half_up_to_minor(amount: Decimal, *, currency: str) -> Money:
-    """This function will round once to the currency's minor unit, halves away from zero (G-04).
-
-    Args:
-        amount: Exact amount in major units.
-        currency: ISO 4217 code that says how fine the minor unit is.
-    """
-    places = minor_unit_places(currency)
-    context = decimal.Context(prec=120, rounding=decimal.ROUND_HALF_UP)
-    minor = context.scaleb(context.quantize(amount, Decimal(1).scaleb(-places)), places)
-    return Money(int(minor), currency)
 
 
 TEXT_PLACES_MAX = 80

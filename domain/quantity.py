@@ -52,8 +52,3 @@ def nanos_text(nanos: int) -> str:
 def decimal_nanos(value: Decimal) -> int:
     """This function will turn a decimal of at most 9 places, in units, into billionths."""
     return int(f"{value:.9f}".replace(".", ""))
-
-
-def nanos_decimal(nanos: int) -> Decimal:
-    """This function will return billionths as an exact Decimal in units."""
-    return Decimal(nanos_text(nanos))

@@ -1,5 +1,6 @@
 """A world for the API: rows as a projector writes them, and books that answer at once."""
 
+import decimal
 import functools
 import itertools
 import uuid
@@ -22,7 +23,6 @@ from domain.books.fold import BooksFold
 from domain.books.records import Command, CommandRecord
 from domain.books.subscription import Phase, Subscription
 from domain.canonical import Json, sha256_hex, to_canonical_json
-from domain.money import EXACT
 from domain.period import Interval, Period, from_ms
 from projections.account_binding import PROJECTIONS
 from projections.books import outcomes
@@ -32,6 +32,8 @@ from runtime.node_events import NodeEvent
 from runtime.settings import Settings
 from runtime.web.keys import NewApiKey, new_api_key
 
+EXACT = decimal.Context(prec=120, traps=[decimal.Inexact, decimal.InvalidOperation])
+"""Adds without losing a digit: a sum of windows has up to 38 of them."""
 RECEIVED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 CATALOGUE = to_canonical_json(
     {

@@ -1,12 +1,12 @@
 """Quantities are whole billionths; text goes in and comes out exactly."""
 
-from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.quantity import nanos_decimal, nanos_text, parse_nanos
+from domain.quantity import nanos_text, parse_nanos
 
 
 class TestParse:
@@ -50,6 +50,6 @@ class TestText:
         ],
     )
     def test_is_exact_and_shortest(self, nanos: int, text: str) -> None:
-        """No exponent, no needless zero, and the Decimal is the same number."""
+        """No exponent, no needless zero, and the same number."""
         assert text == nanos_text(nanos)
-        assert Decimal(text) == nanos_decimal(nanos)
+        assert Fraction(text) == Fraction(nanos, 10**9)
