@@ -136,7 +136,7 @@ def measure(
             rolled, read_s = _rolled(settings, subscriptions, read_s=read_s)
         before = _cpu(processes)
         began = time.perf_counter()
-        billed = [each for each in bill(settings, sender, Scope(TENANT, AS_OF)) if not each.code]
+        billed = sum(not each.code for each in bill(settings, sender, Scope(TENANT, AS_OF)))
         took_s = time.perf_counter() - began
         after = _cpu(processes)
     finally:
@@ -149,15 +149,15 @@ def measure(
         "windows per line": windows,
         "window rows": rows,
         "commands/s while opening the books": round(3 * subscriptions / opened_s),
-        "invoices": len(billed),
+        "invoices": billed,
         "seconds": round(took_s, 2),
-        "invoices/s": round(len(billed) / took_s, 1),
+        "invoices/s": round(billed / took_s, 1),
         **{
-            f"CPU ms/invoice: {name}": round((after[name] - before[name]) / len(billed) * 1000, 2)
+            f"CPU ms/invoice: {name}": round((after[name] - before[name]) / billed * 1000, 2)
             for name in before
         },
         "CPU ms/invoice: all": round(
-            (sum(after.values()) - sum(before.values())) / len(billed) * 1000, 2
+            (sum(after.values()) - sum(before.values())) / billed * 1000, 2
         ),
         **rolled,
         "limit: usage alone, invoices/s": round(min(BATCH_MAX, subscriptions) / read_s, 1),

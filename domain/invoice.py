@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from domain.aggregation.measure import Span
@@ -174,7 +175,7 @@ class Line:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: text and hash are made once, and asked for five times
 class InvoiceContent:
     """The whole content of an invoice; number and dates come from the books.
 
@@ -202,7 +203,7 @@ class InvoiceContent:
         """Return what is to pay, in minor units."""
         return self.totals.total_minor
 
-    @property
+    @cached_property
     def text(self) -> str:
         """Return the canonical JSON: amounts in whole units, everything exact as text."""
         totals = self.totals
@@ -225,7 +226,7 @@ class InvoiceContent:
             }
         )
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Return the content hash: the SHA-256 of text, as 64 hex digits."""
         return sha256_hex(self.text)
