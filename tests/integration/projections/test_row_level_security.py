@@ -56,7 +56,7 @@ def _tenants(connection: psycopg.Connection, table: str) -> set[str]:
 class TestCatalog:
     def test_forces_security_on_every_table_with_a_tenant(self, owner: psycopg.Connection) -> None:
         found: dict[str, bool] = dict(owner.execute(WITH_TENANT).fetchall())
-        assert len(found) == 65
+        assert len(found) == 78
         assert [table for table, is_forced in found.items() if not is_forced] == []
 
     def test_leaves_the_apps_role_no_way_around(self, owner: psycopg.Connection) -> None:
