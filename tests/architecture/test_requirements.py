@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from tests.support import checkout
 
-_ROW = re.compile(r"^\| (S\d-\d.*?) \| (.+?) \| (.+) \|$", re.MULTILINE)
-_ID = re.compile(r"S(\d)-(\d+)")
+_ROW = re.compile(r"^\| (S\d-R?\d.*?) \| (.+?) \| (.+) \|$", re.MULTILINE)
+_ID = re.compile(r"S(\d)-(R?)(\d+)")
 _TEST = re.compile(r"`(test_\w+)`")
 _DEFINED = re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)
 _SHOWN = re.compile(r"`(test_\w+|(?:tests|benchmarks)/[\w/]+\.py)`")
 DEMANDS = {0: 90, 1: 113, 2: 55, 3: 125, 4: 125}
 """How many demands each system has; they are numbered without gaps."""
+READINGS = {1: 22, 2: 10, 3: 29, 4: 22}
+"""How many of its points are read in one way or another (S1-R1 …)."""
 EXAMPLES = (*range(1, 62), 67, *range(69, 85), 88, 89, 96, 97)
 """Worked examples that are built; the others are targets of capacity, quotas, alerts and jobs."""
 
@@ -30,27 +32,34 @@ def _tests() -> set[str]:
     }
 
 
-def _named(ids: str) -> Iterator[tuple[int, int]]:
-    """The (system, number) of each demand that a row names: "S1-01, S1-03 to S1-05"."""
+def _named(ids: str) -> Iterator[str]:
+    """The ids that a row names: "S1-01, S1-03 to S1-05"; a reading's are "S1-R1"."""
     for part in ids.split(", "):
-        ends = [(int(system), int(number)) for system, number in _ID.findall(part)]
-        (system, first), (same, last) = ends[0], ends[-1]
-        assert (system, len(ends)) in {(same, 1), (same, 2)}, ids
-        yield from ((system, number) for number in range(first, last + 1))
+        ends = _ID.findall(part)
+        (system, letter, first), (same, kind, last) = ends[0], ends[-1]
+        assert (system, letter, len(ends)) in {(same, kind, 1), (same, kind, 2)}, ids
+        yield from (_id(system, letter, number) for number in range(int(first), int(last) + 1))
+
+
+def _id(system: int | str, letter: str, number: int) -> str:
+    return f"S{system}-{letter}{number}"
 
 
 def test_every_demand_has_one_row() -> None:
     """An id that is on none is forgotten; one on two is met and not met at once."""
     found = Counter(demand for ids, _, _ in _ROW.findall(_text()) for demand in _named(ids))
     wanted = {
-        (system, number) for system, last in DEMANDS.items() for number in range(1, last + 1)
+        _id(system, letter, number)
+        for letter, counts in (("", DEMANDS), ("R", READINGS))
+        for system, last in counts.items()
+        for number in range(1, last + 1)
     }
     wrong = [
-        f"S{system}-{number:02}: {found[system, number]} rows"
-        for system, number in sorted(found.keys() | wanted)
-        if found[system, number] != 1 or (system, number) not in wanted
+        f"{demand}: {found[demand]} rows"
+        for demand in sorted(found.keys() | wanted)
+        if found[demand] != 1 or demand not in wanted
     ]
-    checkout.fail_on(wrong, rule="Demands without a row of their own")
+    checkout.fail_on(wrong, rule="Demands and readings without a row of their own")
 
 
 def test_every_row_names_a_test_or_says_not_yet() -> None:

@@ -442,6 +442,11 @@ class TestS3:
         seats = [each.price("seats") for each in (monthly, annual)]
         assert 12 * seats[0].amount == seats[1].amount  # type: ignore[union-attr]
 
+    def test_s3_r11_free_pays_overage_too(self) -> None:
+        """10,000 calls beyond the 10,000 of the plan: 10 x 0.01; within them nothing."""
+        assert invoice(self.CATALOGUE, "free", api_calls="10000") == [0, 0, 0, 0]
+        assert invoice(self.CATALOGUE, "free", api_calls="20000")[1] == Fraction("0.10")
+
     def test_s3_r26_only_what_goes_out_is_charged(self) -> None:
         rows = [
             billing.window("transfer_gb", value="500", dimensions={"direction": "in"}),
@@ -472,6 +477,12 @@ class TestS4:
         assert {"messages": "1"} == counted(
             example("s4_chatbot_billing"), [(str(sent.type_), str(sent.quantity))]
         )
+
+    def test_s4_r20_pays_in_brl(self) -> None:
+        """Boleto and PIX are Brazilian."""
+        catalogue = example("s4_chatbot_billing")
+        assert {plan.currency for plan in catalogue.plans} == {"BRL"}
+        assert catalogue.billing.default_currency == "BRL"
 
     def test_s4_06_s4_07_plan_types_and_cycles(self) -> None:
         """Five types, four cycles, a trial; S4 makes no invoices by itself (C-10)."""
