@@ -92,7 +92,6 @@ def _write_invoice(writer: _Writer, document: InvoiceDocument) -> None:
 
 
 def _line_cells(line: Line, content: InvoiceContent, document: InvoiceDocument) -> list[str]:
-    rates = {group.code: decimal_text(group.rate) for group in content.totals.taxes}
     steps = "; ".join(
         f"{step.label}: {step.quantity} x {step.rate} / {step.per} = {step.amount}"
         for step in line.steps
@@ -106,7 +105,7 @@ def _line_cells(line: Line, content: InvoiceContent, document: InvoiceDocument) 
         *(safe(line.line_id), line.kind, safe(line.label), safe(line.price), line.form),
         *(safe(line.meter), safe(line.unit), line.quantity, line.amount_unrounded),
         *(amount(line.amount), amount(sum(taken for _, taken in line.discounts))),
-        *(amount(line.net), safe(line.tax_code), rates.get(line.tax_code, "0")),
+        *(amount(line.net), safe(line.tax_code), decimal_text(content.tax_of(line).rate)),
         amount(line.tax_amount),
         *(time_text(line.start), time_text(line.end), "true" if line.is_estimate else "false"),
         *(safe(document.numbers.get(corrects, corrects)), safe(line.refers[1]), safe(steps)),

@@ -7,7 +7,6 @@ is added up here, so a page cannot say anything else than the books.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from api.invoice_document import (
     BuyerDetails,
@@ -17,7 +16,7 @@ from api.invoice_document import (
     InvoiceDocument,
 )
 from api.invoice_words import Language
-from domain.billing_terms import Seller, TaxMode, TaxTreatment
+from domain.billing_terms import Credits, Seller, TaxMode, TaxTreatment
 from domain.canonical import Json, decimal_text
 from domain.invoice import Line
 from domain.invoice_amounts import MAXIMUM_CODE, TaxGroup
@@ -276,8 +275,12 @@ def _totals(document: InvoiceDocument, language: Language) -> list[Json]:
         for group in totals.taxes
         if group.mode is TaxMode.EXCLUSIVE and group.amount
     ]
-    credit = [(word("credit"), minor(-totals.credit_minor), False)] if totals.credit_minor else []
-    after = [*credit, *taxes] if content.terms.credits == "before_tax" else [*taxes, *credit]
+    promotion = [(word("promotion"), minor(-totals.promotion_minor), False)]
+    money = [(word("credit"), minor(totals.promotion_minor - totals.credit_minor), False)]
+    promotion = promotion if totals.promotion_minor else []
+    money = money if totals.credit_minor > totals.promotion_minor else []
+    is_before = content.terms.credits is Credits.BEFORE_TAX
+    after = [*promotion, *taxes, *money] if is_before else [*taxes, *promotion, *money]
     total = [(word("total"), minor(totals.total_minor), True)]
     if totals.carry_minor:
         total.append((word("carry"), minor(totals.carry_minor), False))
@@ -330,12 +333,11 @@ def _taxes(document: InvoiceDocument, language: Language) -> list[Json]:
 
 
 def _treatment_notes(document: InvoiceDocument, language: Language) -> list[str]:
-    treatment = document.content.terms.taxes.treatment
-    if treatment is TaxTreatment.REVERSE_CHARGE:
-        return [language.word("reverse_charge")]
-    if treatment is TaxTreatment.EXEMPT:
-        return [language.word("exempt")]
-    return []
+    """Say why something bears no tax: a correction may have had another reason than the rest."""
+    content = document.content
+    found = {content.terms.taxes.treatment, *(each.treatment for each in content.totals.taxes)}
+    words = {TaxTreatment.REVERSE_CHARGE: "reverse_charge", TaxTreatment.EXEMPT: "exempt"}
+    return [language.word(word) for treatment, word in words.items() if treatment in found]
 
 
 def _notes(document: InvoiceDocument, language: Language) -> list[str]:
@@ -356,9 +358,8 @@ def _noted(
     content = document.invoice.content
     places = minor_unit_places(content.terms.currency)
     original = next((each for each in content.lines if each.line_id == line.line), None)
-    groups: Mapping[str, TaxGroup] = {each.code: each for each in content.totals.taxes}
     label = line.label or (original.label if original is not None else line.line)
-    group = groups.get(original.tax_code) if original is not None else None
+    group = None if original is None else content.tax_of(original)
     corrected = language.word("corrects", number=document.invoice.number, line=line.line)
     inside = group is not None and group.mode is TaxMode.INCLUSIVE
 

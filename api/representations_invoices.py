@@ -127,7 +127,9 @@ class CorrectionRepresentation(Representation):
     """What later usage changed of an invoice."""
 
     correction: str
-    effect: str = Field(description="items on the next invoice, credit_note, or none")
+    effect: str = Field(
+        description="items on the next invoice, credit_note, promotion given back, or none"
+    )
     credit_note: str | None
     corrected_at: str = Field(description=TIME)
     differences: list[LineChangeRepresentation]

@@ -28,6 +28,7 @@ from domain.books.fold import BooksFold
 from domain.books.invoice_terms_of import invoice_terms
 from domain.books.records import Command, CommandRecord
 from domain.canonical import Json
+from domain.credit_balance import NO_CREDIT
 from domain.invoice import InvoiceContent, Pin, build_invoice
 from domain.rated import UsageEntry
 from domain.rating import selections
@@ -112,7 +113,7 @@ def contents(books: Books, count: int) -> Iterator[InvoiceContent]:
             items=items.waiting(
                 state, customer=f"customer_{number}", subscription=f"sub_{number}"
             ),
-            credit_minor=state.billing.credit.get(f"customer_{number}", 0),
+            credit=state.billing.credit.get(f"customer_{number}", NO_CREDIT),
             catalogues=state.catalogues,
             published_at=state.published_at,
             tenant="tenant",

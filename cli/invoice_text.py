@@ -83,13 +83,16 @@ def _totals(content: InvoiceContent) -> Iterator[tuple[str, str, str]]:
         yield "subtotal", "", amount_text(content, totals.subtotal)
     if totals.discount:
         yield "discounts", "", f"-{amount_text(content, totals.discount)}"
-    if totals.credit_minor:
-        yield "account credit", "", f"-{minor(content, totals.credit_minor)}"
+    if totals.promotion_minor:
+        yield "promotions", "", f"-{minor(content, totals.promotion_minor)}"
     for tax in totals.taxes:
         if tax.code:
             how = f"{tax.rate.normalize():f} % of {amount_text(content, tax.base)}"
             inside = ", in the prices" if tax.mode == "inclusive" else ""
             yield tax.name, how + inside, amount_text(content, tax.amount)
+    if totals.credit_minor > totals.promotion_minor:
+        used = totals.credit_minor - totals.promotion_minor
+        yield "account credit", "", f"-{minor(content, used)}"
     if totals.carry_minor:
         yield "carried over as account credit", "", minor(content, totals.carry_minor)
 
@@ -156,8 +159,11 @@ def _terms(content: InvoiceContent) -> Iterator[str]:
         yield f"   only usage with {chosen}"
     if terms.taxes.treatment != "standard":
         yield f"   the customer's tax treatment is {terms.taxes.treatment}"
-    if terms.credit_available_minor:
-        yield f"   account credit to draw on: {minor(content, terms.credit_available_minor)}"
+    for name, amount in (
+        ("promotions", terms.credit.promotion_minor),
+        ("account credit", terms.credit.money_minor),
+    ):
+        yield from [f"   {name} to draw on: {minor(content, amount)}"] if amount else []
 
 
 def _segment(segment: Segment) -> str:

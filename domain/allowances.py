@@ -26,6 +26,7 @@ from domain.aggregation.measures import measured
 from domain.billing_terms import DiscountKind
 from domain.books.agreement import phase_in, segment_of, spans_of
 from domain.books.invoice_terms_of import invoice_terms
+from domain.credit_balance import NO_CREDIT
 from domain.invoice_terms import InvoiceKind
 from domain.invoice_usage import parts_of
 from domain.meter import carried_meters
@@ -188,7 +189,7 @@ def standing_at(
             subscription=None,
             customer=customer,
             items=(),
-            credit_minor=0,
+            credit=NO_CREDIT,
             catalogues=catalogues,
             published_at=published_at,
             tenant=tenant,

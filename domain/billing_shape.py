@@ -129,7 +129,7 @@ _BILLING = Shape(
         ),
         _choice(
             "credits",
-            "Whether account credit comes off before or after tax.",
+            "Whether promotions come off before or after tax; money always comes off after it.",
             terms.Credits,
             default=terms.Credits.BEFORE_TAX,
         ),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from domain.invoice_amounts import TaxGroup
     from domain.invoice_terms import InvoiceTerms, Item
 
-FORMAT = 2
+FORMAT = 3
 """Form of a content; rises when old ones would be read wrongly."""
 AMOUNT_MINOR_MAX = 10**18
 """Largest amount of a line or invoice, in whole units: it fits the int64 of every reader."""
@@ -117,12 +117,14 @@ class Line:
         net: The amount without its discounts.
         tax: Tax category.
         tax_code: Code of its tax; empty for none.
+        tax_row: Its row of the tax table, from 0.
         tax_amount: Its part of the tax.
         start: Start of the time it is for.
         end: End of it.
         steps: How the amount came about.
         is_estimate: Whether the quantity is near the true one instead of equal to it.
         refers: (invoice id, line id) that it corrects; ("", "") for none.
+        credited: What promotions took off before the tax: net without it is what was taxed.
     """
 
     line_id: str
@@ -139,12 +141,14 @@ class Line:
     net: int
     tax: str
     tax_code: str
+    tax_row: int
     tax_amount: int
     start: datetime
     end: datetime
     steps: tuple[LineStep, ...]
     is_estimate: bool = False
     refers: tuple[str, str] = ("", "")
+    credited: int = 0
 
     def to_json(self) -> dict[str, Json]:
         """Return it as it stands in a content."""
@@ -153,6 +157,8 @@ class Line:
             more["is_estimate"] = True
         if self.refers[0]:
             more["refers"] = list(self.refers)
+        if self.credited:
+            more["credited"] = self.credited
         return more | {
             "id": self.line_id,
             "kind": self.kind,
@@ -168,6 +174,7 @@ class Line:
             "net": self.net,
             "tax": self.tax,
             "tax_code": self.tax_code,
+            "tax_row": self.tax_row,
             "tax_amount": self.tax_amount,
             "start": time_text(self.start),
             "end": time_text(self.end),
@@ -203,6 +210,10 @@ class InvoiceContent:
         """Return what is to pay, in minor units."""
         return self.totals.total_minor
 
+    def tax_of(self, line: Line) -> TaxGroup:
+        """Return the row of the tax table that a line is taxed in."""
+        return self.totals.taxes[line.tax_row]
+
     @cached_property
     def text(self) -> str:
         """Return the canonical JSON: amounts in whole units, everything exact as text."""
@@ -217,6 +228,7 @@ class InvoiceContent:
                 "subtotal": totals.subtotal,
                 "discount": totals.discount,
                 "credit_minor": totals.credit_minor,
+                "promotion_minor": totals.promotion_minor,
                 "taxes": [tax_to_json(group) for group in totals.taxes],
                 "tax": totals.tax,
                 "total": totals.total,
@@ -251,6 +263,7 @@ def tax_to_json(group: TaxGroup) -> Json:
         "name": group.name,
         "rate": decimal_text(group.rate),
         "mode": group.mode,
+        "treatment": group.treatment,
         "base": group.base,
         "amount": group.amount,
     }
@@ -283,7 +296,7 @@ def build_invoice(
         Draft(
             kind=line.kind,
             price=line.price,
-            category=line.tax,
+            tax=terms.taxes.tax_of(line.tax),
             amount=_whole(round_half_up(line.amount_exact, places=scale), line_id=line.line_id),
         )
         for line in rated
@@ -293,7 +306,7 @@ def build_invoice(
         Draft(
             kind="item",
             price="",
-            category=item.tax,
+            tax=item.taxed or terms.taxes.tax_of(item.tax),
             amount=_whole(item.amount_minor * 10 ** (scale - places), line_id=item.item),
         )
         for item in terms.items
@@ -353,7 +366,8 @@ def _rated_line(line: RatedLine, draft: Draft) -> Line:
         discounts=tuple(draft.discounts),
         net=draft.left,
         tax=line.tax,
-        tax_code=draft.tax_code,
+        tax_code=draft.tax.code,
+        tax_row=draft.tax_row,
         tax_amount=draft.tax_amount,
         start=line.start,
         end=line.end,
@@ -368,6 +382,7 @@ def _rated_line(line: RatedLine, draft: Draft) -> Line:
             for step in line.steps
         ),
         is_estimate=line.is_estimate,
+        credited=draft.credited,
     )
 
 
@@ -387,12 +402,14 @@ def _item_line(item: Item, draft: Draft, *, places: int) -> Line:
         discounts=(),
         net=draft.left,
         tax=item.tax,
-        tax_code=draft.tax_code,
+        tax_code=draft.tax.code,
+        tax_row=draft.tax_row,
         tax_amount=draft.tax_amount,
         start=item.start,
         end=item.end,
         steps=(LineStep(label=item.label, quantity="1", rate=amount, per="1", amount=amount),),
         refers=item.refers,
+        credited=draft.credited,
     )
 
 

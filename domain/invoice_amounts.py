@@ -3,8 +3,10 @@
 Every amount is a whole number of 10^-scale major units. The order is that of docs/billing.md:
 1. percentages, in the order given, each on what the ones before it left, rounded half up per line;
 2. amounts, spread over what is left of the lines; 3. the maximum of the plan, spread the same way;
-4. account credit; 5. taxes; 6. the total. Spreading is by largest remainder, so that the parts add
-up to the whole; equal remainders go by the order of the lines.
+4. promotions; 5. taxes; 6. money that the customer has here; 7. the total. By the catalogue's
+policy promotions may come off after the taxes as well; money never comes off before them, for it
+has its tax in it. Spreading is by largest remainder, so that the parts add up to the whole; equal
+remainders go by the order of the lines.
 
 Discounts are for fees, seats and usage of the plan. A minimum is what the customer committed to
 pay at list prices, and add-ons and items are not the plan: none of them is discounted.
@@ -13,25 +15,24 @@ pay at list prices, and add-ons and items are not the plan: none of them is disc
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from domain.billing_terms import Credits, DiscountKind, TaxMode, TaxRounding, TaxTreatment
+from domain.billing_terms import Credits, DiscountKind, TaxMode, TaxRounding
 from domain.money import minor_unit_places, round_half_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from decimal import Decimal
 
-    from domain.invoice_taxes import CategoryTax
+    from domain.billing_terms import TaxTreatment
+    from domain.invoice_taxes import LineTax
     from domain.invoice_terms import GrantedDiscount, InvoiceTerms
 
 DISCOUNTED = frozenset({"fee", "seats", "usage"})
 """Kinds of lines that discounts are for."""
 MAXIMUM_CODE = "maximum"
 """Code under which a plan's maximum stands among the discounts of a line."""
-NO_TAX = ""
-"""Code of the group of lines whose category has no rate."""
 
 
 @dataclass(slots=True)
@@ -41,23 +42,23 @@ class Draft:
     Args:
         kind: Kind of the line.
         price: Key of its price; empty for an item or a minimum.
-        category: Tax category.
+        tax: Its tax.
         amount: Rounded amount before discounts.
         left: What is left of it after the discounts so far.
         discounts: (code, amount) so far; amounts are positive.
-        credited: Account credit that lowers what is taxed.
-        tax_code: Code of its tax; empty for none.
+        credited: Promotions that lower what is taxed.
+        tax_row: Its row of the tax table, from 0.
         tax_amount: Its part of the tax.
     """
 
     kind: str
     price: str
-    category: str
+    tax: LineTax
     amount: int
     left: int = 0
     discounts: list[tuple[str, int]] = field(default_factory=list)
     credited: int = 0
-    tax_code: str = NO_TAX
+    tax_row: int = 0
     tax_amount: int = 0
 
     def __post_init__(self) -> None:
@@ -80,6 +81,7 @@ class TaxGroup:
         name: Name for people.
         rate: Percent; 0 for a customer who is exempt or pays it by reverse charge.
         mode: Whether the lines have it in them.
+        treatment: What held for the customer when the lines were sold.
         base: What is taxed, without the tax.
         amount: The tax.
     """
@@ -88,6 +90,7 @@ class TaxGroup:
     name: str
     rate: Decimal
     mode: TaxMode
+    treatment: TaxTreatment
     base: int
     amount: int
 
@@ -100,7 +103,8 @@ class Totals:
         subtotal: Lines after discounts.
         discount: All discounts.
         credit_minor: Account credit used, whole minor units.
-        taxes: Rows of the tax table, sorted by code.
+        promotion_minor: What of it was promotions.
+        taxes: Rows of the tax table, sorted by code, rate, mode and treatment.
         tax: All taxes, also those in prices.
         total: What is to pay before its rounding, in whole units of the scale; may be negative.
         total_minor: What is to pay, never negative.
@@ -110,6 +114,7 @@ class Totals:
     subtotal: int
     discount: int
     credit_minor: int
+    promotion_minor: int
     taxes: tuple[TaxGroup, ...]
     tax: int
     total: int
@@ -205,67 +210,92 @@ def _take_amount(drafts: Sequence[Draft], *, code: str, most: int) -> None:
 
 def _added_up(drafts: Sequence[Draft], *, terms: InvoiceTerms, scale: int) -> Totals:
     minor = 10 ** (scale - minor_unit_places(terms.currency))
-    subtotal = sum(draft.left for draft in drafts)
-    groups = _grouped(drafts, terms=terms)
-    credit_minor = 0
-    if terms.credits is Credits.BEFORE_TAX:
-        credit_minor = max(0, min(terms.credit_available_minor, subtotal // minor))
-        _credit(groups, amount=credit_minor * minor)
-    taxes = tuple(
-        _taxed(tax, group, terms=terms) for tax, group in groups if group or tax is not None
-    )
-    added = sum(each.amount for each in taxes if each.mode is TaxMode.EXCLUSIVE)
-    total = subtotal - credit_minor * minor + added
+    groups = _grouped(drafts)
+    before_tax = _promotion_before_tax(groups, terms=terms, minor=minor)
+    rows, total = _taxed(groups, terms=terms, before_tax=before_tax * minor)
     rounded = round_half_up(Fraction(total, minor), places=0)
+    after_tax = 0
     if terms.credits is Credits.AFTER_TAX:
-        credit_minor = max(0, min(terms.credit_available_minor, rounded))
-        total -= credit_minor * minor
-        rounded -= credit_minor
+        after_tax = max(0, min(terms.credit.promotion_minor, rounded))
+    money = max(0, min(terms.credit.money_minor, rounded - after_tax))
+    to_pay = rounded - after_tax - money
     return Totals(
-        subtotal=subtotal,
+        subtotal=sum(draft.left for draft in drafts),
         discount=sum(amount for draft in drafts for _, amount in draft.discounts),
-        credit_minor=credit_minor,
-        taxes=taxes,
-        tax=sum(each.amount for each in taxes),
-        total=total,
-        total_minor=max(0, rounded),
-        carry_minor=max(0, -rounded),
+        credit_minor=before_tax + after_tax + money,
+        promotion_minor=before_tax + after_tax,
+        taxes=rows,
+        tax=sum(each.amount for each in rows),
+        total=total - (after_tax + money) * minor,
+        total_minor=max(0, to_pay),
+        carry_minor=max(0, -to_pay),
     )
 
 
-def _grouped(
-    drafts: Sequence[Draft], *, terms: InvoiceTerms
-) -> list[tuple[CategoryTax | None, list[Draft]]]:
-    """Return the lines by tax, sorted by its code; those without a tax first."""
-    by_category = {each.category: each for each in terms.taxes.categories}
-    groups: dict[str, tuple[CategoryTax | None, list[Draft]]] = {}
+def _taxed(
+    groups: Sequence[Sequence[Draft]], *, terms: InvoiceTerms, before_tax: int
+) -> tuple[tuple[TaxGroup, ...], int]:
+    """Take a promotion off before the taxes; return their table, and the total with them."""
+    _credit(groups, amount=before_tax)
+    rows = tuple(_row(group, rounding=terms.tax_rounding) for group in groups)
+    added = sum(each.amount for each in rows if each.mode is TaxMode.EXCLUSIVE)
+    return rows, sum(draft.left for group in groups for draft in group) - before_tax + added
+
+
+def _promotion_before_tax(
+    groups: Sequence[Sequence[Draft]], *, terms: InvoiceTerms, minor: int
+) -> int:
+    """Return how much of the promotions comes off before tax, minor units.
+
+    Never so much that the total falls below 0: where a correction gives back more tax than the
+    other lines bear, the promotion would come back as money.
+    """
+    subtotal = sum(draft.left for group in groups for draft in group)
+    most = min(terms.credit.promotion_minor, subtotal // minor)
+    if terms.credits is Credits.AFTER_TAX or most <= 0:
+        return 0
+
+    def is_too_much(promotion: int) -> bool:
+        _, total = _taxed(groups, terms=terms, before_tax=promotion * minor)
+        return round_half_up(Fraction(total, minor), places=0) < 0
+
+    if all(draft.left >= 0 for group in groups for draft in group) or not is_too_much(most):
+        return most
+    # The total falls as the promotion rises: halve what lies between, at most 60 times.
+    fits, exceeds = 0, most
+    while exceeds - fits > 1:
+        middle = (fits + exceeds) // 2
+        fits, exceeds = (fits, middle) if is_too_much(middle) else (middle, exceeds)
+    return fits
+
+
+def _grouped(drafts: Sequence[Draft]) -> list[list[Draft]]:
+    """Return the lines by tax, in the order of the tax table; those without a tax first."""
+    groups: dict[tuple[str, Decimal, str, str], list[Draft]] = {}
     for draft in drafts:
-        tax = by_category.get(draft.category)
-        draft.tax_code = NO_TAX if tax is None else tax.code
-        groups.setdefault(draft.tax_code, (tax, []))[1].append(draft)
-    return [groups[code] for code in sorted(groups)]
+        groups.setdefault(draft.tax.group, []).append(draft)
+    found = [groups[key] for key in sorted(groups)]
+    for number, group in enumerate(found):
+        for draft in group:
+            draft.tax_row = number
+    return found
 
 
-def _credit(groups: Sequence[tuple[CategoryTax | None, list[Draft]]], *, amount: int) -> None:
-    """Spread account credit over the taxes, and within each over its lines."""
-    if not amount:
-        return
-    bases = [max(0, sum(draft.left for draft in group)) for _, group in groups]
-    for (_, group), part in zip(groups, spread(amount, over=bases), strict=True):
+def _credit(groups: Sequence[Sequence[Draft]], *, amount: int) -> None:
+    """Spread a promotion over the taxes, and within each over its lines."""
+    bases = [max(0, sum(draft.left for draft in group)) for group in groups]
+    for group, part in zip(groups, spread(amount, over=bases), strict=True):
         parts = spread(part, over=[max(0, draft.left) for draft in group])
         for draft, credited in zip(group, parts, strict=True):
             draft.credited = credited
 
 
-def _taxed(tax: CategoryTax | None, group: Sequence[Draft], *, terms: InvoiceTerms) -> TaxGroup:
+def _row(group: Sequence[Draft], *, rounding: TaxRounding) -> TaxGroup:
     """Tax the lines of one tax and say what each bears of it."""
+    tax = group[0].tax
     bases = [draft.left - draft.credited for draft in group]
-    mode = TaxMode.EXCLUSIVE if tax is None else tax.mode
-    rate = Decimal(0)
-    if tax is not None and terms.taxes.treatment is TaxTreatment.STANDARD:
-        rate = tax.rate
-    part = Fraction(rate) / (100 if mode is TaxMode.EXCLUSIVE else 100 + Fraction(rate))
-    if terms.tax_rounding is TaxRounding.LINE:
+    part = tax_part(tax)
+    if rounding is TaxRounding.LINE:
         parts = [round_half_up(base * part, places=0) for base in bases]
     else:
         parts = shares(round_half_up(sum(bases) * part, places=0), of=bases)
@@ -273,13 +303,20 @@ def _taxed(tax: CategoryTax | None, group: Sequence[Draft], *, terms: InvoiceTer
         draft.tax_amount = amount
     amount = sum(parts)
     return TaxGroup(
-        code=NO_TAX if tax is None else tax.code,
-        name="" if tax is None else tax.name,
-        rate=rate,
-        mode=mode,
-        base=sum(bases) - (amount if mode is TaxMode.INCLUSIVE else 0),
+        code=tax.code,
+        name=tax.name,
+        rate=tax.rate,
+        mode=tax.mode,
+        treatment=tax.treatment,
+        base=sum(bases) - (amount if tax.mode is TaxMode.INCLUSIVE else 0),
         amount=amount,
     )
+
+
+def tax_part(tax: LineTax) -> Fraction:
+    """This function will say how much of a line's amount its tax is."""
+    rate = Fraction(tax.rate)
+    return rate / (100 if tax.mode is TaxMode.EXCLUSIVE else 100 + rate)
 
 
 def shares(amount: int, *, of: Sequence[int]) -> list[int]:

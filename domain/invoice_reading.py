@@ -9,7 +9,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from domain.billing_terms import TaxMode
+from domain.billing_terms import TaxMode, TaxTreatment
 from domain.canonical import from_json
 from domain.codes import Code
 from domain.errors import Rejected
@@ -26,7 +26,7 @@ from domain.invoice import (
 )
 from domain.invoice_amounts import TaxGroup, Totals
 from domain.invoice_taxes import TAX_CATEGORIES_MAX, text_or_none
-from domain.invoice_terms import GRANTED_MAX, InvoiceTerms
+from domain.invoice_terms import GRANTED_MAX, ITEMS_MAX, InvoiceTerms
 from domain.quantity import SCALE
 from domain.rated import UsageEntry
 
@@ -40,6 +40,8 @@ PARTITIONS_MAX = 4_096
 """Partitions of usage.events that a pin may name."""
 USAGE_MAX = 50_000
 """Usage entries of one content: matrix prices have one for each set of values."""
+TAX_ROWS_MAX = TAX_CATEGORIES_MAX + 1 + ITEMS_MAX
+"""Rows of a tax table: the categories, what has no tax, and corrections with taxes of before."""
 STEPS_MAX = 2_000
 """Steps of one line: a matrix has one for each set of values that occurred."""
 DISCOUNTS_OF_LINE_MAX = GRANTED_MAX + 1
@@ -49,12 +51,12 @@ _EXACT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,80})?", re.ASCII)
 _QUANTITY = re.compile(r"[0-9]{1,40}(\.[0-9]{1,9})?", re.ASCII)
 _CONTENT_FIELDS = (
     *("format", "scale", "terms", "usage", "lines", "subtotal", "discount", "credit_minor"),
-    *("taxes", "tax", "total", "total_minor", "carry_minor", "pin"),
+    *("promotion_minor", "taxes", "tax", "total", "total_minor", "carry_minor", "pin"),
 )
 _LINE_FIELDS = (
     *("id", "kind", "label", "price", "form", "meter", "unit", "quantity", "amount_unrounded"),
-    *("amount", "discounts", "net", "tax", "tax_code", "tax_amount", "start", "end", "steps"),
-    *("is_estimate", "refers"),
+    *("amount", "discounts", "net", "tax", "tax_code", "tax_row", "tax_amount", "start", "end"),
+    *("steps", "is_estimate", "refers", "credited"),
 )
 
 
@@ -162,12 +164,14 @@ def _line(fields: Fields) -> Line:
         net=_amount(fields, "net"),
         tax=fields.text("tax"),
         tax_code=text_or_none(fields, "tax_code"),
+        tax_row=fields.integer("tax_row", minimum=0, maximum=TAX_ROWS_MAX - 1),
         tax_amount=_amount(fields, "tax_amount"),
         start=fields.time("start"),
         end=fields.time("end"),
         steps=tuple(_step(each) for each in fields.objects("steps", count_max=STEPS_MAX)),
         is_estimate=fields.values.get("is_estimate") is True,
         refers=(str(refers[0]), str(refers[1])),
+        credited=fields.integer("credited", minimum=0, maximum=AMOUNT_MINOR_MAX, default=0),
     )
 
 
@@ -187,7 +191,8 @@ def _totals(fields: Fields) -> Totals:
         subtotal=_amount(fields, "subtotal"),
         discount=_amount(fields, "discount"),
         credit_minor=_amount(fields, "credit_minor"),
-        taxes=tuple(_tax(each) for each in fields.objects("taxes", count_max=TAX_CATEGORIES_MAX)),
+        promotion_minor=_amount(fields, "promotion_minor"),
+        taxes=tuple(_tax(each) for each in fields.objects("taxes", count_max=TAX_ROWS_MAX)),
         tax=_amount(fields, "tax"),
         total=_amount(fields, "total"),
         total_minor=_amount(fields, "total_minor"),
@@ -196,12 +201,13 @@ def _totals(fields: Fields) -> Totals:
 
 
 def _tax(fields: Fields) -> TaxGroup:
-    fields.only(("code", "name", "rate", "mode", "base", "amount"))
+    fields.only(("code", "name", "rate", "mode", "treatment", "base", "amount"))
     return TaxGroup(
         code=text_or_none(fields, "code"),
         name=text_or_none(fields, "name"),
         rate=Decimal(_exact(fields, "rate")),
         mode=TaxMode(fields.choice("mode", TaxMode)),
+        treatment=TaxTreatment(fields.choice("treatment", TaxTreatment)),
         base=_amount(fields, "base"),
         amount=_amount(fields, "amount"),
     )

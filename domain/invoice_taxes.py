@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import TaxMode, TaxRate, TaxTreatment
@@ -10,7 +11,6 @@ from domain.canonical import Json, decimal_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from decimal import Decimal
 
     from domain.fields import Fields
 
@@ -60,6 +60,52 @@ class CategoryTax:
 
 
 @dataclass(frozen=True, slots=True)
+class LineTax:
+    """The tax of a line: what holds for its category and its customer together.
+
+    Args:
+        code: Code of the tax; empty for none.
+        name: Name for people; empty for none.
+        rate: Percent; 0 for a customer who is exempt or pays it by reverse charge.
+        mode: Whether amounts have it in them.
+        treatment: What holds for the customer.
+    """
+
+    code: str
+    name: str
+    rate: Decimal
+    mode: TaxMode
+    treatment: TaxTreatment
+
+    @property
+    def group(self) -> tuple[str, Decimal, str, str]:
+        """Return by what lines are taxed together, and in which order."""
+        return self.code, self.rate, str(self.mode), str(self.treatment)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as it stands in contents and documents."""
+        return {
+            "code": self.code,
+            "name": self.name,
+            "rate": decimal_text(self.rate),
+            "mode": self.mode,
+            "treatment": self.treatment,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> LineTax:
+        """Read what to_json wrote (Rejected otherwise)."""
+        fields.only(("code", "name", "rate", "mode", "treatment"))
+        return cls(
+            code=text_or_none(fields, "code"),
+            name=text_or_none(fields, "name"),
+            rate=fields.decimal("rate"),
+            mode=TaxMode(fields.choice("mode", TaxMode)),
+            treatment=TaxTreatment(fields.choice("treatment", TaxTreatment)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class TaxTerms:
     """How the lines of an invoice are taxed.
 
@@ -73,6 +119,15 @@ class TaxTerms:
     treatment: TaxTreatment = TaxTreatment.STANDARD
     region: str = ""
     categories: tuple[CategoryTax, ...] = ()
+
+    def tax_of(self, category: str) -> LineTax:
+        """Return the tax of a line by its category."""
+        tax = next((each for each in self.categories if each.category == category), None)
+        if tax is None:
+            return LineTax("", "", Decimal(0), TaxMode.EXCLUSIVE, self.treatment)
+        is_taxed = self.treatment is TaxTreatment.STANDARD
+        rate = tax.rate if is_taxed else Decimal(0)
+        return LineTax(tax.code, tax.name, rate, tax.mode, self.treatment)
 
     def to_json(self) -> dict[str, Json]:
         """Return it as it stands in contents."""

@@ -20,9 +20,10 @@ from domain.billing_terms import (
 )
 from domain.canonical import Json, decimal_text, from_json, to_canonical_json
 from domain.codes import Code
+from domain.credit_balance import CreditBalance
 from domain.errors import Rejected
 from domain.fields import Fields
-from domain.invoice_taxes import TaxTerms, text_or_none
+from domain.invoice_taxes import LineTax, TaxTerms, text_or_none
 from domain.money import minor_unit_places
 from domain.period import Period, time_text
 
@@ -153,6 +154,8 @@ class Item:
         start: Start of the time it is for.
         end: End of it; the same as start for a moment.
         refers: (invoice id, line id) that it corrects; ("", "") for none.
+        taxed: Tax that it bears whatever holds on its invoice: a correction has that of the line
+            it corrects; None for the tax of its category as it is then.
         added_at: When it was booked.
     """
 
@@ -167,6 +170,7 @@ class Item:
     added_at: datetime
     tax: str = STANDARD_CATEGORY
     refers: tuple[str, str] = ("", "")
+    taxed: LineTax | None = None
 
     @property
     def document(self) -> str:
@@ -186,6 +190,7 @@ class Item:
             "start": time_text(self.start),
             "end": time_text(self.end),
             "refers": list(self.refers),
+            "taxed": None if self.taxed is None else self.taxed.to_json(),
             "added_at": time_text(self.added_at),
         }
 
@@ -200,7 +205,7 @@ class Item:
         fields.only(
             (
                 *("item", "customer", "subscription", "kind", "label", "amount_minor", "tax"),
-                *("start", "end", "refers", "added_at"),
+                *("start", "end", "refers", "taxed", "added_at"),
             )
         )
         kind = ItemKind(fields.choice("kind", ItemKind))
@@ -228,6 +233,11 @@ class Item:
             end=fields.time("end"),
             added_at=fields.time("added_at"),
             refers=(refers[0], refers[1]),
+            taxed=(
+                None
+                if fields.values.get("taxed") is None
+                else LineTax.from_fields(fields.object("taxed"))
+            ),
         )
 
 
@@ -321,10 +331,10 @@ class InvoiceTerms:
         discounts: In the order in which they come off.
         items: In the order in which they were added.
         taxes: How lines are taxed.
-        credit_available_minor: Account credit that may be used, minor units.
+        credit: Account credit that may be used.
         dimensions: (name, value) that usage must have to belong to the subscription, sorted.
         rounding: Where amounts are rounded.
-        credits: Whether account credit comes off before or after tax.
+        credits: Whether promotions come off before or after tax; money always comes off after.
         tax_rounding: Whether tax is rounded once per tax or once per line.
         due_days: Days from the issue date to the due date.
     """
@@ -343,7 +353,7 @@ class InvoiceTerms:
     discounts: tuple[GrantedDiscount, ...]
     items: tuple[Item, ...]
     taxes: TaxTerms
-    credit_available_minor: int
+    credit: CreditBalance
     dimensions: tuple[tuple[str, str], ...]
     rounding: Rounding
     credits: Credits
@@ -379,7 +389,7 @@ class InvoiceTerms:
             "discounts": [each.to_json() for each in self.discounts],
             "items": [each.to_json() for each in self.items],
             "taxes": self.taxes.to_json(),
-            "credit_available_minor": self.credit_available_minor,
+            "credit": self.credit.to_json(),
             "dimensions": dict(self.dimensions),
             "rounding": self.rounding,
             "credits": self.credits,
@@ -426,9 +436,7 @@ class InvoiceTerms:
                 Item.from_fields(each) for each in fields.objects("items", count_max=ITEMS_MAX)
             ),
             taxes=TaxTerms.from_fields(fields.object("taxes")),
-            credit_available_minor=fields.integer(
-                "credit_available_minor", minimum=0, maximum=AMOUNT_MAX
-            ),
+            credit=CreditBalance.from_fields(fields.object("credit")),
             dimensions=dimensions_from_fields(fields, "dimensions"),
             rounding=Rounding(fields.choice("rounding", Rounding)),
             credits=Credits(fields.choice("credits", Credits)),

@@ -4,8 +4,9 @@ They are the content's own. Where the norm has another form, this is how one bec
 - Prices with the tax inside: lines are given without it, so that they add up to the taxed base.
 - Lines with six decimals (rounding: invoice): the norm has two (BR-DEC-23), so each tax's base is
   rounded and spread over its lines; what that moves the total by is the rounding amount (BT-114).
-- Account credit before tax is an allowance of the whole document for each tax (BG-20); after tax
-  it is an amount paid before (BT-113), as is a total below 0 that became account credit.
+- Promotions before tax are an allowance of the whole document for each tax (BG-20); what account
+  credit pays after tax is an amount paid before (BT-113), as is a total below 0 that became some.
+- A correction has the tax of the line that it corrects, and so perhaps a row of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from api.invoice_document import CreditNoteDocument, CreditNoteLine, InvoiceDocument
-from domain.billing_terms import TaxMode, TaxTreatment
+from domain.billing_terms import Credits, TaxMode, TaxTreatment
 from domain.invoice import InvoiceContent, Line
 from domain.invoice_amounts import TaxGroup, shares
 from domain.money import minor_unit_places, round_half_up
@@ -141,23 +142,23 @@ class Figures:
 def invoice_figures(document: InvoiceDocument) -> Figures:
     """This function will bring an invoice's amounts into the form of EN 16931."""
     content = document.content
-    by_code: dict[str, list[int]] = defaultdict(list)
+    by_row: dict[int, list[int]] = defaultdict(list)
     for place, line in enumerate(content.lines):
-        by_code[line.tax_code].append(place)
+        by_row[line.tax_row].append(place)
     made: dict[int, FigureLine] = {}
     taxes: list[FigureTax] = []
-    for group in content.totals.taxes:
-        places = by_code[group.code]
+    for row, group in enumerate(content.totals.taxes):
+        places = by_row[row]
         tax, nets = _group(content, group, [content.lines[place] for place in places])
         taxes.append(tax)
         for place, net in zip(places, nets, strict=True):
             made[place] = _line(content, content.lines[place], net=net, vat=tax.vat)
     totals = content.totals
-    is_after_tax = content.terms.credits == "after_tax"
+    before_tax = totals.promotion_minor if content.terms.credits is Credits.BEFORE_TAX else 0
     return Figures(
         lines=tuple(made[place] for place in sorted(made)),
         taxes=_merged(taxes),
-        prepaid=(totals.credit_minor if is_after_tax else 0) - totals.carry_minor,
+        prepaid=totals.credit_minor - before_tax - totals.carry_minor,
         due=totals.total_minor,
     )
 
@@ -174,21 +175,21 @@ def _group(
     allowance = round_half_up(credited * part / unit, places=0)
     base = round_half_up(Fraction(group.base, unit), places=0)
     tax = round_half_up(Fraction(group.amount, unit), places=0)
-    row = FigureTax(vat_of(content, group), allowance, base, tax)
+    row = FigureTax(vat_of(group), allowance, base, tax)
     if unit == 1 and not is_inside:
         return row, nets
     return row, shares(base + allowance, of=nets)
 
 
-def vat_of(content: InvoiceContent, group: TaxGroup | None) -> Vat:
-    """This function will say what VAT category a row of the tax table is; None for no row."""
-    match content.terms.taxes.treatment:
+def vat_of(group: TaxGroup) -> Vat:
+    """This function will say what VAT category a row of the tax table is."""
+    match group.treatment:
         case TaxTreatment.REVERSE_CHARGE:
             return Vat(Category.REVERSE_CHARGE, NOTHING)
         case TaxTreatment.EXEMPT:
             return Vat(Category.EXEMPT, NOTHING)
         case TaxTreatment.STANDARD:
-            if group is None or not group.code:
+            if not group.code:
                 return Vat(Category.EXEMPT, NOTHING)
             return Vat(Category.STANDARD if group.rate else Category.ZERO, group.rate)
 
@@ -246,13 +247,12 @@ def credit_note_figures(document: CreditNoteDocument) -> Figures:
     """This function will bring a credit note's amounts into the form of EN 16931."""
     content = document.invoice.content
     originals = {line.line_id: line for line in content.lines}
-    groups = {group.code: group for group in content.totals.taxes}
     lines: list[FigureLine] = []
     taxes: list[FigureTax] = []
     for each in document.lines:
         original = originals.get(each.line)
-        group = groups.get(original.tax_code) if original is not None else None
-        vat = vat_of(content, group)
+        group = None if original is None else content.tax_of(original)
+        vat = Vat(Category.EXEMPT, NOTHING) if group is None else vat_of(group)
         is_inside = group is not None and group.mode is TaxMode.INCLUSIVE
         net = each.amount_minor - (each.tax_minor if is_inside else 0)
         lines.append(_noted(each, original, net=net, vat=vat, document=document))

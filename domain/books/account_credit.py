@@ -1,4 +1,7 @@
-"""The account credit book: money that a customer has with the tenant, and that invoices use up.
+"""The account credit book: what a customer has with the tenant, and that invoices use up.
+
+It has two parts (domain.credit_balance): promotions, given for nothing, which invoices use first,
+and money. Postings alone move either.
 
 It is the third of three ledgers that are never mixed (C-03): a wallet holds credits that were
 bought, an allowance is part of a price, account credit is money.
@@ -15,6 +18,7 @@ from domain.books.ledger import LedgerAccount, credit_after, post_money
 from domain.books.records import Command, fields_of_command
 from domain.books.state import read_id
 from domain.codes import Code
+from domain.credit_balance import NO_CREDIT
 from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX
 from domain.invoice import AMOUNT_MINOR_MAX
@@ -22,6 +26,7 @@ from domain.invoice import AMOUNT_MINOR_MAX
 if TYPE_CHECKING:
     from domain.books.customer import Customer
     from domain.books.state import TenantState
+    from domain.credit_balance import CreditBalance
     from domain.fields import Fields
 
 
@@ -34,13 +39,7 @@ class CreditKind(StrEnum):
     CREDIT_NOTE = "credit_note"
     CARRY = "carry"
     VOID = "void"
-
-
-_SOURCES = {
-    CreditKind.GRANT: LedgerAccount.PROMOTION,
-    CreditKind.DOWNGRADE: LedgerAccount.REVENUE,
-}
-"""What a posting of its own debits; the other kinds are a leg of a payment, note or invoice."""
+    CORRECTION = "correction"
 
 
 def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tuple[Fact, ...]:
@@ -62,14 +61,24 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     customer = customer_of(state, fields)
     require_currency(customer.currency, fields)
     decision = Decision(state, command, received_at_ms)
+    credit, amount = read_id(fields, "credit", prefix="crd"), amount_of(fields, "amount_minor")
+    post_money(
+        decision,
+        kind="credit_grant",
+        customer=customer.customer,
+        currency=customer.currency,
+        reference=credit,
+        legs=((LedgerAccount.PROMOTION, amount), (LedgerAccount.ACCOUNT_CREDIT, -amount)),
+        promotion_minor=-amount,
+    )
     add_credit(
         decision,
-        credit=read_id(fields, "credit", prefix="crd"),
+        credit=credit,
         customer=customer.customer,
-        amount_minor=amount_of(fields, "amount_minor"),
+        amount_minor=amount,
         currency=customer.currency,
         kind=CreditKind.GRANT,
-        reference=fields.text("credit"),
+        reference=credit,
         reason=fields.text("reason"),
     )
     return decision.made()
@@ -86,7 +95,7 @@ def add_credit(
     reference: str,
     reason: str,
 ) -> None:
-    """This function will give account credit within a decision.
+    """This function will say that account credit was given; its posting comes before.
 
     Args:
         decision: What is being decided.
@@ -94,8 +103,7 @@ def add_credit(
         customer: Who is given it.
         amount_minor: Minor units, from 1.
         currency: Currency of the customer.
-        kind: A CreditKind; grant and downgrade get a posting here, the others are part of one
-            that is added before.
+        kind: A CreditKind.
         reference: What it is from, for example an invoice id.
         reason: Why, for people; cut to what a text may have.
 
@@ -104,21 +112,8 @@ def add_credit(
     """
     if credit in decision.state.billing.ids:
         raise Rejected(Code.CREDIT_EXISTS, f"the credit id {credit} is taken")
-    if kind in _SOURCES:
-        legs = (
-            (_SOURCES[CreditKind(kind)], amount_minor),
-            (LedgerAccount.ACCOUNT_CREDIT, -amount_minor),
-        )
-        post_money(
-            decision,
-            kind=f"credit_{kind}",
-            customer=customer,
-            currency=currency,
-            reference=credit,
-            legs=legs,
-        )
-    balance = credit_after(decision, customer)
-    if balance > AMOUNT_MINOR_MAX:
+    after = credit_after(decision, customer)
+    if after.total_minor > AMOUNT_MINOR_MAX:
         raise Rejected(
             Code.CREDIT_LIMIT, f"account credit is at most {AMOUNT_MINOR_MAX} minor units"
         )
@@ -132,7 +127,8 @@ def add_credit(
             "kind": kind,
             "reference": reference,
             "reason": reason[:TEXT_LENGTH_MAX],
-            "balance_minor": balance,
+            "balance_minor": after.total_minor,
+            "promotion_balance_minor": after.promotion_minor,
             "granted_at": decision.at,
         },
     )
@@ -143,6 +139,7 @@ def use_credit(
 ) -> None:
     """This function will say that account credit was used (S3-72); its posting comes before."""
     if amount_minor:
+        after = credit_after(decision, customer)
         decision.add(
             "AccountCreditApplied",
             {
@@ -150,15 +147,16 @@ def use_credit(
                 "customer": customer,
                 "currency": currency,
                 "amount_minor": amount_minor,
-                "balance_minor": credit_after(decision, customer),
+                "balance_minor": after.total_minor,
+                "promotion_balance_minor": after.promotion_minor,
                 "applied_at": decision.at,
             },
         )
 
 
-def balance(state: TenantState, customer: str) -> int:
-    """This function will return a customer's account credit, minor units."""
-    return state.billing.credit.get(customer, 0)
+def balance(state: TenantState, customer: str) -> CreditBalance:
+    """This function will return a customer's account credit."""
+    return state.billing.credit.get(customer, NO_CREDIT)
 
 
 def customer_of(state: TenantState, fields: Fields) -> Customer:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.books.subscription import Subscription
+    from domain.credit_balance import CreditBalance
     from domain.invoice_terms import InvoiceKind, Item
 
 
@@ -58,6 +59,7 @@ class InvoiceEntry:
         scale: Decimal places of the lines' amounts.
         total_minor: What was to pay.
         credit_minor: Account credit that was used.
+        promotion_minor: What of it was promotions.
         carry_minor: What became account credit.
         tax_minor: All taxes, minor units.
         terms_sha256: Hash of its terms, 32 bytes: a correction has the same.
@@ -65,6 +67,7 @@ class InvoiceEntry:
         nets: Their net amounts as invoiced, packed.
         taxes: Their taxes, packed.
         in_prices: Which of them have their tax in the price: a byte each, 1 for yes.
+        credited: What promotions took off each before its tax, packed.
         effective: Net amounts after corrections, packed.
         positions: usage.events positions of the newest pin.
         items: (sequence, item) of what it took along.
@@ -89,6 +92,7 @@ class InvoiceEntry:
     scale: int
     total_minor: int
     credit_minor: int
+    promotion_minor: int
     carry_minor: int
     tax_minor: int
     terms_sha256: bytes
@@ -96,6 +100,7 @@ class InvoiceEntry:
     nets: bytes
     taxes: bytes
     in_prices: bytes
+    credited: bytes
     effective: bytes
     positions: tuple[int, ...]
     items: tuple[tuple[int, Item], ...] = ()
@@ -157,11 +162,18 @@ class Noted:
         amount_minor: All of it, as the line has its amount.
         tax_minor: Its tax.
         by_correction_minor: What of the amount corrections took; it is in the effective amount.
+        elsewhere_minor: What was taken from lines of other invoices that correct this one.
     """
 
     amount_minor: int = 0
     tax_minor: int = 0
     by_correction_minor: int = 0
+    elsewhere_minor: int = 0
+
+    @property
+    def given_minor(self) -> int:
+        """Return what was given back for other reasons than a correction."""
+        return self.amount_minor - self.by_correction_minor + self.elsewhere_minor
 
 
 NOTHING_NOTED = Noted()
@@ -178,7 +190,7 @@ class BillingState:
         waits_for: Customer by item that waits.
         items_added: Items so far; gives each its place in the order.
         ids: Every id of an item, credit, credit note, correction and refund; kept for good.
-        credit: Account credit by customer, minor units; moved by postings alone.
+        credit: Account credit by customer; moved by postings alone.
         payments: By id.
         noted: What credit notes took from a line, in minor units, by invoice and line.
         before_renewal: Of each subscription its last invoice and itself as it was before it, so
@@ -192,7 +204,7 @@ class BillingState:
     waits_for: dict[str, str] = field(default_factory=dict)
     items_added: int = 0
     ids: set[str] = field(default_factory=set)
-    credit: dict[str, int] = field(default_factory=dict)
+    credit: dict[str, CreditBalance] = field(default_factory=dict)
     payments: dict[str, PaymentEntry] = field(default_factory=dict)
     noted: dict[tuple[str, str], Noted] = field(default_factory=dict)
     before_renewal: dict[str, tuple[str, Subscription]] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from domain.billing_terms import DiscountKind
 from domain.invoice_reading import POSITION_MAX
+from domain.invoice_taxes import LineTax
 from domain.invoice_terms import GRANTED_MAX, GrantedDiscount, Override
 from domain.money import minor_unit_places, round_half_up
 from domain.rated import FEE_KINDS
@@ -35,11 +36,15 @@ class ChargedFees:
         tax: Tax category.
         fees_minor: What percentages left of them, minor units.
         off_minor: What amounts took off that.
+        promotion_minor: What promotions took off before the tax.
+        taxed: The tax that they bear.
     """
 
     tax: str
     fees_minor: int
     off_minor: int
+    promotion_minor: int
+    taxed: LineTax
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +67,19 @@ class Charged:
         """Return the charged plan's own prices as charged, those of other plans as they are."""
         return (*self.overrides, *(each for each in current if each.plan != self.plan))
 
+    def of(self, tax: str) -> ChargedFees | None:
+        """Return the fees of a tax category; None for no fees."""
+        return next((each for each in self.fees if each.tax == tax), None)
+
     def off_minor(self, tax: str) -> int:
         """Return what amounts took off the fees of a tax category, minor units."""
-        return sum(each.off_minor for each in self.fees if each.tax == tax)
+        fees = self.of(tax)
+        return 0 if fees is None else fees.off_minor
 
     def fees_minor(self, tax: str) -> int:
         """Return the fees of a tax category after percentages, minor units."""
-        return sum(each.fees_minor for each in self.fees if each.tax == tax)
+        fees = self.of(tax)
+        return 0 if fees is None else fees.fees_minor
 
     def to_json(self) -> dict[str, Json]:
         """Return it as it stands in the subscription's document."""
@@ -77,7 +88,13 @@ class Charged:
             "discounts": [each.to_json() for each in self.discounts],
             "overrides": [each.to_json() for each in self.overrides],
             "fees": [
-                {"tax": each.tax, "fees_minor": each.fees_minor, "off_minor": each.off_minor}
+                {
+                    "tax": each.tax,
+                    "fees_minor": each.fees_minor,
+                    "off_minor": each.off_minor,
+                    "promotion_minor": each.promotion_minor,
+                    "taxed": each.taxed.to_json(),
+                }
                 for each in self.fees
             ],
         }
@@ -100,6 +117,10 @@ class Charged:
                     tax=item.text("tax"),
                     fees_minor=item.integer("fees_minor", minimum=0, maximum=POSITION_MAX),
                     off_minor=item.integer("off_minor", minimum=0, maximum=POSITION_MAX),
+                    promotion_minor=item.integer(
+                        "promotion_minor", minimum=0, maximum=POSITION_MAX
+                    ),
+                    taxed=LineTax.from_fields(item.object("taxed")),
                 )
                 for item in fields.objects("fees", count_max=CATEGORIES_MAX)
             ),
@@ -115,12 +136,14 @@ def charged_by(content: InvoiceContent) -> Charged | None:
     codes = {each.code for each in percent}
     fees: dict[str, int] = {}
     off: dict[str, int] = {}
+    promotion: dict[str, int] = {}
     for line in content.lines:
         if line.kind not in FEE_KINDS:
             continue
         taken = sum(amount for code, amount in line.discounts if code not in codes)
         fees[line.tax] = fees.get(line.tax, 0) + line.net + taken
         off[line.tax] = off.get(line.tax, 0) + taken
+        promotion[line.tax] = promotion.get(line.tax, 0) + line.credited
     places = minor_unit_places(terms.currency)
 
     def minor(amount: int) -> int:
@@ -131,7 +154,13 @@ def charged_by(content: InvoiceContent) -> Charged | None:
         discounts=percent,
         overrides=tuple(each for each in terms.overrides if each.plan == terms.fees.plan),
         fees=tuple(
-            ChargedFees(tax, minor(amount), minor(off[tax]))
+            ChargedFees(
+                tax,
+                minor(amount),
+                minor(off[tax]),
+                minor(promotion[tax]),
+                terms.taxes.tax_of(tax),
+            )
             for tax, amount in sorted(fees.items())
         ),
     )

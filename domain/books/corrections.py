@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from domain.billing_terms import STANDARD_CATEGORY, Corrections
 from domain.books import items
+from domain.books.account_credit import CreditKind, add_credit
 from domain.books.billing_state import packed, unpacked
 from domain.books.credit_notes import (
     CreditTo,
@@ -34,6 +35,7 @@ from domain.books.invoices import (
     require_new_ids,
     whole_numbers,
 )
+from domain.books.ledger import LedgerAccount, post_money
 from domain.books.records import Command, fields_of_command
 from domain.books.state import read_id
 from domain.codes import Code
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from domain.books.state import TenantState
     from domain.canonical import Json
     from domain.fields import Fields
-    from domain.invoice import InvoiceContent, Line
+    from domain.invoice import InvoiceContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     Returns:
         InvoiceCorrected with effect none when no line differs; else also an ItemAdded of kind
         correction for each line, or CreditNoteIssued for what is less, as the catalogue in force
-        says.
+        says, and AccountCreditGranted for what promotions had paid of the less.
 
     Raises:
         Rejected: correction_exists, invoice_unknown, invoice_void, content_hash_differs,
@@ -111,13 +113,13 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     differences = _differences(state, entry, content)
     decision = Decision(state, command, received_at_ms)
     noted, added = _divided(state, entry, differences)
+    added, promotion = _without_promotions(state, entry, added)
     note = decision.id_of("crn", correction) if noted else ""
-    by_id = {line.line_id: line for line in content.lines}
     new = tuple(
-        _item(decision, entry, line=by_id.get(each.line), difference=each, of=correction)
-        for each in added
+        _item(decision, entry, content=content, difference=each, of=correction) for each in added
     )
-    effect = "none" if not (noted or new) else "credit_note" if noted else "items"
+    made = (("credit_note", noted), ("items", new), ("promotion", promotion))
+    effect = next((name for name, what in made if what), "none")
     decision.add(
         "InvoiceCorrected",
         {
@@ -127,6 +129,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             "effect": effect,
             "differences": [each.to_json() for each in differences],
             "items": [item.item for item in new],
+            "promotion_minor": promotion,
             "credit_note": note,
             "kept": kept_of(content),
             "content": text,
@@ -136,6 +139,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     )
     for item in new:
         items.add_item(decision, item)
+    if promotion:
+        _give_promotion_back(decision, entry, correction=correction, amount_minor=promotion)
     if noted:
         labels = {each.line: each.label for each in differences}
         add_note(
@@ -242,16 +247,67 @@ def _divided(
     return noted, tuple(each for each in rest if each.minor)
 
 
+def _without_promotions(
+    state: TenantState, entry: InvoiceEntry, added: tuple[Difference, ...]
+) -> tuple[tuple[Difference, ...], int]:
+    """Take out of what is less what promotions had paid before its tax, minor units.
+
+    It bore no tax, and money was never there: it comes back as a promotion, once the line no
+    longer covers it. By credit notes it does not, for their tax follows the whole line.
+    """
+    if billing_in_force(state).corrections is Corrections.CREDIT_NOTE:
+        return added, 0
+    unit = 10 ** (entry.scale - minor_unit_places(entry.currency))
+    credited = dict(zip(entry.lines, unpacked(entry.credited), strict=True))
+    kept, total = [], 0
+    for each in added:
+        paid = credited.get(each.line, 0)
+        less = max(0, min(paid, each.before) - min(paid, each.after))
+        back = max(0, min(-each.minor, _half_up(less, unit=unit)))
+        total += back
+        kept.append(replace(each, minor=each.minor + back))
+    return tuple(each for each in kept if each.minor), total
+
+
+def _give_promotion_back(
+    decision: Decision, entry: InvoiceEntry, *, correction: str, amount_minor: int
+) -> None:
+    post_money(
+        decision,
+        kind="correction",
+        customer=entry.customer,
+        currency=entry.currency,
+        reference=correction,
+        legs=(
+            (LedgerAccount.REVENUE, amount_minor),
+            (LedgerAccount.ACCOUNT_CREDIT, -amount_minor),
+        ),
+        promotion_minor=-amount_minor,
+    )
+    add_credit(
+        decision,
+        credit=decision.id_of("crd", "correction", correction),
+        customer=entry.customer,
+        amount_minor=amount_minor,
+        currency=entry.currency,
+        kind=CreditKind.CORRECTION,
+        reference=correction,
+        reason=f"promotions had paid for it on invoice {entry.number}",
+    )
+
+
 def _item(
     decision: Decision,
     entry: InvoiceEntry,
     *,
-    line: Line | None,
+    content: InvoiceContent,
     difference: Difference,
     of: str,
 ) -> Item:
-    """Return the item of a difference; it names the line that it corrects."""
+    """Return the item of a difference; it names the line that it corrects, and has its tax."""
     now = from_ms(decision.received_at_ms)
+    line = next((each for each in content.lines if each.line_id == difference.line), None)
+    category = STANDARD_CATEGORY if line is None else line.tax
     label = f"Correction of {entry.number}: {difference.label}"
     return Item(
         item=decision.id_of("itm", of, difference.line),
@@ -260,7 +316,8 @@ def _item(
         kind=ItemKind.CORRECTION,
         label=label[:TEXT_LENGTH_MAX],
         amount_minor=difference.minor,
-        tax=STANDARD_CATEGORY if line is None else line.tax,
+        tax=category,
+        taxed=content.terms.taxes.tax_of(category),
         start=now if line is None else line.start,
         end=now if line is None else line.end,
         added_at=now,
@@ -282,6 +339,7 @@ def apply(*, state: TenantState, fact: Fact) -> None:
         nets=entry.nets + packed([0] * added),
         taxes=entry.taxes + packed([0] * added),
         in_prices=entry.in_prices + bytes(added),
+        credited=entry.credited + packed([0] * added),
         effective=packed(after.get(line, 0) for line in lines),
         positions=billing.once(tuple(whole_numbers(kept, "positions"))),
         is_corrected=entry.is_corrected or fields.text("effect") != "none",

@@ -22,7 +22,7 @@ from domain.usage.facts import REASON_LENGTH_MAX, Reject
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Rises when old state would be misread; a checkpoint of another version is thrown away."""
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from domain.books.customer import Customer
     from domain.books.subscription import BillingPeriod, Subscription
     from domain.catalogue import Catalogue
+    from domain.credit_balance import CreditBalance
     from domain.invoice_terms import Item, Segment
     from domain.period import Period
 
@@ -52,7 +53,7 @@ def invoice_terms(
     subscription: Subscription | None,
     customer: Customer,
     items: Iterable[Item],
-    credit_minor: int,
+    credit: CreditBalance,
     catalogues: Mapping[int, Catalogue],
     published_at: Mapping[int, datetime],
     tenant: str,
@@ -63,7 +64,7 @@ def invoice_terms(
         subscription: What is billed; None for an invoice of items alone.
         customer: Who pays.
         items: What waits for this invoice, in the order in which it was added.
-        credit_minor: Account credit of the customer, minor units.
+        credit: Account credit of the customer.
         catalogues: Every version that was published, by version. Items alone are billed without
             any: by the default terms, untaxed.
         published_at: When each was published.
@@ -108,7 +109,7 @@ def invoice_terms(
             treatment=customer.tax.treatment,
             region=customer.tax.region,
         ),
-        credit_available_minor=credit_minor,
+        credit=credit,
         dimensions=() if subscription is None else subscription.dimensions,
         rounding=billing.rounding,
         credits=billing.credits,

@@ -93,7 +93,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         subscription=subscription,
         customer=customer,
         items=waiting,
-        credit_minor=balance(state, customer.customer),
+        credit=balance(state, customer.customer),
         catalogues=state.catalogues,
         published_at=state.published_at,
         tenant=state.tenant,
@@ -251,7 +251,6 @@ def _add_final(
     def minor(amount: int) -> int:
         return minor_of(amount, scale=terms.scale, currency=terms.currency)
 
-    tax_minor = minor(totals.tax)
     due = datetime.combine(as_of.date(), time(), as_of.tzinfo) + timedelta(days=terms.due_days)
     decision.add(
         "InvoiceFinalized",
@@ -269,7 +268,8 @@ def _add_final(
             "subtotal_minor": minor(totals.subtotal),
             "discount_minor": minor(totals.discount),
             "credit_minor": totals.credit_minor,
-            "tax_minor": tax_minor,
+            "promotion_minor": totals.promotion_minor,
+            "tax_minor": minor(totals.tax),
             "total_minor": totals.total_minor,
             "carry_minor": totals.carry_minor,
             "items": [item.item for item in terms.items],
@@ -278,7 +278,7 @@ def _add_final(
             "content_sha256": command.text("content_sha256"),
         },
     )
-    credit = totals.credit_minor - totals.carry_minor
+    credit, tax_minor = totals.credit_minor - totals.carry_minor, minor(totals.tax)
     post_money(
         decision,
         kind="invoice",
@@ -291,6 +291,7 @@ def _add_final(
             (LedgerAccount.TAX, -tax_minor),
             (LedgerAccount.REVENUE, tax_minor - totals.total_minor - credit),
         ),
+        promotion_minor=totals.promotion_minor,
     )
     use_credit(
         decision,
@@ -316,9 +317,9 @@ def kept_of(content: InvoiceContent) -> Json:
     """This function will write what the books keep of a content, so that a restore is quick.
 
     Returns:
-        {terms_sha256, scale, positions, lines: ids, nets, taxes, in_prices: 0 or 1 for each line}.
+        {terms_sha256, scale, positions, lines: ids, nets, taxes, credited, in_prices: 0 or 1 for
+        each line}.
     """
-    included = {group.code for group in content.totals.taxes if group.mode is TaxMode.INCLUSIVE}
     return {
         "terms_sha256": hash_of_terms(content.terms).hex(),
         "scale": content.scale,
@@ -326,7 +327,10 @@ def kept_of(content: InvoiceContent) -> Json:
         "lines": [line.line_id for line in content.lines],
         "nets": [line.net for line in content.lines],
         "taxes": [line.tax_amount for line in content.lines],
-        "in_prices": [int(line.tax_code in included) for line in content.lines],
+        "credited": [line.credited for line in content.lines],
+        "in_prices": [
+            int(content.tax_of(line).mode is TaxMode.INCLUSIVE) for line in content.lines
+        ],
     }
 
 
@@ -351,6 +355,7 @@ def apply_finalized(*, state: TenantState, fact: Fact) -> None:
         scale=kept.integer("scale", minimum=0, maximum=18),
         total_minor=_minor(fields, "total_minor"),
         credit_minor=_minor(fields, "credit_minor"),
+        promotion_minor=_minor(fields, "promotion_minor"),
         carry_minor=_minor(fields, "carry_minor"),
         tax_minor=fields.integer("tax_minor", minimum=-POSITION_MAX, maximum=POSITION_MAX),
         terms_sha256=bytes.fromhex(kept.text("terms_sha256")),
@@ -358,6 +363,7 @@ def apply_finalized(*, state: TenantState, fact: Fact) -> None:
         nets=nets,
         taxes=billing.once(packed(whole_numbers(kept, "taxes"))),
         in_prices=billing.once(bytes(whole_numbers(kept, "in_prices"))),
+        credited=billing.once(packed(whole_numbers(kept, "credited"))),
         effective=nets,
         positions=billing.once(tuple(whole_numbers(kept, "positions"))),
         items=items.take_waiting(state, customer=customer, items=set(fields.texts("items"))),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from domain.books.facts import Fact, fields_of_fact
 from domain.codes import Code
+from domain.credit_balance import BALANCE_MINOR_MAX, NO_CREDIT, CreditBalance
 from domain.errors import invariant
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def post_money(
     currency: str,
     reference: str,
     legs: Sequence[tuple[LedgerAccount, int]],
+    promotion_minor: int = 0,
 ) -> None:
     """This function will add a posting to a decision; legs of 0 are left out.
 
@@ -50,6 +52,7 @@ def post_money(
         currency: ISO 4217 code of the legs.
         reference: Id of the invoice, payment, credit or note behind it.
         legs: (account, minor units), debit above 0; they add up to 0.
+        promotion_minor: What of the leg of account_credit is about promotions, debit above 0.
 
     Raises:
         Fatal: state_corrupt, when they do not.
@@ -74,18 +77,19 @@ def post_money(
             "currency": currency,
             "reference": reference,
             "legs": [{"account": account, "amount_minor": amount} for account, amount in moved],
+            "promotion_minor": promotion_minor,
             "booked_at": decision.at,
         },
     )
 
 
-def credit_after(decision: Decision, customer: str) -> int:
+def credit_after(decision: Decision, customer: str) -> CreditBalance:
     """This function will return a customer's account credit as the decision so far leaves it."""
-    balance = decision.state.billing.credit.get(customer, 0)
+    balance = decision.state.billing.credit.get(customer, NO_CREDIT)
     for fact in decision.facts:
         if fact.kind == "MoneyPosted":
             whose, moved = _credit_moved(fact)
-            balance -= moved if whose == customer else 0
+            balance = _less(balance, moved) if whose == customer else balance
     return balance
 
 
@@ -93,23 +97,34 @@ def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will move account credit by a posting.
 
     Raises:
-        Fatal: state_corrupt, when it would fall below 0.
+        Fatal: state_corrupt, when promotions or money would fall below 0.
     """
     customer, moved = _credit_moved(fact)
-    if not moved:
+    if moved == NO_CREDIT:
         return
-    balance = state.billing.credit.get(customer, 0) - moved
-    invariant(balance >= 0, Code.STATE_CORRUPT, "account credit falls below 0", customer=customer)
-    if balance:
-        state.billing.credit[customer] = balance
-    else:
+    balance = _less(state.billing.credit.get(customer, NO_CREDIT), moved)
+    invariant(
+        min(balance.promotion_minor, balance.money_minor) >= 0,
+        Code.STATE_CORRUPT,
+        "account credit falls below 0",
+        customer=customer,
+    )
+    if balance == NO_CREDIT:
         state.billing.credit.pop(customer, None)
+    else:
+        state.billing.credit[customer] = balance
 
 
-def _credit_moved(fact: Fact) -> tuple[str, int]:
+def _less(balance: CreditBalance, moved: CreditBalance) -> CreditBalance:
+    return CreditBalance(
+        balance.promotion_minor - moved.promotion_minor, balance.money_minor - moved.money_minor
+    )
+
+
+def _credit_moved(fact: Fact) -> tuple[str, CreditBalance]:
     """Return whose account credit a posting debits, and with how much."""
     if LedgerAccount.ACCOUNT_CREDIT not in fact.body:
-        return "", 0
+        return "", NO_CREDIT
     fields = fields_of_fact(fact)
     legs = fields.values["legs"]
     invariant(isinstance(legs, list), Code.STATE_CORRUPT, "a posting has no legs")
@@ -118,4 +133,7 @@ def _credit_moved(fact: Fact) -> tuple[str, int]:
         # Read by hand: there are more postings than any other facts, and post_money wrote them.
         if isinstance(leg, dict) and leg["account"] == LedgerAccount.ACCOUNT_CREDIT:
             moved += int(str(leg["amount_minor"]))
-    return fields.text("customer"), moved
+    promotion = fields.integer(
+        "promotion_minor", minimum=-BALANCE_MINOR_MAX, maximum=BALANCE_MINOR_MAX
+    )
+    return fields.text("customer"), CreditBalance(promotion, moved - promotion)

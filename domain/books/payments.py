@@ -231,7 +231,7 @@ def _parts(
     from_credit = min(
         amount - first,
         payment.to_credit_minor - payment.refunded_credit_minor,
-        balance(state, payment.customer),
+        balance(state, payment.customer).money_minor,
     )
     if amount - from_credit > applied:
         raise Rejected(

@@ -4,15 +4,23 @@ An invoice charges the fees of a period whole, as they stood at its start. What 
 is the fees of each part for its days. The difference of the two is what items and account credit
 have to make up for; a change moves it, and posts exactly by how much. However many changes a
 period has, what was charged so adds up to what is owed.
+
+An item is taxed by the invoice that takes it along. Account credit is given with the tax of what
+it gives back, that of the fee as it was charged. What promotions paid of a fee comes back as
+promotions, once less than that is owed.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from domain.billing_terms import TaxMode
 from domain.books import account_credit, agreement, items
+from domain.books.ledger import LedgerAccount, post_money
+from domain.invoice_amounts import tax_part
+from domain.invoice_taxes import resolved_taxes
 from domain.invoice_terms import Item, ItemKind
 from domain.money import minor_unit_places, round_half_up
 from domain.period import Interval, days_of
@@ -21,13 +29,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from domain.books.charged import ChargedFees
     from domain.books.decision import Decision
     from domain.books.state import TenantState
     from domain.books.subscription import BillingPeriod, Phase, Subscription
+    from domain.invoice_taxes import LineTax
     from domain.invoice_terms import GrantedDiscount, Override
     from domain.period import Period
 
 _NOTHING = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a change costs in one tax category, minor units.
+
+    Args:
+        amount_minor: As fees have it, without the tax that comes on top; negative is less.
+        tax_minor: Tax of what is less; 0 of what is more.
+        is_tax_inside: Whether the amount has that tax in it.
+        promotion_minor: What of the less promotions paid.
+    """
+
+    amount_minor: int
+    tax_minor: int = 0
+    is_tax_inside: bool = False
+    promotion_minor: int = 0
 
 
 def differences(
@@ -36,7 +63,7 @@ def differences(
     before: Subscription,
     after: Subscription,
     overrides: tuple[Override, ...] | None = None,
-) -> dict[str, int]:
+) -> dict[str, Difference]:
     """This function will say what a change costs beyond what invoices charge on their own.
 
     A lifetime gives nothing back, for it has no days of which some would be left; so it is charged
@@ -49,7 +76,7 @@ def differences(
         overrides: The customer's own prices with the change; None when they stay.
 
     Returns:
-        Minor units by tax category, rounded half up, sorted, without those of 0; negative is less.
+        By tax category, rounded half up, sorted, without those of 0.
     """
     current = state.customers[after.customer].overrides
     owed_after = _uncharged(state, after, current if overrides is None else overrides)
@@ -59,7 +86,7 @@ def differences(
             tax: round_half_up(amount, places=places) - _posted(after, tax)
             for tax, amount in sorted(owed_after.items())
         }
-        return {tax: amount for tax, amount in owed.items() if amount > 0}
+        return {tax: Difference(amount) for tax, amount in owed.items() if amount > 0}
     owed_before = _uncharged(state, before, current)
     amounts = {
         tax: round_half_up(
@@ -67,20 +94,82 @@ def differences(
         )
         for tax in sorted(owed_before.keys() | owed_after.keys())
     }
-    return {tax: amount for tax, amount in amounts.items() if amount}
+    new = current if overrides is None else overrides
+    return {
+        tax: Difference(amount)
+        if amount > 0
+        else _less(state, before, after, overrides=(current, new), tax=tax, amount_minor=-amount)
+        for tax, amount in amounts.items()
+        if amount
+    }
+
+
+def _less(
+    state: TenantState,
+    before: Subscription,
+    after: Subscription,
+    *,
+    overrides: tuple[tuple[Override, ...], tuple[Override, ...]],
+    tax: str,
+    amount_minor: int,
+) -> Difference:
+    """Return what is given back, with the tax that it was or will be charged with."""
+    charged = _charged_fees(before, tax)
+    taxed = _tax_of(state, before, tax) if charged is None else charged.taxed
+    promotion = 0
+    if charged is not None and charged.promotion_minor:
+        paid = Fraction(charged.promotion_minor)
+        was = min(paid, _level(state, before, overrides[0], tax))
+        now = min(paid, _level(state, after, overrides[1], tax))
+        promotion = min(amount_minor, round_half_up(max(_NOTHING, was - now), places=0))
+    tax_minor = round_half_up((amount_minor - promotion) * tax_part(taxed), places=0)
+    is_inside = taxed.mode is TaxMode.INCLUSIVE
+    return Difference(-amount_minor, tax_minor, is_inside, promotion)
+
+
+def _charged_fees(subscription: Subscription, tax: str) -> ChargedFees | None:
+    """Return the fees of a category that an invoice has of the open period; None for none."""
+    charged = subscription.charged
+    if charged is None or not agreement.is_charged(subscription, subscription.open_period):
+        return None
+    return charged.of(tax)
+
+
+def _level(
+    state: TenantState, subscription: Subscription, overrides: tuple[Override, ...], tax: str
+) -> Fraction:
+    """Return what is owed of a category for the open period, minor units; 0 after its end."""
+    period = next(subscription.periods(), None)
+    if period is None:
+        return _NOTHING
+    spans = _spans(state, subscription, period)
+    owed = _owed_of_charged(state, subscription, period, spans, overrides)
+    unit = Fraction(10) ** minor_unit_places(subscription.currency)
+    return Fraction(owed.get(tax, _NOTHING) * unit)
+
+
+def _tax_of(state: TenantState, subscription: Subscription, tax: str) -> LineTax:
+    """Return the tax with which the next invoice would charge a fee of a category."""
+    version = subscription.phase_at(subscription.period.start).catalogue_version
+    customer = state.customers[subscription.customer].tax
+    return resolved_taxes(
+        rates=state.catalogues[version].taxes,
+        treatment=customer.treatment,
+        region=customer.region,
+    ).tax_of(tax)
 
 
 def _posted(subscription: Subscription, tax: str) -> int:
     return dict(subscription.posted).get(tax, 0)
 
 
-def noted(subscription: Subscription, amounts: Mapping[str, int]) -> Subscription:
+def noted(subscription: Subscription, amounts: Mapping[str, Difference]) -> Subscription:
     """This function will note on a lifetime what differences it is charged."""
     if subscription.interval is not Interval.LIFETIME or not amounts:
         return subscription
     posted = dict(subscription.posted)
     for tax, amount in amounts.items():
-        posted[tax] = posted.get(tax, 0) + amount
+        posted[tax] = posted.get(tax, 0) + amount.amount_minor
     return replace(subscription, posted=tuple(sorted(posted.items())))
 
 
@@ -88,7 +177,7 @@ def post(
     decision: Decision,
     *,
     subscription: Subscription,
-    amounts: Mapping[str, int],
+    amounts: Mapping[str, Difference],
     day: datetime,
     label: str,
 ) -> None:
@@ -103,8 +192,8 @@ def post(
     """
     note, end = _note(subscription, day=day)
     name = subscription.subscription
-    for tax, amount_minor in amounts.items():
-        if amount_minor > 0:
+    for tax, difference in amounts.items():
+        if difference.amount_minor > 0:
             items.add_item(
                 decision,
                 Item(
@@ -113,7 +202,7 @@ def post(
                     subscription=name,
                     kind=ItemKind.PRORATION,
                     label=f"{label}{note}",
-                    amount_minor=amount_minor,
+                    amount_minor=difference.amount_minor,
                     start=day,
                     end=max(day, end),
                     added_at=decision.moment,
@@ -121,16 +210,43 @@ def post(
                 ),
             )
         else:
-            account_credit.add_credit(
+            _give_back(
                 decision,
+                subscription,
                 credit=decision.id_of("crd", decision.command.command_id, name, tax),
-                customer=subscription.customer,
-                amount_minor=-amount_minor,
-                currency=subscription.currency,
-                kind=account_credit.CreditKind.DOWNGRADE,
-                reference=name,
+                less=difference,
                 reason=f"{label}{note}",
             )
+
+
+def _give_back(
+    decision: Decision, subscription: Subscription, *, credit: str, less: Difference, reason: str
+) -> None:
+    """Post what is less with its tax, and give it as account credit."""
+    net = -less.amount_minor - (less.tax_minor if less.is_tax_inside else 0)
+    post_money(
+        decision,
+        kind="credit_downgrade",
+        customer=subscription.customer,
+        currency=subscription.currency,
+        reference=credit,
+        legs=(
+            (LedgerAccount.REVENUE, net),
+            (LedgerAccount.TAX, less.tax_minor),
+            (LedgerAccount.ACCOUNT_CREDIT, -net - less.tax_minor),
+        ),
+        promotion_minor=-less.promotion_minor,
+    )
+    account_credit.add_credit(
+        decision,
+        credit=credit,
+        customer=subscription.customer,
+        amount_minor=net + less.tax_minor,
+        currency=subscription.currency,
+        kind=account_credit.CreditKind.DOWNGRADE,
+        reference=subscription.subscription,
+        reason=reason,
+    )
 
 
 def _uncharged(

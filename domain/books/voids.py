@@ -79,7 +79,7 @@ def _require_voidable(state: TenantState, entry: InvoiceEntry) -> Subscription |
         why = "it was paid"
     elif entry.noted_minor or entry.is_corrected:
         why = "it was credited or corrected"
-    elif balance(state, entry.customer) + entry.credit_minor < entry.carry_minor:
+    elif balance(state, entry.customer).money_minor < entry.carry_minor:
         why = "the account credit that it left was used"
     if why:
         raise _refusal(entry, why)
@@ -122,6 +122,7 @@ def _give_back(decision: Decision, entry: InvoiceEntry) -> None:
             (LedgerAccount.TAX, entry.tax_minor),
             (LedgerAccount.REVENUE, entry.total_minor + credit - entry.tax_minor),
         ),
+        promotion_minor=-entry.promotion_minor,
     )
     use_credit(
         decision,

@@ -22,9 +22,10 @@ _LEG = """
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _BALANCE = """
-    INSERT INTO account_credit (tenant, customer, currency, balance_minor)
-    VALUES (%s, %s, %s, %s)
-    ON CONFLICT (tenant, customer) DO UPDATE SET balance_minor = excluded.balance_minor
+    INSERT INTO account_credit (tenant, customer, currency, balance_minor, promotion_minor)
+    VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (tenant, customer) DO UPDATE SET balance_minor = excluded.balance_minor,
+        promotion_minor = excluded.promotion_minor
 """
 _ENTRY = """
     INSERT INTO account_credit_entry (tenant, customer, entry, kind, currency, amount_minor,
@@ -97,7 +98,8 @@ def _enter(
     fields = booking.fields
     customer, currency = fields.text("customer"), fields.text("currency")
     balance = signed_minor(fields, "balance_minor")
-    connection.execute(_BALANCE, (booking.tenant, customer, currency, balance))
+    promotion = signed_minor(fields, "promotion_balance_minor")
+    connection.execute(_BALANCE, (booking.tenant, customer, currency, balance, promotion))
     connection.execute(
         _ENTRY,
         (

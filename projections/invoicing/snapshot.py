@@ -14,6 +14,7 @@ import psycopg
 from domain.books.customer import Customer
 from domain.books.invoice_terms_of import invoice_terms
 from domain.books.subscription import Subscription
+from domain.credit_balance import NO_CREDIT, CreditBalance
 from domain.errors import Rejected
 from domain.invoice_terms import ITEMS_MAX, InvoiceTerms, Item
 from domain.invoice_usage import content_of, parts_of
@@ -53,7 +54,8 @@ _IS_ANYBODYS = f"""
 # What a subscription's terms need. Items come in the order in which the log has them: append
 # times may go back, offsets never do.
 _NEEDS = f"""
-    c.document, coalesce(a.balance_minor, 0),
+    c.document, coalesce(a.promotion_minor, 0),
+    coalesce(a.balance_minor - a.promotion_minor, 0),
     ARRAY(
         SELECT i.document FROM invoice_item i
         WHERE i.tenant = c.tenant AND i.customer = c.customer AND i.status = 'pending'
@@ -252,20 +254,20 @@ class Snapshot:
         return None if row is None else self._draft(row)
 
     def _draft(self, row: tuple[Any, ...]) -> Draft:
-        document, payer, credit_minor, items, earlier, released, attempt = row
-        published = self._published
+        document, payer, promotion, money, items, earlier, released, attempt = row
+        credit, published = CreditBalance(promotion, money), self._published
         terms = invoice_terms(
             subscription=None if document is None else Subscription.from_document(document),
             customer=Customer.from_document(payer),
             items=tuple(Item.from_document(item) for item in items),
-            credit_minor=credit_minor,
+            credit=credit,
             catalogues=published.catalogues,
             published_at=published.published_at,
             tenant=self._tenant,
         )
         return Draft(
             terms=terms,
-            needs_shared=bool(credit_minor)
+            needs_shared=credit != NO_CREDIT
             or any(item.subscription != terms.subscription for item in terms.items)
             or not terms.subscription,
             earlier=tuple(earlier),

@@ -198,7 +198,7 @@ class Correction:
     Args:
         correction: Its id.
         place: Count of the invoice's corrections, from 1.
-        effect: items, credit_note or none.
+        effect: items, credit_note, promotion or none.
         credit_note: Its credit note; empty for none.
         corrected_at: When, UTC.
         differences: (line id, before, after, difference), major units.

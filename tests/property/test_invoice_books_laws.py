@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from domain.books import account_credit
 from domain.books.billing_state import InvoiceStatus
 from domain.books.facts import Outcome
 from domain.books.fold import BooksFold
@@ -173,6 +174,14 @@ class BillingMachine(RuleBasedStateMachine):
         outcome = self.books.correct(content, invoice=entry.invoice, correction=self.name("cor"))
         assert outcome.code == (Code.INVOICE_VOID if entry.is_void else ""), outcome.reason
 
+    @rule(
+        customer=st.sampled_from(["acme", "beta"]),
+        treatment=st.sampled_from(["standard", "exempt", "reverse_charge"]),
+    )
+    def treat(self, customer: str, treatment: str) -> None:
+        """Another tax from now on; what was invoiced keeps its own."""
+        self.send("ChangeCustomer", customer=customer, tax={"treatment": treatment, "region": ""})
+
     @rule(pick=PICKS)
     def void(self, pick: int) -> None:
         """One is taken back, or it is too late for that."""
@@ -203,24 +212,33 @@ class BillingMachine(RuleBasedStateMachine):
         assert sums.get("receivable", 0) == sum(
             entry.open_minor for entry in billing.invoices.values()
         )
-        assert sums.get("account_credit", 0) == -sum(billing.credit.values())
+        credit = billing.credit.values()
+        assert sums.get("account_credit", 0) == -sum(each.total_minor for each in credit)
+        notes = self.books.kept("CreditNoteIssued")
+        assert sums.get("tax", 0) == sum(note["tax_minor"] for note in notes) - sum(
+            entry.tax_minor for entry in billing.invoices.values() if not entry.is_void
+        )
         assert sums.get("cash", 0) == sum(
             payment.amount_minor - payment.refunded_minor for payment in billing.payments.values()
         )
-        assert all(credit > 0 for credit in billing.credit.values())
+        assert all(min(each.promotion_minor, each.money_minor) >= 0 for each in credit)
+        assert all(each.total_minor > 0 for each in credit)
 
     @invariant()
     def balances_are_said_as_they_are(self) -> None:
         """The last word about account credit is the balance."""
         if not hasattr(self, "books"):
             return
-        said: dict[str, int] = {}
+        said: dict[str, tuple[int, int]] = {}
         for facts in self.books.facts:
             for kind, body in bodies(facts.outcomes[0]):
                 if kind in {"AccountCreditGranted", "AccountCreditApplied"}:
-                    said[str(body["customer"])] = int(str(body["balance_minor"]))
+                    parts = body["balance_minor"], body["promotion_balance_minor"]
+                    said[str(body["customer"])] = int(str(parts[0])), int(str(parts[1]))
         for customer in ("acme", "beta"):
-            assert said.get(customer, 0) == self.books.credit(customer)
+            held = account_credit.balance(self.books.state, customer)
+            expected = held.total_minor, held.promotion_minor
+            assert said.get(customer, (0, 0)) == expected
 
     @invariant()
     def numbers_have_no_gap(self) -> None:

@@ -1,5 +1,8 @@
 """Our rater against a second one, which was written from the requirements and shares no code."""
 
+from fractions import Fraction
+
+from domain.billing_terms import TaxMode
 from domain.invoice import Pin, build_invoice
 from domain.rating import usage_entries
 from tests.support import oracle_invoice
@@ -19,7 +22,7 @@ def _theirs(seed: int) -> object:
     return (
         dict(result.lines),
         dict(result.taxes),
-        result.credit_minor,
+        (result.promotion_minor, result.credit_minor),
         result.total_minor,
         result.carry_minor,
     )
@@ -36,8 +39,12 @@ def _ours(case: Case) -> object:
     totals = content.totals
     return (
         {line.line_id: (line.amount, line.net) for line in content.lines},
-        {tax.code: tax.amount for tax in totals.taxes if tax.code},
-        totals.credit_minor,
+        {
+            (tax.code, Fraction(tax.rate), tax.mode is TaxMode.INCLUSIVE): tax.amount
+            for tax in totals.taxes
+            if tax.code
+        },
+        (totals.promotion_minor, totals.credit_minor),
         totals.total_minor,
         totals.carry_minor,
     )

@@ -15,6 +15,7 @@ from domain.books import facts, fold, records
 from domain.canonical import Json
 from domain.codes import Code
 from domain.composite import Counted
+from domain.credit_balance import NO_CREDIT, CreditBalance
 from domain.fields import Fields
 from domain.invoice_taxes import resolved_taxes
 from domain.invoice_terms import (
@@ -239,7 +240,7 @@ def terms_of(
     overrides: tuple[Override, ...] = (),
     discounts: tuple[GrantedDiscount, ...] = (),
     items: tuple[Item, ...] = (),
-    credit_minor: int = 0,
+    credit: CreditBalance = NO_CREDIT,
     dimensions: tuple[tuple[str, str], ...] = (),
 ) -> InvoiceTerms:
     """The terms of a period's invoice over its parts; by default with the first part's fees."""
@@ -260,7 +261,7 @@ def terms_of(
         discounts=discounts,
         items=items,
         taxes=resolved_taxes(rates=prices.taxes, treatment=TaxTreatment.STANDARD, region=""),
-        credit_available_minor=credit_minor,
+        credit=credit,
         dimensions=dimensions,
         rounding=terms.rounding,
         credits=terms.credits,

@@ -17,6 +17,7 @@ from api.invoice_document import (
 from domain.billing_terms import Seller, TaxTreatment
 from domain.canonical import Json
 from domain.catalogue import Catalogue, parse_catalogue
+from domain.credit_balance import CreditBalance
 from domain.invoice import InvoiceContent
 from domain.invoice_taxes import resolved_taxes
 from domain.invoice_terms import GrantedDiscount, Item, ItemKind
@@ -112,7 +113,8 @@ def content(
     treatment: TaxTreatment = TaxTreatment.STANDARD,
     items: tuple[Item, ...] = (),
     discounts: tuple[GrantedDiscount, ...] = (),
-    credit_minor: int = 0,
+    promotion_minor: int = 0,
+    money_minor: int = 0,
     rows: Sequence[Any] | None = None,
 ) -> InvoiceContent:
     """The content of January 2025 on the plan PRO."""
@@ -122,7 +124,7 @@ def content(
         prices=prices,
         items=items,
         discounts=discounts,
-        credit_minor=credit_minor,
+        credit=CreditBalance(promotion_minor, money_minor),
     )
     terms = replace(
         terms, taxes=resolved_taxes(rates=prices.taxes, treatment=treatment, region="")

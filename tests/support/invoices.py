@@ -136,7 +136,7 @@ class BillingBooks(billing.Books):
             subscription=found,
             customer=self.state.customers[payer],
             items=items.waiting(self.state, customer=payer, subscription=subscription or None),
-            credit_minor=account_credit.balance(self.state, payer),
+            credit=account_credit.balance(self.state, payer),
             catalogues=self.state.catalogues,
             published_at=self.state.published_at,
             tenant=self.tenant,
@@ -191,7 +191,7 @@ class BillingBooks(billing.Books):
         return self.state.billing.invoices[invoice]
 
     def credit(self, customer: str = "acme") -> int:
-        return account_credit.balance(self.state, customer)
+        return account_credit.balance(self.state, customer).total_minor
 
     def kept(self, kind: str) -> list[dict[str, Any]]:
         """The bodies of all facts of a kind, oldest first."""

@@ -52,11 +52,15 @@ class Bill:
     fees: Part
     items: Sequence[tuple[str, int, str]] = ()
     """(id, minor units, tax category)"""
+    own_taxes: Mapping[str, tuple[str, Fraction, bool]] = field(default_factory=dict)
+    """What a correction is taxed with, by its id: the tax of the invoice that it corrects."""
     discounts: Sequence[Document] = ()
     taxes: Mapping[str, tuple[str, Fraction, bool]] = field(default_factory=dict)
     """Category to (code, percent, whether amounts include it)."""
-    credit_minor: int = 0
-    credit_first: bool = True
+    promotion_minor: int = 0
+    money_minor: int = 0
+    promotion_first: bool = True
+    """Whether promotions come off before the tax; money comes off after it whatever holds."""
     tax_by_line: bool = False
 
 
@@ -78,7 +82,8 @@ class Result:
 
     lines: Mapping[str, tuple[int, int]]
     """Line id to (amount, net)."""
-    taxes: Mapping[str, int]
+    taxes: Mapping[tuple[str, Fraction, bool], int]
+    promotion_minor: int
     credit_minor: int
     total_minor: int
     carry_minor: int
@@ -396,42 +401,62 @@ def spread(whole: int, weights: Sequence[int]) -> list[int]:
 
 
 def _settled(bill: Bill, lines: Sequence[Line]) -> Result:
-    """Take account credit off, tax what is left by tax, and round the total once."""
+    """Promotions, taxes, money: in that order, unless promotions are to wait for the taxes."""
     fine = 10 ** (bill.scale - bill.places)
-    groups: dict[str, list[Line]] = {}
-    rates: dict[str, tuple[Fraction, bool]] = {"": (Fraction(0), False)}
-    for line in lines:
-        code, percent, is_inclusive = bill.taxes.get(line.category, ("", Fraction(0), False))
-        groups.setdefault(code, []).append(line)
-        rates[code] = percent, is_inclusive
-    subtotal = sum(line.net for line in lines)
-    credit = 0
-    if bill.credit_first:
-        credit = min(bill.credit_minor, max(0, subtotal) // fine)
-    codes = sorted(groups)
-    weights = [max(0, sum(line.net for line in groups[code])) for code in codes]
-    taxes: dict[str, int] = {}
-    added = 0
-    for code, off in zip(codes, spread(credit * fine, weights), strict=True):
-        percent, is_inclusive = rates[code]
-        part = percent / ((100 + percent) if is_inclusive else 100)
-        bases = [line.net for line in groups[code]]
-        if bill.tax_by_line:
-            offs = spread(off, [max(0, base) for base in bases])
-            tax = sum(half_up((base - o) * part) for base, o in zip(bases, offs, strict=True))
-        else:
-            tax = half_up((sum(bases) - off) * part)
-        if code:
-            taxes[code] = tax
-        added += 0 if is_inclusive else tax
-    total = half_up(Fraction(subtotal - credit * fine + added, fine))
-    if not bill.credit_first:
-        credit = min(bill.credit_minor, max(0, total))
-        total -= credit
+    promotion = 0
+    if bill.promotion_first:
+        subtotal = sum(line.net for line in lines)
+        promotion = min(bill.promotion_minor, max(0, subtotal) // fine)
+        # What promotions take off beyond the total would turn into money.
+        while promotion > 0:
+            _, total = _with_taxes(bill, lines, promotion * fine)
+            beyond = -half_up(Fraction(total, fine))
+            if beyond <= 0:
+                break
+            # A minor unit of promotions takes at most three off the total: no tax is above 200 %.
+            promotion -= max(1, beyond // 3)
+    taxes, total = _with_taxes(bill, lines, promotion * fine)
+    left = half_up(Fraction(total, fine))
+    late = 0
+    if not bill.promotion_first:
+        late = min(bill.promotion_minor, max(0, left))
+    money = min(bill.money_minor, max(0, left - late))
+    left -= late + money
     return Result(
         lines={line.key: (line.amount, line.net) for line in lines},
         taxes=taxes,
-        credit_minor=credit,
-        total_minor=max(0, total),
-        carry_minor=max(0, -total),
+        promotion_minor=promotion + late,
+        credit_minor=promotion + late + money,
+        total_minor=max(0, left),
+        carry_minor=max(0, -left),
     )
+
+
+_UNTAXED = ("", Fraction(0), False)
+
+
+def _with_taxes(
+    bill: Bill, lines: Sequence[Line], off_before: int
+) -> tuple[dict[tuple[str, Fraction, bool], int], int]:
+    """Tax what a promotion leaves of the lines, by tax; the taxes, and the total with them."""
+    groups: dict[tuple[str, Fraction, bool], list[Line]] = {}
+    for line in lines:
+        own = bill.own_taxes.get(line.key.removeprefix("item/"))
+        groups.setdefault(own or bill.taxes.get(line.category, _UNTAXED), []).append(line)
+    order = sorted(groups)
+    weights = [max(0, sum(line.net for line in groups[tax])) for tax in order]
+    taxes: dict[tuple[str, Fraction, bool], int] = {}
+    total = sum(line.net for line in lines) - off_before
+    for tax, off in zip(order, spread(off_before, weights), strict=True):
+        code, percent, is_inclusive = tax
+        part = percent / ((100 + percent) if is_inclusive else 100)
+        bases = [line.net for line in groups[tax]]
+        if bill.tax_by_line:
+            offs = spread(off, [max(0, base) for base in bases])
+            amount = sum(half_up((base - o) * part) for base, o in zip(bases, offs, strict=True))
+        else:
+            amount = half_up((sum(bases) - off) * part)
+        if code:
+            taxes[tax] = amount
+        total += 0 if is_inclusive else amount
+    return taxes, total

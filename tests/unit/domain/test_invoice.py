@@ -122,6 +122,7 @@ class TestText:
             "net": 100000,
             "tax": "standard",
             "tax_code": "",
+            "tax_row": 0,
             "tax_amount": 0,
             "start": "2025-01-01T00:00:00Z",
             "end": "2025-02-01T00:00:00Z",
@@ -144,7 +145,15 @@ class TestText:
         }
         assert set(opened) == {
             *("format", "scale", "terms", "usage", "lines", "subtotal", "discount", "taxes"),
-            *("tax", "credit_minor", "total", "total_minor", "carry_minor", "pin"),
+            *(
+                "tax",
+                "credit_minor",
+                "promotion_minor",
+                "total",
+                "total_minor",
+                "carry_minor",
+                "pin",
+            ),
         }
 
     def test_line_ids_are_different(self) -> None:
