@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.books.account_credit import CreditKind, add_credit
-from domain.books.billing_state import NOTHING_NOTED, Noted, unpacked
+from domain.books.billing_state import NOTHING_NOTED, unpacked
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
 from domain.books.invoices import (
@@ -138,6 +138,9 @@ def left_of(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
     the invoice is rounded once, part of a minor unit counts as one: five lines of 0.006 are 0.03
     to pay, which can be credited. No invoice is credited beyond what it billed.
 
+    A line that corrects another one bills part of what holds of that one, so what is credited of
+    either counts against it: the two together are credited once.
+
     Raises:
         Rejected: line_unknown.
     """
@@ -146,8 +149,25 @@ def left_of(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
     place = entry.lines.index(line)
     noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
     invoiced = _minor_upwards(entry, unpacked(entry.nets)[place]) - noted.amount_minor
-    holds = _minor_upwards(entry, unpacked(entry.effective)[place])
-    return max(0, min(invoiced, holds - noted.amount_minor + noted.by_correction_minor))
+    corrected = corrected_by(entry, line=line)
+    if corrected is None:
+        return max(0, min(invoiced, _holds(state, entry, line=line)))
+    original = state.billing.invoices[corrected[0]]
+    return max(0, min(invoiced, _holds(state, original, line=corrected[1])))
+
+
+def _holds(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
+    """Return what holds of a line after corrections and is not given back, minor units upwards."""
+    net = unpacked(entry.effective)[entry.lines.index(line)]
+    noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
+    return _minor_upwards(entry, net) - noted.given_minor
+
+
+def corrected_by(entry: InvoiceEntry, *, line: str) -> tuple[str, str] | None:
+    """This function will say which line of which invoice a line corrects; None for none."""
+    refers = (item.refers for _, item in entry.items if f"item/{item.item}" == line)
+    found = next(refers, ("", ""))
+    return found if found[0] else None
 
 
 def borne_of(state: TenantState, entry: InvoiceEntry, *, line: str, net: int) -> int:
@@ -167,8 +187,7 @@ def borne_of(state: TenantState, entry: InvoiceEntry, *, line: str, net: int) ->
         Units of the entry's scale.
     """
     noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
-    given = noted.amount_minor - noted.by_correction_minor
-    return net - min(given, max(0, _minor_upwards(entry, net))) * _unit(entry)
+    return net - min(noted.given_minor, max(0, _minor_upwards(entry, net))) * _unit(entry)
 
 
 def _minor_upwards(entry: InvoiceEntry, amount: int) -> int:
@@ -390,10 +409,17 @@ def apply(*, state: TenantState, fact: Fact) -> None:
         amount = line.integer("amount_minor", minimum=1, maximum=AMOUNT_MINOR_MAX)
         tax = line.integer("tax_minor", minimum=0, maximum=AMOUNT_MINOR_MAX)
         before = billing.noted.get(key, NOTHING_NOTED)
-        billing.noted[key] = Noted(
+        billing.noted[key] = replace(
+            before,
             amount_minor=before.amount_minor + amount,
             tax_minor=before.tax_minor + tax,
             by_correction_minor=before.by_correction_minor + (amount if is_correction else 0),
         )
+        corrected = corrected_by(entry, line=key[1])
+        if corrected is not None:
+            before = billing.noted.get(corrected, NOTHING_NOTED)
+            billing.noted[corrected] = replace(
+                before, elsewhere_minor=before.elsewhere_minor + amount
+            )
     billing.ids.add(fields.text("credit_note"))
     take_number(state, fields.text("number"))

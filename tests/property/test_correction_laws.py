@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.books import account_credit
 from domain.books.facts import Outcome
 from domain.codes import Code
 from domain.invoice import InvoiceContent
-from tests.support.invoices import BillingBooks, per_call
+from tests.support.invoices import BillingBooks, per_call, tax
 
 MODES = st.sampled_from(["next_invoice", "credit_note"])
 CALLS = st.integers(0, 150)
@@ -103,3 +104,79 @@ def test_what_was_credited_is_not_given_twice(
             assert outcome.code in {"", Code.CREDIT_NOTE_TOO_LARGE}
             given_back += amount if outcome.code == "" else 0
         assert borne(books) == max(0, 100 * holds - given_back)
+
+
+def taxed_books(granted: int) -> BillingBooks:
+    books = BillingBooks()
+    books.agreed(per_call("calls", "1"), taxes=[tax("10")])
+    if granted:
+        assert books.grant(granted).code == ""
+    return books
+
+
+def settled(books: BillingBooks) -> tuple[int, int, int]:
+    """After one more invoice: what is owed in money, promotions left, and taxes."""
+    books.billed(as_of="2025-03-02T00:00:00Z", invoice="inv_2", usage={"calls": "300"})
+    held, accounts = account_credit.balance(books.state, "acme"), books.accounts()
+    owed = accounts.get("receivable", 0) - held.money_minor
+    return owed, held.promotion_minor, accounts.get("tax", 0)
+
+
+@given(
+    given_to=st.one_of(
+        st.tuples(st.integers(0, 1_200).map(lambda tens: 10 * tens), st.just("standard")),
+        st.tuples(st.just(0), st.sampled_from(["exempt", "reverse_charge"])),
+    ),
+    first=CALLS,
+    chain=st.lists(CALLS, max_size=4),
+)
+def test_late_usage_is_taxed_as_if_it_had_been_there_in_time(
+    given_to: tuple[int, str], first: int, chain: list[int]
+) -> None:
+    """The same money, the same promotions left, the same tax, whatever the customer is by then.
+
+    Promotions are whole ten cents, so that no tax of 10 % is rounded.
+    """
+    granted, treatment = given_to
+    in_time = taxed_books(granted)
+    in_time.billed(usage={"calls": str([first, *chain][-1])})
+    late = taxed_books(granted)
+    content = late.billed(usage={"calls": str(first)})
+    for books in (in_time, late):
+        change: dict[str, Any] = {
+            "customer": "acme",
+            "tax": {"treatment": treatment, "region": ""},
+        }
+        assert books.send("ChangeCustomer", change).code == ""
+    for turn, calls in enumerate(chain):
+        corrected(late, content, calls=calls, turn=turn)
+    assert settled(late) == settled(in_time)
+
+
+@given(
+    first=st.integers(0, 50),
+    second=st.integers(0, 150),
+    third=CALLS,
+    notes=st.lists(st.tuples(st.booleans(), st.integers(1, 9_000)), max_size=5),
+)
+def test_notes_on_a_line_and_on_its_correction_count_together(
+    first: int, second: int, third: int, notes: list[tuple[bool, int]]
+) -> None:
+    """A line of inv_1 and the item of inv_2 that corrects it are credited once between them."""
+    books, content = billed_books(first, rates=["1"], corrections="next_invoice")
+    corrected(books, content, calls=second, turn=0)
+    books.billed(as_of="2025-03-02T00:00:00Z", invoice="inv_2")
+    given_back = 0
+    for turn, (is_original, amount) in enumerate(notes):
+        invoice = "inv_1" if is_original else "inv_2"
+        line = LINE if is_original else books.invoice("inv_2").lines[-1]
+        body: dict[str, Any] = {"invoice": invoice, "reason": "goodwill", "to": "account_credit"}
+        lines: list[Any] = [{"line": line, "amount_minor": amount}]
+        outcome = books.send(
+            "IssueCreditNote", body | {"credit_note": f"crn_{turn}", "lines": lines}
+        )
+        assert outcome.code in {"", Code.CREDIT_NOTE_TOO_LARGE}
+        given_back += amount if outcome.code == "" else 0
+    assert given_back <= 100 * second
+    corrected(books, content, calls=third, turn=1)
+    assert borne(books) == max(0, 100 * third - given_back)
