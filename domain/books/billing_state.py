@@ -185,6 +185,8 @@ class BillingState:
 
     Args:
         invoices: By id; void ones stay.
+        skipped: Of periods that came to nothing and have no invoice, by the id that it would have
+            had; there to be corrected.
         numbers: Last number given out, by prefix and year of issue.
         waiting: Items that wait for an invoice, by customer: (sequence, item) in its order.
         waits_for: Customer by item that waits.
@@ -199,6 +201,7 @@ class BillingState:
     """
 
     invoices: dict[str, InvoiceEntry] = field(default_factory=dict)
+    skipped: dict[str, InvoiceEntry] = field(default_factory=dict)
     numbers: dict[tuple[str, int], int] = field(default_factory=dict)
     waiting: dict[str, tuple[tuple[int, Item], ...]] = field(default_factory=dict)
     waits_for: dict[str, str] = field(default_factory=dict)
@@ -209,6 +212,10 @@ class BillingState:
     noted: dict[tuple[str, str], Noted] = field(default_factory=dict)
     before_renewal: dict[str, tuple[str, Subscription]] = field(default_factory=dict)
     shared: dict[object, object] = field(default_factory=dict)
+
+    def found(self, invoice: str) -> InvoiceEntry | None:
+        """Return an invoice, numbered or skipped; None for none."""
+        return self.invoices.get(invoice) or self.skipped.get(invoice)
 
     def once(self, value: T) -> T:
         """Return an equal value that is kept already, or this one from now on."""

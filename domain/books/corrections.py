@@ -90,8 +90,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
     Args:
         state: Books of the tenant.
-        command: {correction: cor_…, invoice, as_of: RFC 3339, content: the same terms with the
-            usage of a later pin, content_sha256}.
+        command: {correction: cor_…, invoice: its id, or that of a skipped period, as_of: RFC 3339,
+            content: the same terms with the usage of a later pin, content_sha256}.
         received_at_ms: When the command was received, milliseconds since 1970 UTC.
 
     Returns:
@@ -107,7 +107,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     fields = fields_of_command(command, names=names)
     correction, as_of = read_id(fields, "correction", prefix="cor"), as_of_in(fields)
     require_new_ids(state, name=correction, code=Code.CORRECTION_EXISTS, what="correction")
-    entry = invoice_in(state, fields)
+    skipped = state.billing.skipped.get(fields.text("invoice"))
+    entry = invoice_in(state, fields) if skipped is None else skipped
     text, opened = content_in(fields)
     content = _made_again(state, entry, text=text, opened=opened)
     differences = _differences(state, entry, content)
@@ -308,7 +309,7 @@ def _item(
     now = from_ms(decision.received_at_ms)
     line = next((each for each in content.lines if each.line_id == difference.line), None)
     category = STANDARD_CATEGORY if line is None else line.tax
-    label = f"Correction of {entry.number}: {difference.label}"
+    label = f"{_what(entry, content)}: {difference.label}"
     return Item(
         item=decision.id_of("itm", of, difference.line),
         customer=entry.customer,
@@ -325,15 +326,26 @@ def _item(
     )
 
 
+def _what(entry: InvoiceEntry, content: InvoiceContent) -> str:
+    """Say what is corrected, for people: a skipped period has no number."""
+    if entry.number or content.terms.period is None:
+        return f"Correction of {entry.number}"
+    period = content.terms.period
+    return f"Usage of {period.start.date()} to {period.end.date()} that came late"
+
+
 def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will let the new net amounts hold, and the pin that they were made from."""
     fields = fields_beside_content(fact)
-    billing, entry = state.billing, entry_of(state, fields)
+    billing = state.billing
+    skipped = billing.skipped.get(fields.text("invoice"))
+    entry = entry_of(state, fields) if skipped is None else skipped
     kept = fields.object("kept")
     after = dict(zip(kept_texts(kept, "lines"), whole_numbers(kept, "nets"), strict=True))
     lines = (*entry.lines, *(line for line in after if line not in entry.lines))
     added = len(lines) - len(entry.lines)
-    billing.invoices[entry.invoice] = replace(
+    books = billing.invoices if skipped is None else billing.skipped
+    books[entry.invoice] = replace(
         entry,
         lines=billing.once(lines),
         nets=entry.nets + packed([0] * added),

@@ -152,7 +152,9 @@ def left_of(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
     corrected = corrected_by(entry, line=line)
     if corrected is None:
         return max(0, min(invoiced, _holds(state, entry, line=line)))
-    original = state.billing.invoices[corrected[0]]
+    original = state.billing.found(corrected[0])
+    if original is None:
+        raise Rejected(Code.STATE_CORRUPT, f"{corrected[0]} is corrected and was never made")
     return max(0, min(invoiced, _holds(state, original, line=corrected[1])))
 
 

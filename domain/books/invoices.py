@@ -72,9 +72,10 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     fields = fields_of_command(command, names=("invoice", "as_of", "content", "content_sha256"))
     invoice, as_of = read_id(fields, "invoice", prefix="inv"), as_of_in(fields)
     text, opened = content_in(fields)
-    if invoice in state.billing.invoices:
-        number = state.billing.invoices[invoice].number
-        raise Rejected(Code.INVOICE_EXISTS, f"invoice {invoice} is number {number}")
+    known = state.billing.found(invoice)
+    if known is not None:
+        what = f"is number {known.number}" if known.number else "was skipped"
+        raise Rejected(Code.INVOICE_EXISTS, f"invoice {invoice} {what}")
     customer, subscription = _billed(state, opened.object("terms"))
     if subscription is not None:
         _require_open(subscription, terms=opened.object("terms"))
@@ -102,7 +103,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     content = rebuilt(state, terms=terms, text=text, opened=opened)
     decision = Decision(state, command, received_at_ms)
     if _is_skipped(state, content):
-        _add_skipped(decision, content)
+        _add_skipped(decision, fields, as_of=as_of, content=content)
     else:
         _add_final(decision, fields, as_of=as_of, content=content)
     if subscription is not None:
@@ -227,18 +228,51 @@ def _period_json(terms: InvoiceTerms) -> Json:
     }
 
 
-def _add_skipped(decision: Decision, content: InvoiceContent) -> None:
+def _add_skipped(
+    decision: Decision, command: Fields, *, as_of: datetime, content: InvoiceContent
+) -> None:
+    """Add that a period has no invoice, with all that a correction of it needs."""
     decision.add(
         "InvoiceSkipped",
         {
-            "subscription": content.terms.subscription,
-            "customer": content.terms.customer,
-            "period": _period_json(content.terms),
-            "items": [],
+            **_said(command, as_of=as_of, content=content),
+            "number": "",
             "reason": "every line is 0",
             "skipped_at": decision.at,
         },
     )
+
+
+def _said(command: Fields, *, as_of: datetime, content: InvoiceContent) -> dict[str, Json]:
+    """Return what a fact says of an invoice, but for its number."""
+    terms, totals = content.terms, content.totals
+
+    def minor(amount: int) -> int:
+        return minor_of(amount, scale=terms.scale, currency=terms.currency)
+
+    due = datetime.combine(as_of.date(), time(), as_of.tzinfo) + timedelta(days=terms.due_days)
+    return {
+        "invoice": command.text("invoice"),
+        "kind": terms.kind,
+        "seller": terms.seller,
+        "subscription": terms.subscription,
+        "customer": terms.customer,
+        "period": _period_json(terms),
+        "currency": terms.currency,
+        "issued_at": time_text(as_of),
+        "due_at": time_text(due),
+        "subtotal_minor": minor(totals.subtotal),
+        "discount_minor": minor(totals.discount),
+        "credit_minor": totals.credit_minor,
+        "promotion_minor": totals.promotion_minor,
+        "tax_minor": minor(totals.tax),
+        "total_minor": totals.total_minor,
+        "carry_minor": totals.carry_minor,
+        "items": [item.item for item in terms.items],
+        "kept": kept_of(content),
+        "content": command.document("content"),
+        "content_sha256": command.text("content_sha256"),
+    }
 
 
 def _add_final(
@@ -247,38 +281,15 @@ def _add_final(
     """Add the invoice, the account credit it uses or leaves, and its posting."""
     terms, totals, invoice = content.terms, content.totals, command.text("invoice")
     seller = billing_in_force(decision.state).seller(terms.seller)
-
-    def minor(amount: int) -> int:
-        return minor_of(amount, scale=terms.scale, currency=terms.currency)
-
-    due = datetime.combine(as_of.date(), time(), as_of.tzinfo) + timedelta(days=terms.due_days)
     decision.add(
         "InvoiceFinalized",
         {
-            "invoice": invoice,
+            **_said(command, as_of=as_of, content=content),
             "number": next_number(decision.state, prefix=seller.prefix, at=as_of),
-            "kind": terms.kind,
-            "seller": terms.seller,
-            "subscription": terms.subscription,
-            "customer": terms.customer,
-            "period": _period_json(terms),
-            "currency": terms.currency,
-            "issued_at": time_text(as_of),
-            "due_at": time_text(due),
-            "subtotal_minor": minor(totals.subtotal),
-            "discount_minor": minor(totals.discount),
-            "credit_minor": totals.credit_minor,
-            "promotion_minor": totals.promotion_minor,
-            "tax_minor": minor(totals.tax),
-            "total_minor": totals.total_minor,
-            "carry_minor": totals.carry_minor,
-            "items": [item.item for item in terms.items],
-            "kept": kept_of(content),
-            "content": command.document("content"),
-            "content_sha256": command.text("content_sha256"),
         },
     )
-    credit, tax_minor = totals.credit_minor - totals.carry_minor, minor(totals.tax)
+    credit = totals.credit_minor - totals.carry_minor
+    tax_minor = minor_of(totals.tax, scale=terms.scale, currency=terms.currency)
     post_money(
         decision,
         kind="invoice",
@@ -337,17 +348,31 @@ def kept_of(content: InvoiceContent) -> Json:
 def apply_finalized(*, state: TenantState, fact: Fact) -> None:
     """This function will take the invoice's number and items, and keep what is needed of it."""
     fields = fields_beside_content(fact)
-    billing = state.billing
-    invoice, customer = fields.text("invoice"), fields.text("customer")
-    subscription, number = text_or_none(fields, "subscription"), fields.text("number")
-    kept = fields.object("kept")
+    entry = _entry(state, fields)
+    state.billing.invoices[entry.invoice] = entry
+    take_number(state, entry.number)
+    if entry.subscription:
+        before = state.subscriptions[entry.subscription]
+        state.billing.before_renewal[entry.subscription] = (entry.invoice, before)
+
+
+def apply_skipped(*, state: TenantState, fact: Fact) -> None:
+    """This function will keep what a correction needs: usage of the period may come late."""
+    entry = _entry(state, fields_beside_content(fact))
+    if entry.kind is InvoiceKind.PERIOD:
+        state.billing.skipped[entry.invoice] = entry
+
+
+def _entry(state: TenantState, fields: Fields) -> InvoiceEntry:
+    """Return what is kept of an invoice; its items wait no longer."""
+    billing, kept, customer = state.billing, fields.object("kept"), fields.text("customer")
     nets = billing.once(packed(whole_numbers(kept, "nets")))
-    billing.invoices[invoice] = InvoiceEntry(
-        invoice=invoice,
-        number=number,
+    return InvoiceEntry(
+        invoice=fields.text("invoice"),
+        number=text_or_none(fields, "number"),
         kind=InvoiceKind(fields.choice("kind", InvoiceKind)),
         seller=billing.once(fields.text("seller")),
-        subscription=billing.once(subscription),
+        subscription=billing.once(text_or_none(fields, "subscription")),
         customer=billing.once(customer),
         currency=billing.once(fields.text("currency")),
         issued_at=billing.once(fields.time("issued_at")),
@@ -368,13 +393,6 @@ def apply_finalized(*, state: TenantState, fact: Fact) -> None:
         positions=billing.once(tuple(whole_numbers(kept, "positions"))),
         items=items.take_waiting(state, customer=customer, items=set(fields.texts("items"))),
     )
-    take_number(state, number)
-    if subscription:
-        billing.before_renewal[subscription] = (invoice, state.subscriptions[subscription])
-
-
-def apply_skipped(*, state: TenantState, fact: Fact) -> None:
-    """This function will change nothing: the renewal beside it moves the period on."""
 
 
 def _minor(fields: Fields, name: str) -> int:

@@ -26,11 +26,14 @@ _INSERT = """
 _LINE = """
     INSERT INTO correction_line (tenant, correction, place, line, label, amount_before,
         amount_after, difference)
-    SELECT %s, %s, %s, %s, %s, round(%s / 10::numeric ^ scale, scale),
-        round(%s / 10::numeric ^ scale, scale), round(%s / 10::numeric ^ scale, scale)
-    FROM invoice WHERE tenant = %s AND invoice = %s
+    VALUES (%s, %s, %s, %s, %s, round(%s / 10::numeric ^ %s, %s),
+        round(%s / 10::numeric ^ %s, %s), round(%s / 10::numeric ^ %s, %s))
 """
-_PIN = "UPDATE invoice SET pinned_offset = %s WHERE tenant = %s AND invoice = %s"
+# What is corrected is one of the two: an invoice, or a period that was skipped.
+_PINS = (
+    "UPDATE invoice SET pinned_offset = %s WHERE tenant = %s AND invoice = %s",
+    "UPDATE skipped_invoice SET pinned_offset = %s WHERE tenant = %s AND invoice = %s",
+)
 
 
 def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
@@ -47,13 +50,16 @@ def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
             *(fields.text("content_sha256"), fields.time("corrected_at"), *key),
         ),
     )
+    content = from_json(text)
+    content = content if isinstance(content, Mapping) else {}
+    scale = content["scale"]
     for place, line in enumerate(fields.objects("differences", count_max=LINES_MAX), start=1):
         amounts = (signed_minor(line, name) for name in ("before", "after", "difference"))
         words = (line.text("line"), text_of(line, "label"))
-        connection.execute(_LINE, (booking.tenant, correction, place, *words, *amounts, *key))
-    content = from_json(text)
-    if isinstance(content, Mapping):
-        terms = content["terms"]
-        customer = terms["customer"] if isinstance(terms, Mapping) else ""
-        _, pinned = pinned_offset(content, tenant=booking.tenant, customer=str(customer))
-        connection.execute(_PIN, (pinned, *key))
+        scaled = [value for amount in amounts for value in (amount, scale, scale)]
+        connection.execute(_LINE, (booking.tenant, correction, place, *words, *scaled))
+    terms = content["terms"]
+    customer = terms["customer"] if isinstance(terms, Mapping) else ""
+    _, pinned = pinned_offset(content, tenant=booking.tenant, customer=str(customer))
+    for statement in _PINS:
+        connection.execute(statement, (pinned, *key))

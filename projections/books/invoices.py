@@ -57,8 +57,8 @@ _VOID = """
 """
 _SKIP = """
     INSERT INTO skipped_invoice (tenant, subscription, customer, period_index, period_start,
-        period_end, reason, skipped_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+        period_end, reason, skipped_at, invoice, kind, usage_partition, pinned_offset, content)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _PARK = """
     INSERT INTO parked_invoice (tenant, subscription, customer, period_index, reason, total_minor,
@@ -151,14 +151,17 @@ def mark_items(
 def project_skipped(connection: psycopg.Connection, booking: Booking) -> None:
     """This function will insert a period that came to nothing and has no invoice."""
     fields = booking.fields
+    text = fields.document("content")
+    customer = _customer(fields)
+    pin = pinned_offset(_object(from_json(text)), tenant=booking.tenant, customer=customer)
     connection.execute(
         _SKIP,
         (
-            *(booking.tenant, fields.text("subscription"), _customer(fields), *_period(fields)),
-            *(text_of(fields, "reason"), fields.time("skipped_at")),
+            *(booking.tenant, fields.text("subscription"), customer, *_period(fields)),
+            *(text_of(fields, "reason"), fields.time("skipped_at"), fields.text("invoice")),
+            *(fields.text("kind"), *pin, storable(text)),
         ),
     )
-    mark_items(connection, booking, invoice="", status="invoiced")
 
 
 def project_parked(connection: psycopg.Connection, booking: Booking) -> None:

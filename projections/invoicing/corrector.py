@@ -1,5 +1,7 @@
 """Corrections: final invoices whose usage grew or was amended after their pin are made again.
 
+Periods that were skipped because they came to nothing are invoices of 0 here, without a number.
+
 late_usage says which days of a customer were touched after they were over, and up to which source
 offset; an invoice that covers such a day and was pinned before that offset is made again by its
 own terms at the pin of now. The books compare line by line and say what becomes of the difference.
@@ -46,22 +48,35 @@ _WINDOWS_PAST_PIN = """
             AND (%(has_carried)s OR w.hour >= i.period_start)
     )
 """
-_LATE = f"""
-    SELECT i.invoice, i.number,
-        coalesce((SELECT c.content FROM correction c WHERE c.tenant = i.tenant
-            AND c.invoice = i.invoice ORDER BY c.place DESC LIMIT 1), i.content)
-    FROM invoice i
-    WHERE i.kind = 'period' AND i.status <> 'void' AND i.invoice <> ALL(%(without)s)
+_IS_LATE = f"""
+    i.kind = 'period' AND i.invoice <> ALL(%(without)s)
         AND (%(customer)s = '' OR i.customer = %(customer)s)
         AND (EXISTS (
             SELECT FROM late_usage l
             WHERE l.tenant = i.tenant AND l.customer = i.customer
                 AND l.partition = i.usage_partition AND l.last_offset >= i.pinned_offset
                 AND l.day < i.period_end AND (%(has_carried)s OR l.day >= i.period_start)
-        ) OR ((i.finalized_at < i.period_end AND i.period_end <= %(as_of)s
+        ) OR ((i.booked_at < i.period_end AND i.period_end <= %(as_of)s
             OR EXISTS (SELECT FROM tenant_clock k WHERE k.tenant = i.tenant))
             AND {_WINDOWS_PAST_PIN}))
-    ORDER BY i.issued_at, i.invoice LIMIT %(limit)s
+"""  # noqa: S608 -- fixed texts only
+# Of a period that was skipped there is no number; it is named by the day on which it began.
+_LATE = f"""
+    SELECT b.invoice, b.number,
+        coalesce((SELECT c.content FROM correction c WHERE c.tenant = b.tenant
+            AND c.invoice = b.invoice ORDER BY c.place DESC LIMIT 1), b.content)
+    FROM (
+        SELECT i.tenant, i.invoice, i.number, i.content, i.issued_at
+        FROM (SELECT *, finalized_at AS booked_at FROM invoice) i
+        WHERE i.status <> 'void' AND {_IS_LATE}
+        UNION ALL
+        SELECT i.tenant, i.invoice,
+            'skipped ' || to_char(i.period_start AT TIME ZONE 'UTC', 'YYYY-MM-DD'),
+            i.content, i.skipped_at
+        FROM (SELECT *, skipped_at AS booked_at FROM skipped_invoice) i
+        WHERE {_IS_LATE}
+    ) b
+    ORDER BY b.issued_at, b.invoice LIMIT %(limit)s
 """  # noqa: S608 -- fixed texts only
 
 

@@ -13,6 +13,7 @@ from domain.codes import Code
 from domain.errors import Fatal, Rejected
 from domain.invoice import InvoiceContent, usage_to_json
 from domain.invoice_reading import parse_invoice_content
+from domain.invoice_taxes import text_or_none
 from domain.invoice_usage import content_of, parts_of
 from domain.routing import partition_of
 from domain.usage.customer_windows import CustomerWindows
@@ -35,6 +36,8 @@ ReadUsage = Callable[..., Iterator[UsageFacts]]
 raises Fatal when it does not reach back that far."""
 READERS: dict[str, ReadUsage] = {"events": usage_from_events, "facts": usage_from_facts}
 """Where usage may come from; what keeps the log elsewhere adds itself here."""
+_MADE = frozenset({"InvoiceFinalized", "InvoiceSkipped"})
+"""Facts with a content of its own: a period that was skipped has one too, and no number."""
 DIFFERENCES_MAX = 20
 """Differences that are named; after so many it is plain that all is different."""
 
@@ -45,7 +48,7 @@ class Finalized:
 
     Args:
         invoice: Invoice id.
-        number: Its number.
+        number: Its number; empty for a period that was skipped.
         correction: Id of the correction that this is; empty for the invoice itself.
         content: Its parsed content.
         text: Its canonical JSON.
@@ -103,8 +106,8 @@ def find_invoice(settings: Settings, *, tenant: str, name: str) -> Finalized:
     books = _Books()
     found: tuple[Fact, Fields] | None = None
     for fact, fields in books.read(settings, tenant=tenant):
-        if fact.kind == "InvoiceFinalized":
-            names = {fields.text("number"), fields.text("invoice")}
+        if fact.kind in _MADE:
+            names = {fields.values["number"], fields.text("invoice")}
         else:
             names = {fields.text("correction")}
         if name in names:
@@ -139,10 +142,10 @@ class _Books:
             if fact.kind == "CataloguePublished":
                 catalogue = _catalogue(fields_of_fact(fact))
                 self.catalogues[catalogue.version] = catalogue
-            elif fact.kind in {"InvoiceFinalized", "InvoiceCorrected"}:
+            elif fact.kind in _MADE or fact.kind == "InvoiceCorrected":
                 fields = fields_of_fact(fact)
-                if fact.kind == "InvoiceFinalized":
-                    self.numbers[fields.text("invoice")] = fields.text("number")
+                if fact.kind in _MADE:
+                    self.numbers[fields.text("invoice")] = text_or_none(fields, "number")
                 yield fact, fields
 
 

@@ -180,3 +180,32 @@ def test_notes_on_a_line_and_on_its_correction_count_together(
     assert given_back <= 100 * second
     corrected(books, content, calls=third, turn=1)
     assert borne(books) == max(0, 100 * third - given_back)
+
+
+@given(
+    chain=st.lists(CALLS, min_size=1, max_size=4),
+    mode=MODES,
+    rounding=st.sampled_from(["line", "invoice"]),
+)
+def test_a_skipped_period_is_billed_once_its_usage_comes(
+    chain: list[int], mode: str, rounding: str
+) -> None:
+    """Skipped and late is as if all had been there in time: the same money and the same tax."""
+    policy = {"zero_invoices": "skip", "corrections": mode, "rounding": rounding}
+    rates = ["0.37", "1"]
+    late, in_time = BillingBooks(), BillingBooks()
+    for books in (late, in_time):
+        prices = [per_call(f"calls_{place}", rate) for place, rate in enumerate(rates)]
+        books.agreed(*prices, taxes=[tax("10")], billing=policy)
+    content = late.billed()
+    assert late.state.billing.invoices == {}
+    in_time.billed(usage={"calls": str(chain[-1])})
+    for turn, calls in enumerate(chain):
+        corrected(late, content, calls=calls, turn=turn)
+    sums = []
+    for books in (late, in_time):
+        if books.state.billing.waiting or books is in_time:
+            books.billed(as_of="2025-03-02T00:00:00Z", invoice="inv_2")
+        accounts = books.accounts()
+        sums.append([accounts.get(name, 0) for name in ("receivable", "revenue", "tax")])
+    assert sums[0] == sums[1]

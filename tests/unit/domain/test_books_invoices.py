@@ -336,8 +336,8 @@ class TestZeroInvoices:
         outcome = books.finalize(content, as_of=DUE)
         assert [kind for kind, _ in bodies(outcome)] == ["InvoiceSkipped", "SubscriptionRenewed"]
         assert books.finalize(content, as_of=DUE).code == Code.INVOICE_EXISTS
-        books.billed(as_of="2025-03-02T00:00:00Z", usage={"calls": "1"})
-        assert books.invoice().number == "INV-2025-000001"
+        books.billed(as_of="2025-03-02T00:00:00Z", invoice="inv_2", usage={"calls": "1"})
+        assert books.invoice("inv_2").number == "INV-2025-000001"
 
     def test_something_at_0_is_not_skipped_with_items(self) -> None:
         """An item, even of 0.00, is for the customer to see."""
