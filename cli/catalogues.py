@@ -16,7 +16,6 @@ from rich.table import Table
 from cli.books import Tenant, send
 from cli.catalogue_file import check_file, read_catalogue_file
 from cli.operate import load_settings
-from domain.canonical import to_canonical_json
 from domain.catalogue import Catalogue, parse_catalogue
 from domain.catalogue_diff import CatalogueDiff, How, diff_catalogues, new_event_names
 from domain.catalogue_schema import schema_text
@@ -27,7 +26,7 @@ from projections.queries import catalogues
 from projections.queries.connection import tenant_connection
 from runtime import clock, postgres
 from runtime.commands import CommandSender
-from schemas.topics import ACCOUNT_COMMANDS, USAGE_DEAD
+from schemas.topics import USAGE_DEAD, USAGE_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 catalogue_app = typer.Typer(help="Meters and plans: docs/catalogue.md.", no_args_is_help=True)
 
 ENVELOPE_BYTES = 4_096
-"""What a command adds around its body: tenant, id, kind, actor and frame, at their longest."""
+"""What a record adds around a catalogue: tenant, version and frame, at their longest."""
 STYLES = {How.ADDED: "green", How.CHANGED: "yellow", How.REMOVED: "red"}
 
 
@@ -172,13 +171,13 @@ def catalogue_schema() -> None:
 
 
 def _too_long(catalogue: Catalogue) -> str:
-    """Say that a catalogue does not fit into its command; empty when it does."""
-    size = len(to_canonical_json({"content": catalogue.content}).encode()) + ENVELOPE_BYTES
-    if size <= ACCOUNT_COMMANDS.message_bytes_max:
+    """Say that a catalogue does not fit into a record of usage.events; empty when it does."""
+    size = len(catalogue.content.encode()) + ENVELOPE_BYTES
+    if size <= USAGE_EVENTS.message_bytes_max:
         return ""
     return (
         f"the document takes {size} bytes in a record, at most "
-        f"{ACCOUNT_COMMANDS.message_bytes_max} are taken"
+        f"{USAGE_EVENTS.message_bytes_max} are taken"
     )
 
 

@@ -118,6 +118,7 @@ class Code(StrEnum):
     TERMS_DIFFER = "terms_differ"
     PIN_OLD = "pin_old"
     AMOUNT_LIMIT = "amount_limit"
+    INVOICE_LIMIT = "invoice_limit"
     ITEM_EXISTS = "item_exists"
     ITEM_UNKNOWN = "item_unknown"
     ITEM_KEPT = "item_kept"
@@ -334,6 +335,7 @@ DESCRIPTIONS: dict[Code, str] = {
     ),
     Code.PIN_OLD: "The correction was built from an older log than what it corrects.",
     Code.AMOUNT_LIMIT: "An amount is larger than an invoice can hold.",
+    Code.INVOICE_LIMIT: "An invoice would have more lines, steps of a line or usage than it may.",
     Code.ITEM_EXISTS: "The item id is taken.",
     Code.ITEM_UNKNOWN: "No such item waits for an invoice.",
     Code.ITEM_KEPT: "A correction is not taken back; correct the invoice again.",

@@ -38,6 +38,10 @@ AMOUNT_MINOR_MAX = 10**18
 """Largest amount of a line or invoice, in whole units: it fits the int64 of every reader."""
 LINES_MAX = 5_000
 """Lines of one invoice: a hundred prices in fifty parts of a period."""
+USAGE_MAX = 50_000
+"""Usage entries of one invoice: matrix prices have one for each set of values."""
+STEPS_MAX = 2_000
+"""Steps of one line: a matrix has one for each set of values that occurred."""
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -286,11 +290,13 @@ def build_invoice(
 
     Raises:
         Rejected: catalogue_differs, when a version is missing or has another content;
-            amount_limit, when an amount does not fit; what rating refuses.
+            amount_limit, when an amount does not fit; invoice_limit, when nobody could read it
+            for its size; what rating refuses.
     """
     _require_catalogues(terms, catalogues)
     entries = tuple(sorted(usage, key=lambda each: (each.segment, each.meter, each.where)))
     rated = rate(terms=terms, usage=entries, catalogues=catalogues)
+    _require_readable(rated, usage=len(entries), items=len(terms.items))
     scale = terms.scale
     drafts = [
         Draft(
@@ -339,6 +345,22 @@ def _require_catalogues(terms: InvoiceTerms, catalogues: Mapping[int, Catalogue]
             raise Rejected(
                 Code.CATALOGUE_DIFFERS,
                 f"catalogue version {version} with hash {sha256} is not at hand",
+            )
+
+
+def _require_readable(rated: tuple[RatedLine, ...], *, usage: int, items: int) -> None:
+    """Refuse what a reader of contents refuses (invoice_reading): it could never be shown."""
+    steps = max((len(line.steps) for line in rated), default=0)
+    for what, count, count_max in (
+        ("lines", len(rated) + items, LINES_MAX),
+        ("steps in a line", steps, STEPS_MAX),
+        ("usage entries", usage, USAGE_MAX),
+    ):
+        if count > count_max:
+            raise Rejected(
+                Code.INVOICE_LIMIT,
+                f"the invoice would have {count} {what}, at most {count_max} are taken; plan "
+                "fewer prices, or fewer changes in a period",
             )
 
 

@@ -18,6 +18,8 @@ from domain.invoice import (
     AMOUNT_MINOR_MAX,
     FORMAT,
     LINES_MAX,
+    STEPS_MAX,
+    USAGE_MAX,
     InvoiceContent,
     Line,
     LineStep,
@@ -38,12 +40,8 @@ if TYPE_CHECKING:
 POSITION_MAX = 2**63 - 1
 PARTITIONS_MAX = 4_096
 """Partitions of usage.events that a pin may name."""
-USAGE_MAX = 50_000
-"""Usage entries of one content: matrix prices have one for each set of values."""
 TAX_ROWS_MAX = TAX_CATEGORIES_MAX + 1 + ITEMS_MAX
 """Rows of a tax table: the categories, what has no tax, and corrections with taxes of before."""
-STEPS_MAX = 2_000
-"""Steps of one line: a matrix has one for each set of values that occurred."""
 DISCOUNTS_OF_LINE_MAX = GRANTED_MAX + 1
 """Those of the subscription, and the maximum of the plan."""
 

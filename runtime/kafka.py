@@ -309,6 +309,7 @@ def _require(topic: str, what: str, wanted: str, found: str) -> None:
             Code.TOPIC_MISMATCH,
             f"topic {topic} has {what} {found}, the topic catalogue says {wanted}",
             next_step="A topic's shape is fixed for its life: point TIDEGAUGE_KAFKA or "
-            "TIDEGAUGE_PARTITIONS at the right ones, or move to new topics",
+            "TIDEGAUGE_PARTITIONS at the right ones, or move to new topics. "
+            "max.message.bytes alone may be raised: kafka-configs --alter --add-config",
             topic=topic,
         )

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from domain.canonical import Json
 from domain.catalogue_schema import schema_text
 from domain.errors import Rejected
 from tests.support import billing
@@ -54,6 +55,21 @@ class TestCheck:
         assert 1 == done.exit_code
         assert f"{folder / 'none.yaml'}:1:1: No such file or directory" in done.stdout
         assert f"{folder / 'one.json'}: version 1" in done.stdout
+
+    def test_names_a_catalogue_that_no_record_of_usage_events_takes(self, tmp_path: Path) -> None:
+        """A command would take it, and the folds would never see it: 150 plans of 100 prices."""
+        prices: list[Json] = [
+            {"key": f"a_price_with_a_rather_long_key_{number:03}", "form": "flat", "amount": "1"}
+            for number in range(100)
+        ]
+        plans = [billing.plan(f"P{n}", currency="CAD", prices=prices) for n in range(150)]
+        path = tmp_path / "large.json"
+        path.write_text(billing.document(1, meters=[], plans=plans))
+
+        done = run("check", path)
+
+        assert 1 == done.exit_code
+        assert "at most 1048576 are taken" in done.stdout
 
     def test_passes_right_files(self, folder: Path) -> None:
         assert 0 == run("check", folder / "one.json", folder / "two.json").exit_code

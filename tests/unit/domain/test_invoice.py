@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from domain.canonical import to_canonical_json
+from domain.canonical import Json, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice import AMOUNT_MINOR_MAX, InvoiceContent, build_invoice
@@ -95,6 +95,32 @@ class TestBuildInvoice:
         books = BillingBooks()
         books.agreed(per_call("calls", "1000000000000"))
         assert books.content(usage={"calls": "10000"}).total_minor == AMOUNT_MINOR_MAX
+
+    @pytest.mark.parametrize("what", ["LINES_MAX", "STEPS_MAX"])
+    def test_refuses_what_no_reader_would_take(
+        self, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        """A second line, or a second tier of one, where one alone is taken."""
+        tiers: list[Json] = [{"up_to": "10", "rate": "1"}, {"rate": "0.5"}]
+        ladder: Json = {"key": "calls", "form": "graduated", "meter": "calls", "tiers": tiers}
+        books = BillingBooks()
+        books.agreed(*([flat("base", "1")] if what == "LINES_MAX" else []), ladder)
+        assert books.content(usage={"calls": "20"}).lines
+        monkeypatch.setattr(f"domain.invoice.{what}", 1)
+
+        with pytest.raises(Rejected) as caught:
+            books.content(usage={"calls": "20"})
+
+        assert caught.value.code is Code.INVOICE_LIMIT
+
+    def test_refuses_more_usage_than_a_reader_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Matrix prices have an entry for each set of values; here none may be."""
+        books = BillingBooks()
+        books.agreed(per_call("calls", "1"))
+        monkeypatch.setattr("domain.invoice.USAGE_MAX", 0)
+
+        with pytest.raises(Rejected, match="usage entries"):
+            books.content(usage={"calls": "1"})
 
     def test_a_discount_does_not_make_the_terms_of_another_content(self) -> None:
         """Terms are in the content, so they are in its hash."""

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
-from schemas.topics import DAY_MS, FOREVER_MS, TOPICS, USAGE_EVENTS, Topic
+from domain.books.records import Command
+from domain.canonical import Json, to_canonical_json
+from domain.invoice import LINES_MAX, InvoiceContent
+from schemas.command_wire import to_wire_books_facts, to_wire_command
+from schemas.topics import (
+    ACCOUNT_COMMANDS,
+    ACCOUNT_FACTS,
+    DAY_MS,
+    FOREVER_MS,
+    TOPICS,
+    USAGE_EVENTS,
+    Topic,
+)
+from tests.support.invoices import BillingBooks, finalize_body, per_call, tax
 
+AS_OF = "2025-02-02T00:00:00Z"
 NAMES = {topic.name: topic for topic in TOPICS}
 SOURCES = [topic for topic in TOPICS if topic.facts]
 
@@ -39,3 +55,46 @@ class TestSource:
 def test_usage_is_kept_longer_than_an_event_may_be_late() -> None:
     """35 days of lateness, and some to notice that a fold stands still."""
     assert USAGE_EVENTS.retention_ms >= 36 * DAY_MS
+
+
+class TestInvoiceOfAllLines:
+    """Of a hundred lines each line's bytes are known; an invoice may have fifty times as many."""
+
+    PRICES = 100
+
+    def test_fits_into_a_command(self) -> None:
+        """Plain prices with keys of ordinary length."""
+        _, content = self._billed()
+
+        command = self._wire(finalize_body(content, as_of=AS_OF, invoice="inv_1"))
+
+        assert len(content.lines) == self.PRICES
+        assert len(command) // self.PRICES * LINES_MAX <= ACCOUNT_COMMANDS.message_bytes_max
+
+    def test_leaves_facts_that_fit_whatever_the_command(self) -> None:
+        """The worst is a correction in which every line differs: the fold could not go on."""
+        books, content = self._billed()
+        outcome = books.finalize(content, as_of=AS_OF)
+        assert outcome.code == "", outcome.reason
+        more = books.content(usage={"calls": "9"}, terms=content.terms, positions=(11, 20))
+
+        outcome = books.correct(more)
+
+        assert outcome.code == "", outcome.reason
+        body = finalize_body(more, as_of=AS_OF, invoice="inv_1") | {"correction": "cor_1"}
+        facts = to_wire_books_facts(books.facts[-1], writer="w")
+        times = len(facts) / len(self._wire(body))
+        assert times * ACCOUNT_COMMANDS.message_bytes_max <= ACCOUNT_FACTS.message_bytes_max
+
+    def _billed(self) -> tuple[BillingBooks, InvoiceContent]:
+        books = BillingBooks()
+        books.agreed(
+            *(per_call(f"price_of_things_{number:03}", "0.0125") for number in range(self.PRICES)),
+            taxes=[tax("13")],
+        )
+        return books, books.content(usage={"calls": "123456.789"})
+
+    @staticmethod
+    def _wire(body: Mapping[str, Json]) -> bytes:
+        command = Command("acme", "cmd_1", "FinalizeInvoice", to_canonical_json(body))
+        return to_wire_command(command=command, actor="builder", issued_at_ms=1)
