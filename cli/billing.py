@@ -25,7 +25,7 @@ from projections.invoicing.reconcile import reconcile as reconcile_days
 from projections.invoicing.replay import find_invoice
 from projections.invoicing.replay import replay as replay_invoice
 from projections.invoicing.replay_all import replay_all
-from projections.invoicing.run_file import differences, entry_of, path_of, read_run
+from projections.invoicing.run_file import differences, entry_of, noted, path_of, read_run
 from projections.invoicing.trace import trace as trace_line
 from projections.queries import invoices
 from projections.queries.clocks import find_clock
@@ -89,7 +89,8 @@ def bill(
     refused = count = others = 0
     with _progress() as progress:
         task = progress.add_task("invoices", total=None)
-        for item in bill_due(settings, sender, scope):
+        note = path_of(settings.state_dir, tenant=scope.tenant)
+        for item in noted(bill_due(settings, sender, scope), note):
             refused += item.is_refused
             count += not item.code
             others += item.code == Code.INVOICE_EXISTS
@@ -113,9 +114,12 @@ def _look_ahead(settings: Settings, scope: Scope, *, is_meant: bool) -> None:
     if scope.as_of <= clock.now():
         return
     engine = postgres.new_engine(settings, role="app")
-    with tenant_connection(engine, tenant=scope.tenant) as connection:
-        if find_clock(connection) is not None:
-            return
+    try:
+        with tenant_connection(engine, tenant=scope.tenant) as connection:
+            if find_clock(connection) is not None:
+                return
+    finally:
+        engine.dispose()  # the run has connections of its own
     if not is_meant:
         raise Rejected(
             Code.INVALID_REQUEST,

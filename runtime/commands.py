@@ -16,9 +16,13 @@ from schemas.topics import ACCOUNT_COMMANDS, NODE_EVENTS, USAGE_EVENTS
 from schemas.usage_wire import to_wire_catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runtime.settings import Settings
+
+PART_BYTES_MAX = 8 * 1024 * 1024
+"""Records of one append; more are sent in parts, each acknowledged before the next: what waits for
+the broker stays small beside what the sender holds."""
 
 
 class CommandSender:
@@ -72,21 +76,52 @@ class CommandSender:
             Rejected: oversized, before anything is sent.
             Retryable: broker_away, when some of them may not have arrived; send all again.
         """
-        issued_at_ms = clock.now_ms()
-        records = []
-        for command in commands:
-            value = to_wire_command(
-                command=command, actor=actor or self._actor, issued_at_ms=issued_at_ms
+        return self._append([self._record(command, actor) for command in commands])
+
+    def send_fitting(self, commands: Sequence[Command]) -> list[int | Rejected]:
+        """Append those of some commands that are not too large, in their order.
+
+        Each is looked at on its own: one that can never be sent keeps no other waiting.
+
+        Args:
+            commands: What is wished.
+
+        Returns:
+            The offset of each; in the place of one that is too large why (oversized).
+
+        Raises:
+            Retryable: broker_away, when some of them may not have arrived; send all again.
+        """
+        fitting: list[Append] = []
+        refused: dict[int, Rejected] = {}
+        for number, command in enumerate(commands):
+            try:
+                fitting.append(self._record(command, self._actor))
+            except Rejected as error:
+                refused[number] = error
+        offsets = iter(self._append(fitting))
+        return [refused.get(number) or next(offsets) for number in range(len(commands))]
+
+    def _record(self, command: Command, actor: str) -> Append:
+        """Write a command as a record (Rejected oversized, when the topic does not take it)."""
+        value = to_wire_command(
+            command=command, actor=actor or self._actor, issued_at_ms=clock.now_ms()
+        )
+        if len(value) > ACCOUNT_COMMANDS.message_bytes_max:
+            raise Rejected(
+                Code.OVERSIZED,
+                f"{command.kind} has {len(value)} bytes, at most "
+                f"{ACCOUNT_COMMANDS.message_bytes_max} are taken",
             )
-            if len(value) > ACCOUNT_COMMANDS.message_bytes_max:
-                raise Rejected(
-                    Code.OVERSIZED,
-                    f"{command.kind} has {len(value)} bytes, at most "
-                    f"{ACCOUNT_COMMANDS.message_bytes_max} are taken",
-                )
-            partition = partition_of(command.tenant, partitions=self._settings.partitions)
-            records.append(Append(partition, command.tenant.encode(), value))
-        return self._log.append(ACCOUNT_COMMANDS.name, records)
+        partition = partition_of(command.tenant, partitions=self._settings.partitions)
+        return Append(partition, command.tenant.encode(), value)
+
+    def _append(self, records: Sequence[Append]) -> list[int]:
+        return [
+            offset
+            for part in _parts(records)
+            for offset in self._log.append(ACCOUNT_COMMANDS.name, part)
+        ]
 
     def publish_catalogue(self, *, tenant: str, version: int, content: str) -> tuple[int, ...]:
         """Append a catalogue version in band to every partition of usage.events and node.events.
@@ -103,3 +138,17 @@ class CommandSender:
         offsets = self._log.append(USAGE_EVENTS.name, everywhere)
         self._log.append(NODE_EVENTS.name, everywhere)
         return tuple(offsets)
+
+
+def _parts(records: Sequence[Append]) -> Iterator[list[Append]]:
+    """Cut records by their size."""
+    part: list[Append] = []
+    size = 0
+    for record in records:
+        if part and size + len(record.value) > PART_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += len(record.value)
+    if part:
+        yield part

@@ -105,6 +105,11 @@ BILLING_INVOICES = Counter(
     "Invoices and corrections that the billing worker asked for, by kind and answer",
     ["kind", "code"],
 )
+BILLING_HELD_BACK = Gauge(
+    "tidegauge_billing_held_back",
+    "Invoices and corrections that were refused, and are asked for again within the hour",
+    ["kind"],
+)
 RECONCILE_MISMATCHES = Gauge(
     "tidegauge_reconcile_mismatches",
     "Differences that the last reconciliation of a tenant found; anything but 0 is a defect",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from domain.books.records import Command
@@ -21,7 +21,6 @@ from domain.errors import Rejected
 from domain.period import time_text
 from projections.invoicing.outcomes import await_outcomes, await_projected
 from projections.invoicing.rails import RunLimits, outlier_reason
-from projections.invoicing.run_file import entry_of, path_of, write_run
 from projections.invoicing.snapshot import BATCH_MAX, Snapshot, start_text
 from runtime import failpoints
 from runtime.logs import logger
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     from domain.invoice import InvoiceContent
     from domain.invoice_terms import InvoiceTerms
-    from projections.invoicing.run_file import RunEntry
     from projections.invoicing.snapshot import Draft
     from runtime.commands import CommandSender
     from runtime.settings import Settings
@@ -46,10 +44,6 @@ ATTEMPTS_MAX = 20
 """Times that one invoice is built in a run while the books move on beneath it."""
 BATCHES_ON_THE_WAY_MAX = 2
 """Batches that the books have not answered yet: one being answered, one being built."""
-COMMAND_BYTES_MAX = 8 * 1024 * 1024
-"""Contents of one append; a batch of many lines is sent in parts."""
-NOTE_INVOICES_MAX = 1_000_000
-"""Invoices of a run that are noted for the next dry run to compare with: about 100 MB."""
 
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 _BUILD_AGAIN = frozenset(
@@ -84,6 +78,11 @@ class Billed:
         return self.terms.subscription
 
     @property
+    def key(self) -> str:
+        """Return the subscription; of items alone the customer."""
+        return self.terms.subscription or self.terms.customer
+
+    @property
     def content(self) -> InvoiceContent:
         """Return what the invoice says (ValueError when it could not be made)."""
         if self.built is None:
@@ -106,6 +105,7 @@ class Scope:
         month: Only periods that start in this month, for example "2026-11"; empty for all.
         customer: Only this customer; empty for all.
         has_items: Whether items without a subscription to come get an invoice of their own.
+        without: Subscriptions, and customers of items alone, that are left out.
     """
 
     tenant: str
@@ -113,6 +113,7 @@ class Scope:
     month: str = ""
     customer: str = ""
     has_items: bool = True
+    without: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse what is no month (Rejected invalid_request)."""
@@ -147,16 +148,7 @@ def bill(
     """
     if is_awaited:
         await_projected(settings, tenant=scope.tenant)
-    run = _Run(settings, sender, scope)
-    entries: list[RunEntry] = []
-    try:
-        for item in run.results():
-            if not item.code and len(entries) < NOTE_INVOICES_MAX:
-                entries.append(entry_of(item.content))
-            yield item
-    finally:
-        if entries:
-            write_run(path_of(settings.state_dir, tenant=scope.tenant), entries)
+    yield from _Run(settings, sender, scope).results()
 
 
 def dry_run(settings: Settings, scope: Scope) -> Iterator[Billed]:
@@ -316,10 +308,11 @@ class _Run:
         self._scope = scope
         self._limits = RunLimits(settings)
         self._on_the_way: deque[dict[int, _Sent]] = deque()
-        self._left_out: dict[str, None] = {}
+        self._left_out: dict[str, None] = dict.fromkeys(scope.without)
         self._tries: Counter[str] = Counter()
         self._billed: Counter[str] = Counter()
         self._is_idle = False
+        self._stopped: Rejected | None = None
 
     def results(self) -> Iterator[Billed]:
         """Yield what became of each invoice."""
@@ -329,12 +322,13 @@ class _Run:
             )
             while True:
                 try:
-                    refused = self._send_next()
-                except Rejected:
+                    yield from self._send_next()
+                except Rejected as error:
+                    self._stopped = error
+                if self._stopped is not None:  # what was sent is answered first
                     while self._on_the_way:
                         yield from self._answered(connection)
-                    raise
-                yield from refused
+                    raise self._stopped
                 is_waiting = bool(self._on_the_way)
                 if self._is_idle and not is_waiting:
                     return
@@ -342,7 +336,11 @@ class _Run:
                     yield from self._answered(connection)
 
     def _send_next(self) -> list[Billed]:
-        """Build and send the next batch; what cannot even be sent is returned."""
+        """Build and send the next batch; what cannot even be sent is returned.
+
+        Where the run would bill more than it may, what comes before is sent all the same, and the
+        next run goes on behind it. An invoice that no run may make alone is left out.
+        """
         with Snapshot(self._settings, tenant=self._scope.tenant) as snapshot:
             drafts = self._drafts(snapshot)
             self._is_idle = not drafts
@@ -352,28 +350,46 @@ class _Run:
         for each in built:
             draft, content = each.draft, each.made
             if isinstance(content, Rejected):
-                self._left_out[draft.key] = None
-                logger().warning(
-                    "invoice.not_built", of=draft.key, code=content.code, reason=content.reason
-                )
-                refused.append(each.billed)
+                refused.append(self._leave_out(each.billed, content))
                 continue
-            parked = self._parked(draft, content)
-            if not parked:
-                self._limits.take(content)
-            sent.append(_Sent(draft, content, _invoice_id(draft), parked))
-        for part in _parts(sent):
+            one = _Sent(draft, content, _invoice_id(draft), self._parked(draft, content))
             try:
-                failpoints.pass_by("builder.before_command")
-                offsets = self._sender.send_all([self._command(one) for one in part])
-                failpoints.pass_by("builder.after_command")
-            except Rejected as error:  # oversized: these few, the others are billed all the same
-                for one in part:
-                    self._left_out[one.draft.key] = None
-                    refused.append(_billed(one, error.code, error.reason))
+                if not one.parked:
+                    self._limits.take(content)
+            except Rejected as error:
+                if self._limits.has_taken:
+                    self._stopped = error
+                    break
+                refused.append(self._leave_out(each.billed, error))
                 continue
-            self._on_the_way.append(dict(zip(offsets, part, strict=True)))
+            sent.append(one)
+        return refused + self._send(sent)
+
+    def _send(self, batch: list[_Sent]) -> list[Billed]:
+        """Send a batch; what is too large for a command is left out and returned."""
+        if not batch:
+            return []
+        failpoints.pass_by("builder.before_command")
+        answers = self._sender.send_fitting([self._command(one) for one in batch])
+        failpoints.pass_by("builder.after_command")
+        flying: dict[int, _Sent] = {}
+        refused: list[Billed] = []
+        for one, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Rejected):
+                refused.append(self._leave_out(_billed(one, "", ""), answer))
+            else:
+                flying[answer] = one
+        if flying:
+            self._on_the_way.append(flying)
         return refused
+
+    def _leave_out(self, billed: Billed, why: Rejected) -> Billed:
+        """Give up an invoice in this run: the others are made all the same."""
+        self._left_out[billed.key] = None
+        logger().warning(
+            "invoice.not_sent", invoice=billed.invoice, code=why.code, reason=why.reason
+        )
+        return replace(billed, code=why.code, reason=why.reason)
 
     def _drafts(self, snapshot: Snapshot) -> list[Draft]:
         """Return what is due and neither on its way nor given up, items last.
@@ -465,21 +481,6 @@ def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:
         released_minor=draft.released_minor,
         times=settings.billing_outlier_times,
     )
-
-
-def _parts(sent: list[_Sent]) -> Iterator[list[_Sent]]:
-    """Cut a batch by the size of its contents."""
-    part: list[_Sent] = []
-    size = 0
-    for each in sent:
-        length = len(each.content.text)
-        if part and size + length > COMMAND_BYTES_MAX:
-            yield part
-            part, size = [], 0
-        part.append(each)
-        size += length
-    if part:
-        yield part
 
 
 def _billed(sent: _Sent, code: str, reason: str) -> Billed:

@@ -27,7 +27,7 @@ from runtime.logs import logger
 from runtime.postgres import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from domain.invoice import InvoiceContent
@@ -130,6 +130,7 @@ def correct(
     tenant: str,
     as_of: datetime,
     customer: str = "",
+    without: Iterable[str] = (),
     is_awaited: bool = True,
 ) -> Iterator[Corrected]:
     """This function will correct every final invoice that later usage belongs to.
@@ -142,6 +143,7 @@ def correct(
         tenant: Who bills.
         as_of: The moment that counts as now, aware.
         customer: Only this customer; empty for all.
+        without: Ids of invoices that are left out.
         is_awaited: Wait first until the projections hold all that the log holds now.
 
     Raises:
@@ -149,7 +151,7 @@ def correct(
     """
     if is_awaited:
         await_projected(settings, tenant=tenant)
-    done: list[str] = []
+    done = list(without)
     with connect(settings, role="app", autocommit=True) as connection:
         connection.execute("SELECT set_config('tidegauge.tenant', %s, false)", (tenant,))
         while True:
@@ -162,10 +164,14 @@ def correct(
             done += [each.invoice for each in found]
             sent = [each for each in found if not each.code]  # the others could not be made
             failpoints.pass_by("builder.before_command")
-            offsets = sender.send_all([_command(each, as_of=as_of) for each in sent])
+            places = sender.send_fitting([_command(each, as_of=as_of) for each in sent])
             failpoints.pass_by("builder.after_command")
+            offsets = [place for place in places if not isinstance(place, Rejected)]
             answers = await_outcomes(settings, connection, tenant=tenant, offsets=offsets)
-            answered = (answers[offset] for offset in offsets)
+            answered = (
+                (place.code, place.reason) if isinstance(place, Rejected) else answers[place]
+                for place in places
+            )
             for each in found:
                 if each.code:
                     code, reason = each.code, each.reason

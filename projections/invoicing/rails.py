@@ -33,6 +33,11 @@ class RunLimits:
         self._lines = 0
         self._totals_minor: dict[str, int] = {}
 
+    @property
+    def has_taken(self) -> bool:
+        """Say whether anything was counted; what is refused before that is too much alone."""
+        return bool(self._totals_minor)
+
     def take(self, content: InvoiceContent) -> None:
         """Count an invoice that is about to be sent.
 

@@ -1,4 +1,8 @@
-"""What a billing run came to, in a file, so that the next dry run can say what is different."""
+"""What a billing run came to, in a file, so that the next dry run can say what is different.
+
+Runs that a person starts are noted. The worker's are not: each of its looks bills the few that
+fell due since the last, and a dry run compared with them would call everybody new.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,17 @@ from domain.canonical import sha256_hex
 from domain.codes import Code
 from domain.errors import Fatal
 from runtime.ids import new_id
+from runtime.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from domain.invoice import InvoiceContent
+    from projections.invoicing.builder import Billed
+
+INVOICES_MAX = 1_000_000
+"""Invoices of a run that are noted: about 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,30 @@ def path_of(state_dir: Path, *, tenant: str) -> Path:
     The name is a hash: a tenant's name may hold what no file name can.
     """
     return state_dir / "billing" / f"{sha256_hex(tenant)[:32]}.jsonl"
+
+
+def noted(billed: Iterable[Billed], path: Path) -> Iterator[Billed]:
+    """This function will pass on what became of a run's invoices, and note those that were made.
+
+    The note is written when the run ends, however it ends. A note that cannot be written stops no
+    billing: the next dry run then compares with an older one.
+
+    Args:
+        billed: What the run answers.
+        path: Where the note lies.
+    """
+    entries: list[RunEntry] = []
+    try:
+        for item in billed:
+            if not item.code and len(entries) < INVOICES_MAX:
+                entries.append(entry_of(item.content))
+            yield item
+    finally:
+        if entries:
+            try:
+                write_run(path, entries)
+            except OSError as error:
+                logger().warning("billing.not_noted", error=str(error))
 
 
 def write_run(path: Path, entries: Iterable[RunEntry]) -> None:

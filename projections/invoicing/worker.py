@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from domain.aggregation.kinds import Aggregation
 from domain.books.records import Command
 from domain.canonical import to_canonical_json
+from domain.codes import Code
 from domain.derived_ids import derived_id
 from domain.errors import Rejected, Retryable
 from domain.period import time_text
 from projections.invoicing.builder import Scope, bill
 from projections.invoicing.corrector import correct
+from projections.invoicing.held_back import HeldBack
 from projections.invoicing.outcomes import await_projected
 from projections.usage_days import last_day_over, roll_up
 from runtime import clock
 from runtime.commands import CommandSender
 from runtime.logs import logger
-from runtime.metrics import BILLING_INVOICES
+from runtime.metrics import BILLING_HELD_BACK, BILLING_INVOICES
 from runtime.postgres import connect
 
 if TYPE_CHECKING:
@@ -49,6 +52,9 @@ PROJECTED_TIMEOUT_MS = 4_000
 ROLL_UP_MS = 2_000
 """How long one look adds up days, and one day beyond it: bills never wait longer for these."""
 ACTOR = "billing"
+INVOICE, CORRECTION, OVERDUE = "invoice", "correction", "overdue"
+_NO_REFUSAL = frozenset({Code.INVOICE_EXISTS, Code.INVOICE_PARKED})
+"""Answers after which nothing is due: another run was first, or a person looks at it."""
 
 _LIVE = """
     NOT EXISTS (SELECT FROM tenant_clock k WHERE k.tenant = t.tenant)
@@ -61,6 +67,13 @@ _NEXT_TENANTS = """
             WHERE c.tenant = t.tenant ORDER BY c.version DESC LIMIT 1) IS DISTINCT FROM 'false'
     ORDER BY t.tenant <= %(after)s, t.tenant LIMIT %(limit)s
 """
+# Tenants with a meter whose last value holds on: there a day before the period counts as well
+# (domain.meter.carried_meters). The first condition spares reading the other documents.
+_CARRIED_TENANTS = f"""
+    SELECT DISTINCT c.tenant FROM catalogue c
+    WHERE CASE WHEN c.content LIKE '%%{Aggregation.TIME_WEIGHTED}%%' THEN c.content::jsonb @?
+        '$.meters[*] ? (@.aggregation == "{Aggregation.TIME_WEIGHTED}")' ELSE false END
+"""  # noqa: S608 -- fixed texts only
 _DUE_TENANTS = _NEXT_TENANTS.format(
     found=f"""
     SELECT DISTINCT t.tenant FROM subscription t
@@ -70,17 +83,20 @@ _DUE_TENANTS = _NEXT_TENANTS.format(
 # late_usage knows nothing of usage that came in time for an invoice made ahead (corrector.py).
 _LATE_TENANTS = _NEXT_TENANTS.format(
     found=f"""
+    WITH carried AS MATERIALIZED ({_CARRIED_TENANTS})
     SELECT t.tenant FROM invoice t
     JOIN late_usage l ON l.tenant = t.tenant AND l.customer = t.customer
         AND l.partition = t.usage_partition AND l.last_offset >= t.pinned_offset
-        AND l.day >= t.period_start AND l.day < t.period_end
+        AND l.day < t.period_end
+        AND (l.day >= t.period_start OR t.tenant IN (SELECT tenant FROM carried))
     WHERE t.kind = 'period' AND t.status <> 'void' AND {_LIVE}
     UNION
     SELECT t.tenant FROM invoice t
     JOIN usage_series s ON s.tenant = t.tenant AND s.customer = t.customer
     JOIN usage_window w ON w.tenant = s.tenant AND w.series = s.series
         AND w.last_offset >= t.pinned_offset
-        AND w.hour >= t.period_start AND w.hour < t.period_end
+        AND w.hour < t.period_end
+        AND (w.hour >= t.period_start OR t.tenant IN (SELECT tenant FROM carried))
     WHERE t.kind = 'period' AND t.status <> 'void' AND {_LIVE}
         AND t.finalized_at < t.period_end AND t.period_end <= %(as_of)s
 """  # noqa: S608 -- fixed texts only
@@ -88,6 +104,7 @@ _LATE_TENANTS = _NEXT_TENANTS.format(
 _OVERDUE = f"""
     SELECT t.tenant, t.invoice FROM invoice t
     WHERE t.status = 'final' AND t.due_at <= %(as_of)s AND {_LIVE}
+        AND t.invoice <> ALL(%(without)s)
     ORDER BY t.due_at, t.tenant, t.invoice LIMIT %(limit)s
 """  # noqa: S608 -- fixed texts only
 
@@ -118,6 +135,7 @@ class BillingWorker:
         self._sender = sender
         self._shutdown = shutdown
         self._after: dict[str, str] = {}
+        self._held = {kind: HeldBack() for kind in (INVOICE, CORRECTION, OVERDUE)}
         self._rolled_up: date | None = None
 
     def look(self, *, now: datetime) -> int:
@@ -129,10 +147,11 @@ class BillingWorker:
                 due = self._next_tenants(connection, _DUE_TENANTS, as_of)
                 late = self._next_tenants(connection, _LATE_TENANTS, as_of)
                 done += self._mark_overdue(connection, as_of)
-            for tenant in due:
-                done += self._one(tenant, as_of, is_late=False)
-            for tenant in late:
-                done += self._one(tenant, as_of, is_late=True)
+            for kind, tenants in ((INVOICE, due), (CORRECTION, late)):
+                held = self._held[kind].by_tenant(now=as_of)
+                BILLING_HELD_BACK.labels(kind).set(len(self._held[kind]))
+                for tenant in tenants:
+                    done += self._one(tenant, as_of, kind, held.get(tenant, frozenset()))
             self._roll_up()
         except (Retryable, psycopg.Error) as error:
             logger().warning("billing.waits", reason=str(error))
@@ -148,16 +167,23 @@ class BillingWorker:
             self._after[query] = tenants[-1]
         return tenants
 
-    def _one(self, tenant: str, as_of: datetime, *, is_late: bool) -> int:
-        """Bill or correct one tenant; a tenant that fails does not keep the others waiting."""
+    def _one(self, tenant: str, as_of: datetime, kind: str, held: frozenset[str]) -> int:
+        """Bill or correct one tenant; a tenant that fails does not keep the others waiting.
+
+        What the books refuse is held back: the next looks leave it out.
+        """
         if self._shutdown.is_requested:
             return 0
         count = 0
         try:
             await_projected(self._settings, tenant=tenant, timeout_ms=PROJECTED_TIMEOUT_MS)
-            for code in self._answers(tenant, as_of, is_late=is_late):
+            for key, code in self._answers(tenant, as_of, kind, held):
                 count += 1
-                kind = "correction" if is_late else "invoice"
+                if code and code not in _NO_REFUSAL:
+                    self._held[kind].add(tenant, key, now=as_of)
+                    logger().warning(
+                        "billing.held_back", tenant=tenant, kind=kind, of=key, code=code
+                    )
                 BILLING_INVOICES.labels(kind, code or "accepted").inc()
                 if self._shutdown.wait_ms(0):
                     break
@@ -167,15 +193,20 @@ class BillingWorker:
             logger().error("billing.stopped", tenant=tenant, code=error.code, reason=error.reason)
         return count
 
-    def _answers(self, tenant: str, as_of: datetime, *, is_late: bool) -> Iterator[str]:
-        if is_late:
+    def _answers(
+        self, tenant: str, as_of: datetime, kind: str, held: frozenset[str]
+    ) -> Iterator[tuple[str, str]]:
+        """Yield what was asked for and the code of its answer."""
+        settings, sender = self._settings, self._sender
+        if kind == CORRECTION:
             for corrected in correct(
-                self._settings, self._sender, tenant=tenant, as_of=as_of, is_awaited=False
+                settings, sender, tenant=tenant, as_of=as_of, without=held, is_awaited=False
             ):
-                yield corrected.code
+                yield corrected.invoice, corrected.code
             return
-        for billed in bill(self._settings, self._sender, Scope(tenant, as_of), is_awaited=False):
-            yield billed.code
+        scope = Scope(tenant, as_of, without=held)
+        for billed in bill(settings, sender, scope, is_awaited=False):
+            yield billed.key, billed.code
 
     def _roll_up(self) -> None:
         """Add up days that are over; once all are, nothing is looked for until the next one is."""
@@ -193,12 +224,15 @@ class BillingWorker:
 
     def _mark_overdue(self, connection: psycopg.Connection, as_of: datetime) -> int:
         """Send MarkOverdue for invoices that nobody paid in time; the books say no to others."""
-        rows = connection.execute(
-            _OVERDUE, {"as_of": as_of - OVERDUE_AFTER, "limit": OVERDUE_MAX}
-        ).fetchall()
+        held = self._held[OVERDUE]
+        without = [key for keys in held.by_tenant(now=as_of).values() for key in keys]
+        wanted = {"as_of": as_of - OVERDUE_AFTER, "limit": OVERDUE_MAX, "without": without}
+        rows = connection.execute(_OVERDUE, wanted).fetchall()
         commands = [overdue_command(tenant, invoice, as_of=as_of) for tenant, invoice in rows]
         if commands:
             self._sender.send_all(commands)
+        for tenant, invoice in rows:
+            held.add(tenant, invoice, now=as_of)
         return len(commands)
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from domain.errors import Fatal
+from projections.invoicing.builder import Billed
+from projections.invoicing.held_back import HOLD, HeldBack
 from projections.invoicing.rails import outlier_reason
 from projections.invoicing.run_file import (
     Difference,
     RunEntry,
     differences,
+    noted,
     path_of,
     read_run,
     write_run,
 )
+from tests.support.invoices import BillingBooks, flat
 
 
 class TestOutlier:
@@ -82,3 +87,42 @@ class TestRunFile:
         with pytest.raises(Fatal, match="Delete"):
             read_run(path)
         assert read_run(tmp_path / "none") == ()
+
+    def test_that_cannot_be_written_stops_no_billing(self, tmp_path: Path) -> None:
+        """A full or missing disk: every invoice is told of all the same."""
+        (tmp_path / "billing").write_text("a file where a folder should be")
+        content = BillingBooks()
+        content.agreed(flat("base", "9"))
+        billed = Billed("inv_1", content.terms(), content.content(), "", "")
+
+        assert list(noted([billed], path_of(tmp_path, tenant="t"))) == [billed]
+        written = path_of(tmp_path / "other", tenant="t")
+        assert list(noted([billed], written)) == [billed]
+        assert [each.total_minor for each in read_run(written)] == [900]
+
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+class TestHeldBack:
+    def test_waits_an_hour_and_no_longer(self) -> None:
+        """The key of one tenant says nothing of another's."""
+        held = HeldBack()
+        held.add("t", "sub_1", now=NOW)
+
+        almost = held.by_tenant(now=NOW + HOLD - timedelta(seconds=1))
+
+        assert almost == {"t": {"sub_1"}}
+        assert held.by_tenant(now=NOW + HOLD) == {}
+        assert len(held) == 0
+
+    def test_lets_the_oldest_go_when_there_are_too_many(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was refused again is not the oldest."""
+        monkeypatch.setattr("projections.invoicing.held_back.KEYS_MAX", 2)
+        held = HeldBack()
+        for key in ("a", "b", "a", "c"):
+            held.add("t", key, now=NOW)
+
+        assert held.by_tenant(now=NOW) == {"t": {"a", "c"}}
