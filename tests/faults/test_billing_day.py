@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.billing_day import LATE_EVERY, REPLAYED, BillingDay, figures_text
+from tests.faults.billing_day import LATE_EVERY, REPLAYED, BillingDay, report_text
 from tests.faults.world import Services, Stage
 
 SEED = 20_261_121
@@ -15,19 +15,20 @@ LIMIT_S = 420
 
 @pytest.mark.timeout(LIMIT_S)
 def test_every_subscription_gets_one_right_invoice(own_services: Services) -> None:
-    """2,000 subscriptions, builders killed 6 times, each time with a fold or the projector."""
+    """2,000 subscriptions, 6 rounds of kills: builders, a fold or the projector, and services."""
     stage = Stage.set_up(own_services, kafka_session_timeout_ms="1500")
     day = BillingDay(stage, seed=SEED, subscriptions=SUBSCRIPTIONS, kills=KILLS)
 
     try:
         day.execute()
     finally:
-        print(figures_text(list(day.figures.items())), stage.fleet.tails())
+        print(report_text(day), stage.fleet.tails())
         stage.tear_down()
 
     assert day.faults == []
     # It proves something only when it really happened.
     assert day.figures["invoices"] == SUBSCRIPTIONS
     assert day.figures["kills"]["builders"] >= KILLS
+    assert {"postgres", "kafka"} <= day.figures["kills"].keys()
     assert day.figures["replayed_equal"] == REPLAYED
     assert day.figures["corrected"] > SUBSCRIPTIONS // LATE_EVERY // 2
