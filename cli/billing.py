@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -33,12 +34,14 @@ from projections.queries.connection import tenant_connection
 from projections.queries.invoices import InvoiceFilter
 from runtime import clock, postgres
 from runtime.commands import CommandSender
+from runtime.metrics import RECONCILE_MISMATCHES, write_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from projections.invoicing.builder import Billed
     from projections.invoicing.corrector import Corrected
+    from projections.invoicing.reconcile import Reconciled
     from projections.invoicing.replay import Source
     from projections.invoicing.run_file import Difference, RunEntry
     from projections.invoicing.trace import Traced
@@ -241,6 +244,10 @@ def reconcile(
     day: Annotated[str, typer.Option(help="One UTC day, for example 2026-11-30.")] = "",
     first: Annotated[str, typer.Option("--from", help="First UTC day.")] = "",
     last: Annotated[str, typer.Option("--to", help="Last UTC day, inclusive.")] = "",
+    metric_file: Annotated[
+        Path | None,
+        typer.Option(help="Write the metric there too, for Prometheus' textfile collector."),
+    ] = None,
     tenant: Tenant = "",
 ) -> None:
     """Compare accepted, counted, rated and invoiced usage; without days, the last 35.
@@ -252,28 +259,36 @@ def reconcile(
     start = _day(day or first, default=today - timedelta(days=34))
     end = _day(day or last, default=max(today, start))
     result = reconcile_days(settings, tenant=tenant or settings.tenant, first=start, last=end)
-    table = Table(title=f"{start} to {end}", title_justify="left")
-    for name in ("day", "meter"):
-        table.add_column(name)
-    for name in ("accepted", "counted"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for each in result.days:
-        verdict = "equal" if each.is_equal else "DIFFERENT"
-        texts = (each.accepted.text, each.counted.text, verdict)
-        table.add_row(each.day.isoformat(), each.meter, *texts)
-    Console().print(table)
-    typer.echo(f"{result.invoices} invoices made again from what is counted")
+    if metric_file is not None:
+        write_metric(RECONCILE_MISMATCHES, metric_file)
+    _show_days(result, title=f"{start} to {end}")
     if result.differences:
         for difference in result.differences:
             typer.secho(difference, fg="red")
         raise Fatal(
             Code.RECONCILE_DIFFERS,
-            f"{len(result.differences)} differences",
+            f"{result.count} differences",
             next_step="Usage that came after an invoice is taken up by `tidegauge correct`; for "
-            "anything else compare with `tidegauge verify` and rebuild the projections",
+            "anything else see the runbook of a billing day",
         )
     typer.echo("accepted = counted = rated = invoiced")
+
+
+def _show_days(result: Reconciled, *, title: str) -> None:
+    table = Table(title=title, title_justify="left")
+    for name in ("day", "meter"):
+        table.add_column(name)
+    for name in ("accepted", "counted", "invoiced", "on no invoice"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for each in result.days:
+        verdict = "equal" if each.is_equal else "DIFFERENT"
+        counts = (each.accepted, each.counted, each.invoiced)
+        unbilled = "\n".join(f"{reason}: {count.text}" for reason, count in each.unbilled)
+        texts = (*(count.text for count in counts), unbilled, verdict)
+        table.add_row(each.day.isoformat(), each.meter, *texts)
+    Console().print(table)
+    typer.echo(f"{result.invoices} invoices made again from what is counted")
 
 
 def _day(text: str, *, default: date) -> date:

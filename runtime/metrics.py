@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FOLD_EVENTS = Counter(
     "tidegauge_fold_events_total",
@@ -118,3 +123,14 @@ RECONCILE_MISMATCHES = Gauge(
 BOOKS_OUTCOMES = Counter(
     "tidegauge_books_outcomes_total", "Commands answered, by kind and code", ["kind", "code"]
 )
+
+
+def write_metric(metric: Gauge, path: Path) -> None:
+    """This function will write one metric to a file, for what ends before anybody could scrape it.
+
+    Raises:
+        OSError: The file cannot be written; a reader sees the old one or the new one, never half.
+    """
+    registry = CollectorRegistry()
+    registry.register(metric)
+    write_to_textfile(str(path), registry)

@@ -1,28 +1,33 @@
 """Reconciliation: what the log accepted is what the tables count, and what invoices say.
 
-Two comparisons, each to the last unit:
+Three comparisons, each to the last unit:
 1. accepted = counted: per day and meter, the deltas of usage.facts added up again against
    usage_window: events, sum and set digest of the keys.
-2. counted = rated = invoiced: the usage of every final invoice that touches the days, made again
-   from the tables as they are now, against what its effective content says.
+2. counted = invoiced + unbilled: each day of each series is on exactly one invoice, or there is a
+   reason why it is on none (domain.coverage). Usage on no invoice although its period was
+   invoiced, and usage on two, are differences.
+3. rated = invoiced: the usage of every final invoice that touches the days, made again from the
+   tables as they are now, against what its effective content says, corrections included.
 
-Late usage that no correction has taken up yet is a difference of the second kind: `tidegauge
+Late usage that no correction has taken up yet is a difference of the third kind: `tidegauge
 correct` closes it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from domain.codes import Code
+from domain.coverage import Coverage, Unbilled, billed_parts, invoices_of
 from domain.errors import Rejected
 from domain.invoice_reading import parse_invoice_content
-from domain.quantity import NANOS_PER_UNIT, decimal_nanos, nanos_text
+from domain.quantity import NANOS_PER_UNIT, nanos_text
+from projections.invoicing.day_usage import Count, counted_days, customers_of, services_of
 from projections.invoicing.log import usage_from_facts
 from projections.invoicing.outcomes import await_projected
 from projections.invoicing.snapshot import Snapshot
@@ -30,62 +35,30 @@ from runtime.metrics import RECONCILE_MISMATCHES
 from schemas.topics import USAGE_FACTS_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from domain.coverage import BilledPart
     from domain.invoice import InvoiceContent
     from domain.usage.facts import UsageFacts
+    from projections.invoicing.day_usage import SeriesDays
     from runtime.settings import Settings
 
 DAYS_MAX = 400
 """Days of one call: a year and a month."""
 INVOICES_PER_BATCH = 200
 """Invoices that are made again at once."""
+NAMED_MAX = 1_000
+"""Differences that are named; the rest is counted."""
 HOURS_PER_DAY = 24
-_2_128 = 2**128
-_COUNTED = f"""
-    SELECT (w.hour AT TIME ZONE 'UTC')::date, s.meter, sum(w.events)::bigint, sum(w.sum),
-        sum(w.key_digest) %% {_2_128}
-    FROM usage_series s JOIN usage_window w USING (tenant, series)
-    WHERE w.hour >= %(start)s AND w.hour < %(end)s
-    GROUP BY 1, 2
-"""  # noqa: S608 -- fixed texts only
 _INVOICES = """
-    SELECT i.invoice, i.number,
+    SELECT i.invoice, i.number, i.customer,
         coalesce((SELECT c.content FROM correction c WHERE c.tenant = i.tenant
             AND c.invoice = i.invoice ORDER BY c.place DESC LIMIT 1), i.content)
     FROM invoice i
-    WHERE i.kind = 'period' AND i.status <> 'void' AND i.period_start < %(end)s
-        AND i.period_end > %(start)s AND i.invoice > %(after)s
+    WHERE i.kind = 'period' AND i.status <> 'void' AND i.customer = ANY(%(customers)s)
+        AND i.period_start < %(end)s AND i.period_end > %(start)s AND i.invoice > %(after)s
     ORDER BY i.invoice LIMIT %(limit)s
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """What was counted of a meter on a day.
-
-    Args:
-        events: Events.
-        sum_nanos: Sum of their values, billionths.
-        key_digest: Sum of their keys modulo 2^128: another event with the same value shows.
-    """
-
-    events: int = 0
-    sum_nanos: int = 0
-    key_digest: int = 0
-
-    def plus(self, other: Count) -> Count:
-        """Add two counts of different events."""
-        return Count(
-            self.events + other.events,
-            self.sum_nanos + other.sum_nanos,
-            (self.key_digest + other.key_digest) % _2_128,
-        )
-
-    @property
-    def text(self) -> str:
-        """Return it for people."""
-        return f"{self.events} events, sum {nanos_text(self.sum_nanos)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +70,23 @@ class DayCount:
         meter: Meter key.
         accepted: As the log's facts add up.
         counted: As the tables have it.
+        invoiced: What of it is on an invoice.
+        unbilled: What of it is on none, with the reason, the gravest first.
     """
 
     day: date
     meter: str
     accepted: Count
     counted: Count
+    invoiced: Count
+    unbilled: tuple[tuple[Unbilled, Count], ...]
 
     @property
     def is_equal(self) -> bool:
-        """Say whether both are the same."""
-        return self.accepted == self.counted
+        """Say whether log and tables are the same, and all that is billed is on an invoice."""
+        return self.accepted == self.counted and not any(
+            reason is Unbilled.MISSING for reason, _ in self.unbilled
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +96,20 @@ class Reconciled:
     Args:
         days: Every day and meter with usage.
         invoices: How many invoices were made again.
-        differences: What is not equal, for people; empty when all is.
+        differences: What is not equal, for people, at most NAMED_MAX; empty when all is.
+        count: How many differences there are.
     """
 
     days: tuple[DayCount, ...]
     invoices: int
     differences: tuple[str, ...]
+    count: int
 
 
 def reconcile(settings: Settings, *, tenant: str, first: date, last: date) -> Reconciled:
     """This function will compare log, tables and invoices of some days.
+
+    It costs one pass over the facts, the windows of the days and the invoices that touch them.
 
     Args:
         settings: Where broker and database are.
@@ -146,36 +129,126 @@ def reconcile(settings: Settings, *, tenant: str, first: date, last: date) -> Re
     start = datetime.combine(first, time(), tzinfo=UTC)
     end = datetime.combine(last + timedelta(days=1), time(), tzinfo=UTC)
     await_projected(settings, tenant=tenant)
+    tally = _Tally()
     with Snapshot(settings, tenant=tenant) as snapshot:
         positions = snapshot.positions(USAGE_FACTS_TOPIC.name)
-        rows = snapshot.connection.execute(_COUNTED, {"start": start, "end": end}).fetchall()
-        counted = {
-            (day, meter): Count(events, decimal_nanos(total), int(digest))
-            for day, meter, events, total, digest in rows
-        }
-        invoices, wrong = _check_invoices(snapshot, start=start, end=end)
-    accepted: defaultdict[tuple[date, str], Count] = defaultdict(Count)
+        for customers in customers_of(snapshot.connection):
+            parts = tally.check_invoices(snapshot, customers, start=start, end=end)
+            services = services_of(snapshot.connection, customers)
+            covers = {name: Coverage(parts[name], services[name]) for name in customers}
+            for series in counted_days(snapshot.connection, customers, start=start, end=end):
+                tally.take(series, covers[series.customer])
     for partition, position in enumerate(positions):
         for facts in usage_from_facts(settings, partition=partition, end=position):
             for place, count in _accepted(facts, tenant=tenant, first=first, last=last):
-                accepted[place] = accepted[place].plus(count)
-    days = tuple(
-        DayCount(
-            day=place[0],
-            meter=place[1],
-            accepted=accepted.get(place, Count()),
-            counted=counted.get(place, Count()),
+                tally.accepted[place] = tally.accepted[place].plus(count)
+    result = tally.result()
+    RECONCILE_MISMATCHES.labels(tenant).set(result.count)
+    return result
+
+
+def _counts() -> defaultdict[tuple[date, str], Count]:
+    return defaultdict(Count)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What adds up, by day and meter, and what differs on the way.
+
+    Args:
+        accepted, counted, invoiced: Counts.
+        unbilled: Counts by reason.
+        invoices: Invoices that were made again.
+        differences: The first NAMED_MAX.
+        count: How many there are.
+    """
+
+    accepted: defaultdict[tuple[date, str], Count] = field(default_factory=_counts)
+    counted: defaultdict[tuple[date, str], Count] = field(default_factory=_counts)
+    invoiced: defaultdict[tuple[date, str], Count] = field(default_factory=_counts)
+    unbilled: dict[Unbilled, defaultdict[tuple[date, str], Count]] = field(default_factory=dict)
+    invoices: int = 0
+    differences: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def differ(self, text: str) -> None:
+        """Note a difference."""
+        self.count += 1
+        if len(self.differences) < NAMED_MAX:
+            self.differences.append(text)
+
+    def take(self, series: SeriesDays, coverage: Coverage) -> None:
+        """Find each day of a series on its invoice, or say why it is on none."""
+        parts = coverage.of_series(meter=series.meter, dimensions=series.dimensions)
+        for day, count in series.days:
+            place = day, series.meter
+            what = f"{day} {series.meter} of {series.customer}: {count.text}"
+            self.counted[place] = self.counted[place].plus(count)
+            numbers = list(invoices_of(parts, day))
+            if numbers:
+                self.invoiced[place] = self.invoiced[place].plus(count)
+                if len(numbers) > 1:
+                    self.differ(f"{what} are on {len(numbers)} invoices: {', '.join(numbers)}")
+                continue
+            reason = coverage.unbilled(day)
+            counts = self.unbilled.setdefault(reason, _counts())
+            counts[place] = counts[place].plus(count)
+            if reason is Unbilled.MISSING:
+                self.differ(f"{what} are on no invoice, although their period was invoiced")
+
+    def check_invoices(
+        self, snapshot: Snapshot, customers: Sequence[str], *, start: datetime, end: datetime
+    ) -> dict[str, list[BilledPart]]:
+        """Make the usage of final invoices again from the tables, and compare.
+
+        Returns:
+            What each customer's invoices have.
+        """
+        found: dict[str, list[BilledPart]] = {customer: [] for customer in customers}
+        wanted = {"customers": list(customers), "start": start, "end": end, "after": ""}
+        while rows := snapshot.connection.execute(
+            _INVOICES, wanted | {"limit": INVOICES_PER_BATCH}
+        ).fetchall():
+            wanted["after"] = rows[-1][0]
+            self.invoices += len(rows)
+            contents = [parse_invoice_content(text) for *_, text in rows]
+            again = snapshot.contents([content.terms for content in contents])
+            for (_, number, customer, _), was, now in zip(rows, contents, again, strict=True):
+                found[customer] += billed_parts(
+                    was.terms, invoice=number, catalogues=snapshot.catalogues
+                )
+                if isinstance(now, Rejected):
+                    self.differ(
+                        f"invoice {number}: cannot be made again: {now.code}, {now.reason}"
+                    )
+                elif difference := _difference(was, now):
+                    self.differ(f"invoice {number}: {difference}")
+        return found
+
+    def result(self) -> Reconciled:
+        """Compare log and tables, and return everything."""
+        days = tuple(
+            DayCount(
+                day=place[0],
+                meter=place[1],
+                accepted=self.accepted.get(place, Count()),
+                counted=self.counted.get(place, Count()),
+                invoiced=self.invoiced.get(place, Count()),
+                unbilled=tuple(
+                    (reason, self.unbilled[reason][place])
+                    for reason in Unbilled
+                    if place in self.unbilled.get(reason, ())
+                ),
+            )
+            for place in sorted(self.accepted.keys() | self.counted.keys())
         )
-        for place in sorted(accepted.keys() | counted.keys())
-    )
-    differences = [
-        f"{each.day} {each.meter}: accepted {each.accepted.text}; counted {each.counted.text}"
-        for each in days
-        if not each.is_equal
-    ]
-    differences += wrong
-    RECONCILE_MISMATCHES.labels(tenant).set(len(differences))
-    return Reconciled(days=days, invoices=invoices, differences=tuple(differences))
+        for each in days:
+            if each.accepted != each.counted:
+                self.differ(
+                    f"{each.day} {each.meter}: accepted {each.accepted.text}; "
+                    f"counted {each.counted.text}"
+                )
+        return Reconciled(days, self.invoices, tuple(self.differences), self.count)
 
 
 def _accepted(
@@ -205,31 +278,6 @@ def _accepted(
                 | int(windows.digest_low[index]),
             ),
         )
-
-
-def _check_invoices(
-    snapshot: Snapshot, *, start: datetime, end: datetime
-) -> tuple[int, list[str]]:
-    """Make the usage of final invoices again from the tables and compare."""
-    after, count = "", 0
-    wrong: list[str] = []
-    while True:
-        rows = snapshot.connection.execute(
-            _INVOICES,
-            {"start": start, "end": end, "after": after, "limit": INVOICES_PER_BATCH},
-        ).fetchall()
-        if not rows:
-            return count, wrong
-        after = rows[-1][0]
-        count += len(rows)
-        contents = [parse_invoice_content(text) for _, _, text in rows]
-        terms = [content.terms for content in contents]
-        again = snapshot.contents(terms)
-        for (_, number, _), was, now in zip(rows, contents, again, strict=True):
-            if isinstance(now, Rejected):
-                wrong.append(f"invoice {number}: cannot be made again: {now.code}, {now.reason}")
-            elif difference := _difference(was, now):
-                wrong.append(f"invoice {number}: {difference}")
 
 
 def _difference(was: InvoiceContent, now: InvoiceContent) -> str:

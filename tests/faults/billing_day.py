@@ -132,6 +132,7 @@ class BillingDay:
         self._use(late=True)
         self._correct()
         self._judge("late usage corrected once", self._judge_corrections)
+        self._judge("every unit on one invoice", self._judge_units)
         self._judge("rebuilt tables are equal", self._judge_rebuild)
         self._judge("nobody ended by itself", self._judge_ends)
 
@@ -361,6 +362,14 @@ class BillingDay:
         if {name: each for name, each in differences.items() if each} != expected:
             self.faults.append("corrections differ from the script")
         self.figures["corrected"] = corrected
+
+    def _judge_units(self) -> None:
+        """Accepted = counted = rated = invoiced of both tenants, late usage corrected."""
+        first = f"{self.start:%Y-%m-%d}"
+        for tenant in TENANTS:
+            said = self.stage.try_tidegauge("reconcile", "--from", first, "--tenant", tenant)
+            if "accepted = counted = rated = invoiced" not in said:
+                self.faults.append(f"{tenant} does not reconcile:\n{said[-1_000:]}")
 
     def _judge_rebuild(self) -> None:
         live = json.loads(self.stage.tidegauge("dump-hash"))
