@@ -120,9 +120,9 @@ def _happened(
         for subscription, kind in connection.execute(_ENDS, {"now": now}).fetchall():
             yield Played(now, kind, subscription, kind.replace("_", " "))
     for billed in bill(settings, sender, Scope(tenant, now), is_awaited=False):
-        content = billed.content
         if billed.code:
             raise Rejected(Code(billed.code), f"{billed.subscription}: {billed.reason}")
+        content = billed.content
         total = minor_text(
             amount_minor=content.totals.total_minor, currency=content.terms.currency
         )
