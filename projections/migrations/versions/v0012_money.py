@@ -7,7 +7,7 @@ from alembic import context, op
 from projections.migrations.versions.v0001_spine import TEXT
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
