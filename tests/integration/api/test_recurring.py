@@ -108,3 +108,7 @@ class TestRecurringRevenue:
         other = bearer(rows.api_key(f"{tenant}-other"))
         found = client.get(f"{BASE}/analytics/recurring", headers=other).json()
         assert (found["plans"], found["totals"]) == ([], [])
+        text = client.get(f"{BASE}/metrics", headers=other).text
+        assert [line for line in text.splitlines() if not line.startswith("#")] == []
+        for address in ("analytics/recurring", "metrics"):
+            assert client.get(f"{BASE}/{address}").status_code == 401

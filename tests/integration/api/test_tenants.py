@@ -17,6 +17,7 @@ PUBLIC = {"/healthz", "/readyz", "/metrics"}
 ELSEWHERE = (
     *(f"{BASE}/{part}" for part in ("charges", "detections", "projects", "nodes", "receipts")),
     *(f"{BASE}/{part}" for part in ("notifications", "suspicions", "customers/", "analytics")),
+    f"{BASE}/metrics",
     *("/customers/", "/api/metrics", "/api/tier-analytics", "/functions/v1/"),
     *(f"{BASE}/{part}" for part in ("gainshare", "kpi-", "asset-snapshots")),
     f"{BASE}/subscriptions/{{subscription}}/allowances",
