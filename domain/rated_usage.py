@@ -12,9 +12,10 @@ from domain.codes import Code
 from domain.errors import invariant
 from domain.period import HOUR_MS, to_ms
 from domain.rated import Selection, UsageEntry, priced_of
+from domain.rated_levels import alike_parts, level_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from domain.aggregation.window_row import WindowRow
     from domain.catalogue import Catalogue
@@ -93,7 +94,8 @@ def usage_entries(
         catalogues: At least the versions of its segments.
 
     Returns:
-        Sorted by (segment, meter, where); a selection without windows has no entry.
+        Sorted by (segment, meter, where); a selection without windows has no entry. The events of
+        a level are all that it was measured from.
 
     Raises:
         Fatal: state_corrupt, when a window lies outside its segment.
@@ -105,17 +107,43 @@ def usage_entries(
         if not asked or asked.issubset(row.dimensions):
             windows[number, row.meter].append(row)
     entries: dict[tuple[int, str, Where], UsageEntry] = {}
+    alike: dict[str, Mapping[int, frozenset[int]]] = {}
     for selection in selections(terms=terms, catalogues=catalogues):
-        found = windows.get((selection.segment, selection.meter))
-        if found:
-            version = terms.segments[selection.segment].catalogue_version
-            meter = catalogues[version].meter(selection.meter)
-            span = spans[selection.segment]
-            for where, group in _groups(found, selection):
-                place = selection.segment, selection.meter, where
-                if place not in entries:
-                    entries[place] = _entry(place, group, meter=meter, span=span)
+        number, key = selection.segment, selection.meter
+        meter = catalogues[terms.segments[number].catalogue_version].meter(key)
+        own = windows.get((number, key), [])
+        _require_within(own, span=spans[number], meter=meter)
+        found: Iterable[tuple[Where, Sequence[WindowRow]]]
+        if meter.is_flow or len(spans) == 1:
+            found = _groups(own, selection) if own else ()
+        else:
+            if key not in alike:
+                alike[key] = alike_parts(terms=terms, catalogues=catalogues, meter=key)
+            found = _levels(windows, selection, meter, alike=alike[key])
+        for where, group in found:
+            place = number, key, where
+            if place not in entries:
+                entries[place] = _entry(place, group, meter=meter, span=spans[number])
     return tuple(entries[place] for place in sorted(entries))
+
+
+def _levels(
+    windows: Mapping[tuple[int, str], list[WindowRow]],
+    selection: Selection,
+    meter: Meter,
+    *,
+    alike: Mapping[int, frozenset[int]],
+) -> Iterator[tuple[Where, Sequence[WindowRow]]]:
+    """Yield what a level is measured from, by the values that a selection keeps apart."""
+    by_values: dict[Where, dict[int, list[WindowRow]]] = defaultdict(dict)
+    for number in alike:
+        held = windows.get((number, meter.key))
+        for where, group in _groups(held, selection) if held else ():
+            by_values[where][number] = group
+    for where, rows in by_values.items():
+        found = level_rows(meter, rows=rows, together=alike[selection.segment])
+        if found:
+            yield where, found
 
 
 def _span_of(segment: Segment) -> Span:
@@ -145,8 +173,22 @@ def _group_of(row: WindowRow, selection: Selection) -> Where:
 
 
 def _entry(
-    place: tuple[int, str, Where], windows: list[WindowRow], *, meter: Meter, span: Span
+    place: tuple[int, str, Where], windows: Sequence[WindowRow], *, meter: Meter, span: Span
 ) -> UsageEntry:
+    quantity = measured(meter.measure, windows=windows, span=span)
+    return UsageEntry(
+        *place,
+        nanos=quantity.nanos,
+        # A carried window was billed before; of a level, other parts' windows say what it is.
+        events=sum(
+            row.events for row in windows if not meter.is_flow or span.holds_hour(row.hour)
+        ),
+        is_estimate=quantity.is_estimate,
+    )
+
+
+def _require_within(windows: Iterable[WindowRow], *, span: Span, meter: Meter) -> None:
+    """Stop at a window that a part should not have: it would be billed twice."""
     is_carried = meter.aggregation is Aggregation.TIME_WEIGHTED
     first, end = span.start_ms // HOUR_MS, span.end_ms // HOUR_MS
     for row in windows:
@@ -158,10 +200,3 @@ def _entry(
                 meter=row.meter,
                 hour=row.hour,
             )
-    quantity = measured(meter.measure, windows=windows, span=span)
-    return UsageEntry(
-        *place,
-        nanos=quantity.nanos,
-        events=sum(row.events for row in windows if row.hour >= first),
-        is_estimate=quantity.is_estimate,
-    )

@@ -41,6 +41,7 @@ from domain.rated import (
     priced_of,
     share_of,
 )
+from domain.rated_levels import alike_parts
 from domain.rated_usage import line_sources, meters_of, selections, sources_of, usage_entries
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ __all__ = (
     "RatedLine",
     "Selection",
     "UsageEntry",
+    "alike_parts",
     "commitment",
     "line_sources",
     "meters_of",

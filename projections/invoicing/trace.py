@@ -18,7 +18,7 @@ from domain.errors import Rejected
 from domain.meter import carried_meters
 from domain.period import Period
 from domain.quantity import nanos_text
-from domain.rating import line_sources, usage_entries
+from domain.rating import alike_parts, line_sources, usage_entries
 from domain.routing import partition_of
 from domain.usage.customer_windows import CustomerWindows
 from domain.usage.dimension_sets import EverySet
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from domain.meter import Meter
     from domain.rating import Selection, UsageEntry
     from domain.usage.dimension_sets import DimensionSet
+    from domain.usage.segment_rows import SegmentRow
     from runtime.settings import Settings
 
 RANGE_GAP_MAX = 1_000
@@ -131,7 +132,8 @@ class _Source:
 
     Args:
         original: The invoice.
-        segment: The part.
+        read: (number, part) of every part whose windows say what was used in it: of a level all
+            that read the meter, else the part alone.
         catalogue: Catalogue version that prices it.
         selections: What the line reads of the meter there.
         partition: The customer's partition of usage.events.
@@ -139,7 +141,7 @@ class _Source:
     """
 
     original: Finalized
-    segment: Segment
+    read: tuple[tuple[int, Segment], ...]
     catalogue: Catalogue
     selections: tuple[Selection, ...]
     partition: int
@@ -179,7 +181,7 @@ class _Counted:
 
     source: _Source
     windows: tuple[WindowRow, ...]
-    again: tuple[WindowRow, ...]
+    again: tuple[SegmentRow, ...]
     ranges: tuple[tuple[int, int], ...]
     samples: tuple[RawEvent, ...]
 
@@ -188,7 +190,7 @@ class _Counted:
         """Return how many windows differ, of those that did not grow after the pin."""
         grown = {_place(row) for row in self.windows if row.last_offset >= self.source.end}
         projected = {_place(row): row for row in self.windows}
-        recounted = {_place(row): row for row in self.again}
+        recounted = {_place(row): row for _, row in self.again}
         return sum(
             projected.get(key) != recounted.get(key)
             for key in (projected.keys() | recounted.keys()) - grown
@@ -229,7 +231,7 @@ def trace(
         windows=tuple(row for each in counted for row in each.windows),
         ranges=merged_ranges(span for each in counted for span in each.ranges),
         partition=counted[0].source.partition,
-        events=sum(row.events for each in counted for row in each.again),
+        events=sum(row.events for each in counted for _, row in each.again),
         differences=sum(each.differences for each in counted),
         samples=samples[:samples_max],
     )
@@ -262,7 +264,7 @@ def _sources(original: Finalized, line: Line) -> list[_Source]:
     return [
         _Source(
             original=original,
-            segment=segment,
+            read=_read(original, meter=meter, number=selections[0].segment),
             catalogue=original.catalogues[segment.catalogue_version],
             selections=tuple(each for each in selections if each.meter == meter),
             partition=partition,
@@ -270,6 +272,16 @@ def _sources(original: Finalized, line: Line) -> list[_Source]:
         )
         for meter in dict.fromkeys(each.meter for each in selections)
     ]
+
+
+def _read(original: Finalized, *, meter: str, number: int) -> tuple[tuple[int, Segment], ...]:
+    """Return the parts whose windows say what a meter came to in one of them."""
+    terms, catalogues = original.content.terms, original.catalogues
+    segments = terms.segments
+    if catalogues[segments[number].catalogue_version].meter(meter).is_flow:
+        return ((number, segments[number]),)
+    alike = alike_parts(terms=terms, catalogues=catalogues, meter=meter)
+    return tuple((each, segments[each]) for each in sorted(alike))
 
 
 def _count(settings: Settings, source: _Source, *, samples_max: int) -> _Counted:
@@ -297,13 +309,16 @@ def _count(settings: Settings, source: _Source, *, samples_max: int) -> _Counted
         for facts in folded(fold, [item.record for item in narrow]):
             collected.add(facts)
     carried = carried_meters([source.meter])
-    again = hours_of(
-        collected.every(), source.segment, meter=source.meter.key, is_carried=bool(carried)
+    every = tuple(collected.every())
+    again = tuple(
+        (number, row)
+        for number, part in source.read
+        for row in hours_of(every, part, meter=source.meter.key, is_carried=bool(carried))
     )
     return _Counted(
         source=source,
         windows=windows,
-        again=tuple(row for row in again if source.reads(row.dimensions)),
+        again=tuple(each for each in again if source.reads(each[1].dimensions)),
         ranges=ranges,
         samples=tuple(samples[:samples_max]),
     )
@@ -312,11 +327,10 @@ def _count(settings: Settings, source: _Source, *, samples_max: int) -> _Counted
 def _usage(counted: _Counted) -> Iterator[TracedUsage]:
     """Yield what a source reads, as the invoice has it and as it was counted again."""
     source = counted.source
-    number = source.selections[0].segment
     content = source.original.content
     again = usage_entries(
         terms=content.terms,
-        rows=[(number, row) for row in counted.again],
+        rows=counted.again,
         catalogues=source.original.catalogues,
     )
     before = {entry.where: entry for entry in content.usage if source.holds(entry)}
@@ -347,13 +361,17 @@ def _windows(settings: Settings, source: _Source) -> tuple[WindowRow, ...]:
     """Return the source's windows, hour by hour, as far as they began before the pin."""
     meter = source.meter
     with Snapshot(settings, tenant=source.original.content.terms.tenant) as snapshot:
-        rows = snapshot.windows(
-            customer=source.customer,
-            period=Period(source.segment.start, source.segment.end),
-            meters=frozenset({meter.key}),
-            carried=carried_meters([meter]),
-            before_offset=source.end,
-        )
+        rows = [
+            row
+            for _, part in source.read
+            for row in snapshot.windows(
+                customer=source.customer,
+                period=Period(part.start, part.end),
+                meters=frozenset({meter.key}),
+                carried=carried_meters([meter]),
+                before_offset=source.end,
+            )
+        ]
     return tuple(row for row in rows if source.reads(row.dimensions))
 
 

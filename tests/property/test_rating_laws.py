@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from domain.aggregation.window_row import WindowRow
 from domain.canonical import to_canonical_json
 from domain.catalogue import Catalogue, parse_catalogue
 from domain.invoice_terms import InvoiceTerms, Override
 from domain.period import Period
 from domain.pricing.price import WHOLE, Price, PriceUsage, Quantity, Share, amount_of
-from domain.rating import RatedLine, UsageEntry, rate
+from domain.rating import RatedLine, UsageEntry, rate, usage_entries
 from tests.support import billing, oracle_invoice
 from tests.support.billing import NANOS
 
@@ -325,9 +327,13 @@ def oracle_part(plan: Json, used: Used, *, days: int, seats: int, add_ons: int) 
         of_days=31,
         usage=[
             oracle_invoice.Row(
-                meter, {"model": model} if model else {}, Fraction(nanos, NANOS), events
+                meter,
+                {"model": model} if model else {},
+                Fraction(events if METERS[meter] == "count" else Fraction(nanos, NANOS)),
+                events,
+                at=place,
             )
-            for (meter, model), (nanos, events) in used.items()
+            for place, ((meter, model), (nanos, events)) in enumerate(used.items())
         ],
         seats=seats,
         add_ons=[
@@ -339,6 +345,28 @@ def oracle_part(plan: Json, used: Used, *, days: int, seats: int, add_ons: int) 
         if add_ons
         else [],
     )
+
+
+def rows_of(used: Used, *, start: datetime) -> list[WindowRow]:
+    """One window of each series, in the first hour, one after the other."""
+    found = []
+    for place, ((meter, model), (nanos, events)) in enumerate(used.items()):
+        row = billing.window(
+            meter, at=start.date().isoformat(), dimensions={"model": model} if model else {}
+        )
+        moment = row.latest_occurred_ms + place
+        found.append(
+            replace(
+                row,
+                events=events,
+                sum_nanos=nanos,
+                min_nanos=nanos,
+                max_nanos=nanos,
+                latest_nanos=nanos,
+                latest_occurred_ms=moment,
+            )
+        )
+    return found
 
 
 def cents(lines: Sequence[RatedLine], places: int) -> dict[str, int]:
@@ -370,10 +398,12 @@ class TestOracle:
         """0 units apart, in cents and in millionths, with the plan changed within the period."""
         prices = catalogue_of(plan, other, rounding="line" if places == 2 else "invoice")
         terms = parts_of(prices, days, seats=seats, add_ons=add_ons)
-        usage = [
-            *entries_of(0, first, wanted_of(plan)),
-            *entries_of(1, second, wanted_of(other)),
+        rows = [
+            (number, row)
+            for number, used in enumerate((first, second))
+            for row in rows_of(used, start=terms.segments[number].start)
         ]
+        usage = usage_entries(terms=terms, rows=rows, catalogues={1: prices})
         lines = rate(terms=terms, usage=usage, catalogues={1: prices})
         bill = oracle_invoice.Bill(
             scale=places,

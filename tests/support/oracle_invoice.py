@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 Document = Mapping[str, Any]
 FEES = ("flat", "seats")
+PART = 10**6
+"""More rows than a part has."""
 FLOWS = ("sum", "count", "time_weighted")
 """Aggregations of what adds up over time; all others are levels."""
 
@@ -26,6 +28,8 @@ class Row:
     dimensions: Mapping[str, str]
     quantity: Fraction
     events: int
+    at: int = 0
+    """When within its part: a later row has a larger number."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,7 @@ def _usage_lines(bill: Bill, unit: int) -> Iterator[Line]:
     for number, part in enumerate(bill.parts):
         for price in part.plan["prices"]:
             if price["form"] not in FEES:
-                amount = _metered(price, part, bill)
+                amount = _metered(price, number, bill)
                 yield _line(f"{number}/{price['key']}", "usage", price, amount * unit)
 
 
@@ -188,19 +192,65 @@ def _bound(
 # -- metered prices ---------------------------------------------------------------------------
 
 
-def _metered(price: Document, part: Part, bill: Bill) -> Fraction:
+def _metered(price: Document, number: int, bill: Bill) -> Fraction:
     """f·charge(q/f) of what flows, f·charge(q) of a level; commitments belong to whole periods."""
+    part = bill.parts[number]
     share = Fraction(part.days, part.of_days)
-    terms = bill.composites.get(price["meter"], ((price["meter"], Fraction(1)),))
+    terms = _terms(price, bill)
     is_flow = all(bill.aggregations[meter] in FLOWS for meter, _ in terms)
     stretch = 1 / share if is_flow else Fraction(1)
     where = price.get("where", {})
     rows = [row for row in part.usage if _holds(row, where)]
+    if not is_flow:
+        rows = [row for meter, _ in terms for row in _level_rows(price, meter, number, bill)]
     amount = _charge(price, rows, terms, bill, stretch)
     amount = max(amount, Fraction(price.get("minimum", "0")))
     if "maximum" in price:
         amount = min(amount, Fraction(price["maximum"]))
     return share * amount
+
+
+def _level_rows(price: Document, meter: str, number: int, bill: Bill) -> list[Row]:
+    """A level is that of all parts with the same prices for it, and what stood where they begin.
+
+    Who changes nothing about the price pays as if he had changed nothing, and who does change it
+    takes along the level that was reported last.
+    """
+
+    def way(place: int) -> list[Document]:
+        return [
+            each
+            for each in bill.parts[place].plan["prices"]
+            if "meter" in each and meter in dict(_terms(each, bill))
+        ]
+
+    def values(row: Row) -> tuple[str, ...]:
+        names = price["dimensions"] if price["form"] == "matrix" else ()
+        return tuple(row.dimensions.get(name, "") for name in names)
+
+    readers = [place for place in range(len(bill.parts)) if way(place)]
+    same = [place for place in readers if way(place) == way(number)]
+    rows = {
+        place: [
+            replace(row, at=place * PART + row.at)
+            for row in bill.parts[place].usage
+            if row.meter == meter and _holds(row, price.get("where", {}))
+        ]
+        for place in readers
+    }
+    found = [row for place in same for row in rows[place]]
+    for place in same:
+        if place > 0 and place - 1 not in same:
+            last: dict[tuple[str, ...], Row] = {}
+            for row in (row for before in readers if before < place for row in rows[before]):
+                held = last.get(values(row), row)
+                last[values(row)] = max(held, row, key=lambda each: each.at)
+            found += last.values()
+    return found
+
+
+def _terms(price: Document, bill: Bill) -> Sequence[tuple[str, Fraction]]:
+    return bill.composites.get(price["meter"], ((price["meter"], Fraction(1)),))
 
 
 def _holds(row: Row, where: Mapping[str, str]) -> bool:
@@ -210,12 +260,23 @@ def _holds(row: Row, where: Mapping[str, str]) -> bool:
 def _quantity(rows: Sequence[Row], terms: Sequence[tuple[str, Fraction]], bill: Bill) -> Fraction:
     total = Fraction(0)
     for meter, weight in terms:
-        values = [row.quantity for row in rows if row.meter == meter]
-        adds_up = bill.aggregations[meter] in FLOWS
-        total += weight * (
-            sum(values, Fraction(0)) if adds_up else max(values, default=Fraction(0))
-        )
+        mine = [row for row in rows if row.meter == meter]
+        if mine:
+            total += weight * AGGREGATIONS[bill.aggregations[meter]](mine)
     return total
+
+
+def _total(rows: Sequence[Row]) -> Fraction:
+    return sum((row.quantity for row in rows), Fraction(0))
+
+
+AGGREGATIONS: Mapping[str, Callable[[Sequence[Row]], Fraction]] = {
+    "sum": _total,
+    "count": _total,
+    "max": lambda rows: max(row.quantity for row in rows),
+    "min": lambda rows: min(row.quantity for row in rows),
+    "latest": lambda rows: max(rows, key=lambda row: row.at).quantity,
+}
 
 
 def _charge(

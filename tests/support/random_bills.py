@@ -37,7 +37,15 @@ from tests.support.oracle_invoice import FEES, Bill, Part, Row
 
 NANOS = 10**9
 PLACES = {"CAD": 2, "JPY": 0, "KWD": 3}
-METERS = {"calls": "sum", "bytes": "sum", "hits": "count", "assets": "max", "payments": "sum"}
+METERS = {
+    "calls": "sum",
+    "bytes": "sum",
+    "hits": "count",
+    "assets": "max",
+    "floor": "min",
+    "seen": "latest",
+    "payments": "sum",
+}
 EVENT_BOUNDS = {"rate": "2.9", "event_minimum": "0.50", "event_maximum": "20"}
 BANDS = ("17.24137931", "689.655172413")
 """0.50 and 20 through 2.9 %, down to the ninth place: where a payment's share meets a bound."""
@@ -74,6 +82,8 @@ def random_case(seed: int) -> Case:
     rng = random.Random(seed)
     currency = rng.choice(sorted(PLACES))
     plans = [_plan(rng, f"plan{number}", currency) for number in range(rng.choice((1, 1, 1, 2)))]
+    if len(plans) > 1 and rng.random() < 0.4:
+        plans[1]["prices"] = plans[0]["prices"]  # a change of no price
     add_on = {
         "code": "boost",
         "name": "Boost",
@@ -115,6 +125,8 @@ def _case(
     currency: str,
     composites: Mapping[str, Sequence[tuple[str, Fraction]]],
 ) -> Case:
+    if len(plans) > 1 and rng.random() < 0.5:
+        plans = [*plans, plans[0]]  # there and back
     seats = rng.choice((0, 1, 2, 17))
     add_ons = ((add_on, rng.choice((1, 3))),) if rng.random() < 0.3 else ()
     cuts = sorted(rng.sample(range(1, OF_DAYS), len(plans) - 1))
@@ -287,7 +299,7 @@ def _matrix(rng: random.Random) -> dict[str, Any]:
 
 
 def _usage(rng: random.Random) -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     for meter, aggregation in METERS.items():
         for model in MODELS:
             for region in REGIONS:
@@ -303,7 +315,7 @@ def _usage(rng: random.Random) -> list[Row]:
                     quantity /= 1 if aggregation == "count" else NANOS
                     band = {"value_band": rng.choice("012")} if meter == "payments" else {}
                     dimensions = {"model": model, "region": region} | band
-                    rows.append(Row(meter, dimensions, quantity, events))
+                    rows.append(Row(meter, dimensions, quantity, events, at=len(rows)))
     return rows
 
 
@@ -318,7 +330,7 @@ def _window(row: Row, start: datetime) -> WindowRow:
         min_nanos=nanos,
         max_nanos=nanos,
         latest_nanos=nanos,
-        latest_occurred_ms=to_ms(start),
+        latest_occurred_ms=to_ms(start) + row.at,
         latest_offset=0,
         first_offset=0,
         last_offset=0,

@@ -1,6 +1,7 @@
 """Rating by terms: parts of a period, own prices, free units, commitments, add-ons."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -29,6 +30,13 @@ from tests.support.rating import (
 )
 
 
+def plan_over(code: str, price: Json, **more: Json) -> Json:
+    """A plan of one price."""
+    assert isinstance(price, Mapping)
+    changed = {**price, **more}
+    return {"code": code, "name": code, "currency": "CAD", "prices": [changed]}
+
+
 class TestParts:
     def test_each_part_is_rated_by_its_own_plan(self) -> None:
         """10 days on one plan, 21 on another: allowances and rates of each, scaled by days."""
@@ -55,15 +63,38 @@ class TestParts:
         )
 
     def test_levels_cost_the_days_they_were_held(self) -> None:
-        """31 assets in the first 10 days, 62 in the other 21."""
+        """31 assets in the first 10 days, 62 in the other 21, where the price changes."""
+        prices = catalogue_of(plans=[plan_over("p", ASSETS), plan_over("q", ASSETS, rate="2")])
+        rows = [
+            billing.window("assets", value="31"),
+            billing.window("assets", value="62", hours=500),
+        ]
+        terms = halves(prices, codes=("p", "q"))
+        assert {"0/assets": 10, "1/assets": 84} == by_id(
+            billing.rated(terms, prices=prices, rows=rows)
+        )
+
+    def test_a_level_is_not_cut_where_its_price_stays(self) -> None:
+        """62 assets were the last: for all 31 days, as without the change."""
         prices = catalogue_of(ASSETS)
         rows = [
             billing.window("assets", value="31"),
             billing.window("assets", value="62", hours=500),
         ]
-        assert {"0/assets": 10, "1/assets": 42} == by_id(
+        assert {"0/assets": 20, "1/assets": 42} == by_id(
             billing.rated(halves(prices), prices=prices, rows=rows)
         )
+
+    @pytest.mark.parametrize("aggregation", ["latest", "max", "min"])
+    def test_a_level_stands_where_its_price_changes(self, aggregation: str) -> None:
+        """Reported once, in the first part: the second one bills it all the same."""
+        meter = billing.meter("assets", aggregation=aggregation)
+        prices = catalogue_of(
+            plans=[plan_over("p", ASSETS), plan_over("q", ASSETS, rate="2")], meters=[meter]
+        )
+        rows = [billing.window("assets", value="31")]
+        lines = by_id(billing.rated(halves(prices, codes=("p", "q")), prices=prices, rows=rows))
+        assert {"0/assets": 10, "1/assets": 2 * 21} == lines
 
     def test_a_paused_part_has_no_lines(self) -> None:
         prices = catalogue_of(CALLS)
