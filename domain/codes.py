@@ -47,6 +47,7 @@ class Code(StrEnum):
     DISCOUNT_GRANTED = "discount_granted"
     SELLER_UNKNOWN = "seller_unknown"
     METER_TAKEN = "meter_taken"
+    METER_UNSPLIT = "meter_unsplit"
     PLAN_IN_USE = "plan_in_use"
     INTERVAL_DIFFERS = "interval_differs"
     SUBSCRIPTION_ENDED = "subscription_ended"
@@ -257,6 +258,10 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.SELLER_UNKNOWN: "The catalogue in force has no such seller.",
     Code.METER_TAKEN: (
         "Another live subscription of the customer prices the same usage of this meter."
+    ),
+    Code.METER_UNSPLIT: (
+        "A meter that the subscription prices is not split by the subscription's dimensions, so "
+        "none of its usage would be billed: add them to the meter's group_by."
     ),
     Code.PLAN_IN_USE: (
         "A live subscription needs a plan or add-on that the new version changes or lacks."

@@ -396,6 +396,7 @@ def _phases_changed(
             Code.CHANGE_LIMIT,
             f"{before.subscription} has {PHASES_MAX} changes since its last invoice",
         )
+    exclusive_meters.require_split(state=asked.state, subscription=after)
     exclusive_meters.require_free(state=asked.state, subscription=after, day=day)
     return _decided(
         asked, after=after, day=day, change={**change, "starts": time_text(day)}, label=label

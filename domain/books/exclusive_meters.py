@@ -52,6 +52,27 @@ def require_free(*, state: TenantState, subscription: Subscription, day: datetim
             )
 
 
+def require_split(*, state: TenantState, subscription: Subscription) -> None:
+    """This function will refuse dimensions that a meter of the subscription does not have.
+
+    No window of such a meter would belong to it, so its usage would be billed by nobody.
+
+    Raises:
+        Rejected: meter_unsplit.
+    """
+    wanted = frozenset(name for name, _ in subscription.dimensions)
+    for phase in subscription.phases if wanted else ():
+        catalogue = state.catalogues[phase.catalogue_version]
+        for key in sorted(agreement.metered_by(phase, catalogue=catalogue)):
+            missing = wanted - catalogue.meter(key).dimensions
+            if missing:
+                raise Rejected(
+                    Code.METER_UNSPLIT,
+                    f"meter {key!r} of plan {phase.plan!r} is not split by {min(missing)!r}, by "
+                    "which the subscription chooses; add it to the meter's group_by",
+                )
+
+
 def require_apart(*, state: TenantState, catalogue: Catalogue) -> None:
     """This function will refuse a catalogue by which two subscriptions would price one meter.
 

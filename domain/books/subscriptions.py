@@ -72,7 +72,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
     Raises:
         Rejected: subscription_exists, customer_unknown, plan_unknown, add_on_unknown,
-            discount_unknown, currency_differs, meter_taken, or command_invalid for the rest.
+            discount_unknown, currency_differs, meter_unsplit, meter_taken, or command_invalid for
+            the rest.
     """
     fields = fields_of_command(command, names=_FIELDS)
     name = read_id(fields, "subscription", prefix="sub")
@@ -93,6 +94,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         add_ons=add_ons,
         created_at=from_ms(received_at_ms),
     )
+    exclusive_meters.require_split(state=state, subscription=subscription)
     exclusive_meters.require_free(
         state=state, subscription=subscription, day=subscription.starts_at
     )

@@ -31,7 +31,7 @@ CATALOGUE: dict[str, Json] = {
     "meters": [
         meter("calls", unit="call"),
         meter("assets", aggregation="latest", unit="asset"),
-        {**meter("jobs", unit="job"), "group_by": ["site"]},  # type: ignore[dict-item]
+        {**meter("jobs", unit="job"), "group_by": ["site", "team"]},  # type: ignore[dict-item]
     ],
     "discounts": [
         {"code": "launch", "name": "Launch", "kind": "percent", "value": "20", "periods": 3},

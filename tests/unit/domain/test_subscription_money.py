@@ -223,3 +223,23 @@ class TestCatalogue:
         story.accepted("ChangeCustomer", {"customer": CUSTOMER, "seller": "eu"})
         less: dict[str, Json] = {"billing": {"sellers": sellers[:1]}}
         assert Code.PLAN_IN_USE == story.publish(2, plan("A", "1"), more=less).code
+
+
+class TestDimensions:
+    """B17: usage that no window can show would be billed by nobody."""
+
+    def test_over_a_meter_that_is_not_split_by_them_are_refused(self) -> None:
+        """At the start, and where a change of plan brings such a meter."""
+        split: Json = {"key": "jobs", "form": "per_unit", "meter": "jobs", "rate": "1"}
+        story = Story(plan("A", "0", also=[split]), plan("B", "0", also=[CALLS]))
+        body: dict[str, Json] = {
+            "subscription": "sub_1",
+            "customer": CUSTOMER,
+            "plan": "B",
+            "start": "2025-01-01T00:00:00Z",
+            "dimensions": {"site": "north"},
+        }
+        assert story.sent("CreateSubscription", body).code == Code.METER_UNSPLIT
+        assert story.sent("CreateSubscription", {**body, "plan": "A"}).code == ""
+        change: dict[str, Json] = {"subscription": "sub_1", "plan": "B"}
+        assert story.sent("ChangePlan", change).code == Code.METER_UNSPLIT
