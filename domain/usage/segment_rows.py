@@ -2,7 +2,7 @@
 
 Of a meter without sketch all hours of a part merge into one row per series; the database does the
 same in SQL (projections.invoicing.rows). A sketched meter keeps one row per hour. A carried one
-brings the last window of each series before the part, for its value holds on.
+brings the last window of each series before the part that has events, for its value holds on.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _rows_of(windows: tuple[WindowRow, ...], part: Part) -> Iterator[WindowRow]:
             else:
                 held = merged.get(series)
                 merged[series] = row if held is None else _merged(held, row)
-        elif row.meter in part.carried and part.span.is_after_hour(row.hour):
+        elif row.meter in part.carried and row.events and part.span.is_after_hour(row.hour):
             held = before.get(series)
             before[series] = row if held is None or row.hour > held.hour else held
     yield from sorted((*before.values(), *hourly, *merged.values()), key=_place)

@@ -155,7 +155,7 @@ _STATEMENT = f"""
     FROM wanted q CROSS JOIN LATERAL (
         SELECT * FROM usage_window v
         WHERE v.tenant = q.tenant AND v.series = q.series AND v.hour < q.starts
-            AND v.first_offset < %(before)s
+            AND v.first_offset < %(before)s AND v.events > 0
         ORDER BY v.hour DESC LIMIT 1
     ) w
     LEFT JOIN usage_sketch k

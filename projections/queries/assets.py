@@ -99,6 +99,7 @@ def list_snapshots(
     """
     where = conditions(
         "s.meter = ANY(:meters)",
+        "w.events > 0",
         "(w.hour, s.customer) < (:hour, :after_customer)" if after is not None else "",
         "s.customer = :customer" if customer is not None else "",
     )

@@ -189,7 +189,7 @@ def _statement(named: str, question: UsageQuestion) -> str:
                 sum(w.events) AS events, sum(w.late) AS late_events
             FROM usage_window AS w
             JOIN numbered ON numbered.tenant = w.tenant AND numbered.series = w.series
-            WHERE w.hour >= :start AND w.hour < :end
+            WHERE w.hour >= :start AND w.hour < :end AND w.events > 0
             GROUP BY 1, 2
             ORDER BY 1, 2
             LIMIT :row_count
