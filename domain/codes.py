@@ -21,6 +21,7 @@ class Code(StrEnum):
     DIMENSION_LIMIT = "dimension_limit"
     AMENDMENT_UNKNOWN = "amendment_unknown"
     AMENDMENT_REFUSED = "amendment_refused"
+    AMENDMENT_OUTDATED = "amendment_outdated"
     # Archive
     ARCHIVE_GAP = "archive_gap"
     ARCHIVE_CORRUPT = "archive_corrupt"
@@ -232,8 +233,12 @@ DESCRIPTIONS: dict[Code, str] = {
         "can be amended for 35 days."
     ),
     Code.AMENDMENT_REFUSED: (
-        "An amendment cannot take the event away: it feeds a meter that is not additive, or the "
-        "catalogue has changed its meters since."
+        "An amendment cannot take the event away: it feeds a meter that is not additive and was "
+        "not announced, or the catalogue has changed its meters since."
+    ),
+    Code.AMENDMENT_OUTDATED: (
+        "An amendment states windows that another one has stated since, or was announced more "
+        "than 15 minutes before; announce it again."
     ),
     Code.ARCHIVE_GAP: "The archive misses source offsets: a file is gone, or it began too late.",
     Code.ARCHIVE_CORRUPT: "A file of the archive does not hold the bytes that its name says.",

@@ -17,8 +17,15 @@ import numpy as np
 from domain.acceptance import accepts
 from domain.catalogue import parse_catalogue
 from domain.routing import partition_of
-from domain.usage.amendments import EventAmended, EventPayload, meters_hash, replacement_key
+from domain.usage.amendments import (
+    ADDITIVE,
+    EventAmended,
+    EventPayload,
+    meters_hash,
+    replacement_key,
+)
 from domain.usage.records import EventBatch
+from domain.usage.rows import replacement_row, row_of
 from projections.invoicing.log import source_records
 from runtime.kafka import read_partition
 from schemas.topics import USAGE_FACTS_TOPIC
@@ -46,6 +53,7 @@ class CountedEvent:
         received_at_ms: Append time of that record, milliseconds since 1970 UTC.
         payload: What it says.
         meters_sha256: Hash of the meters that counted it, 32 bytes.
+        is_additive: Whether all of them are additive; otherwise its windows are stated anew.
     """
 
     tenant: str
@@ -56,6 +64,7 @@ class CountedEvent:
     received_at_ms: int
     payload: EventPayload
     meters_sha256: bytes
+    is_additive: bool
 
     def amended(
         self, *, event_id: str, replacement: EventPayload | None, reason: str, actor: str
@@ -114,6 +123,7 @@ def find_counted(
                 received_at_ms=record.received_at_ms,
                 payload=payload,
                 meters_sha256=meters_hash(meters),
+                is_additive=all(meter.aggregation in ADDITIVE for meter in meters),
             )
     return None
 
@@ -153,16 +163,20 @@ def _of_batch(batch: EventBatch, *, customer: str, key: bytes) -> Iterator[Event
         index, rest = divmod(at, len(key))
         if rest or batch.strings[batch.customer[index]] != customer:
             continue
-        number = batch.dimension_set[index]
-        yield EventPayload(
-            fingerprint=batch.fingerprints[8 * index : 8 * index + 8],
-            type=batch.strings[batch.type_[index]],
-            occurred_at_ms=int(batch.occurred_at_ms[index]),
-            quantity=int(batch.quantity[index]),
-            scale=int(batch.scales[index if len(batch.scales) > 1 else 0]),
-            dimensions=batch.dimension_sets[number - 1] if number else {},
-            properties={name: value for place, name, value in batch.properties if place == index},
-        )
+        yield _payload_at(batch, index)
+
+
+def _payload_at(batch: EventBatch, index: int) -> EventPayload:
+    number = batch.dimension_set[index]
+    return EventPayload(
+        fingerprint=batch.fingerprints[8 * index : 8 * index + 8],
+        type=batch.strings[batch.type_[index]],
+        occurred_at_ms=int(batch.occurred_at_ms[index]),
+        quantity=int(batch.quantity[index]),
+        scale=int(batch.scales[index if len(batch.scales) > 1 else 0]),
+        dimensions=batch.dimension_sets[number - 1] if number else {},
+        properties={name: value for place, name, value in batch.properties if place == index},
+    )
 
 
 def _acceptance(
@@ -171,7 +185,7 @@ def _acceptance(
     """Read a partition's facts for the newest acceptance of a key and the catalogues before it."""
     found: _Acceptance | None = None
     catalogues: list[tuple[int, str]] = []
-    for facts in _accepted_facts(settings, partition):
+    for facts in accepted_facts(settings, partition):
         catalogues += [
             (item.offset, item.content) for item in facts.catalogues if item.tenant == owner[0]
         ]
@@ -195,14 +209,42 @@ def accepted_fingerprint(facts: UsageFacts, *, owner: tuple[str, str], key: byte
     return int(accepted.fingerprint[at[0]]).to_bytes(8, "big") if at.size else None
 
 
+def accepted_keys(facts: UsageFacts, *, owner: tuple[str, str]) -> dict[bytes, bytes]:
+    """This function will return the keys of an owner that a record accepted, with fingerprints."""
+    accepted = facts.accepted
+    at = accepted.owner == facts.series.owners.index(owner)
+    keys = np.column_stack((accepted.high[at], accepted.low[at])).astype(">u8").tobytes()
+    fingerprints = accepted.fingerprint[at].astype(">u8").tobytes()
+    return {
+        keys[16 * index : 16 * index + 16]: fingerprints[8 * index : 8 * index + 8]
+        for index in range(int(at.sum()))
+    }
+
+
+def rows_of_customer(record: SourceRecord, *, tenant: str, customer: str) -> Iterator[EventRow]:
+    """This function will yield a customer's events of a record, in order, to be counted again."""
+    body = record.body
+    if isinstance(body, EventAmended):
+        row = replacement_row(body)
+    else:
+        row = body if isinstance(body, dict) else None
+    if row is not None and (row["tenant"], row["customer"]) == (tenant, customer):
+        yield {**row, "backfill": True}
+    if isinstance(body, EventBatch) and body.tenant == tenant:
+        for index, number in enumerate(body.customer):
+            if body.strings[number] == customer:
+                key = body.keys[16 * index : 16 * index + 16]
+                yield row_of(_payload_at(body, index), tenant, customer, key=key)
+
+
 def _in_force(catalogues: list[tuple[int, str]], offset: int) -> Catalogue | None:
     """Return the catalogue that was in force at a source offset."""
     before = [content for at, content in catalogues if at < offset]
     return parse_catalogue(before[-1]) if before else None
 
 
-def _accepted_facts(settings: Settings, partition: int) -> Iterator[UsageFacts]:
-    """Yield the facts of a partition that count, up to its present end."""
+def accepted_facts(settings: Settings, partition: int) -> Iterator[UsageFacts]:
+    """This function will yield the facts of a partition that count, up to its present end."""
     position = 0
     for message in read_partition(settings, USAGE_FACTS_TOPIC, partition):
         facts = from_wire_usage_facts(message.value())

@@ -32,6 +32,26 @@ _WRITE = """
     SELECT * FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[], %b::bytea[])
     ON CONFLICT (tenant, series, hour) DO UPDATE SET sketch = excluded.sketch
 """
+_DROP = """
+    DELETE FROM usage_sketch WHERE (tenant, series, hour)
+        IN (SELECT * FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]))
+"""
+Key: TypeAlias = "tuple[list[str], list[uuid.UUID], list[datetime]]"
+"""Columns of the table's key."""
+
+
+def key_columns(places: Sequence[Place]) -> Key:
+    """This function will return windows as columns of the table's key."""
+    hours = [datetime.fromtimestamp(hour * _HOUR_S, tz=UTC) for _, _, hour in places]
+    return [tenant for tenant, _, _ in places], [series for _, series, _ in places], hours
+
+
+def drop_sketches(connection: psycopg.Connection, key: Key) -> None:
+    """This function will drop the sketches of windows that were stated anew.
+
+    Where nothing is left of a window's events there is no sketch to write over the old one.
+    """
+    connection.execute(_DROP, key)
 
 
 def write_sketches(connection: psycopg.Connection, sketches: Mapping[Place, list[bytes]]) -> int:
@@ -55,8 +75,7 @@ def _write_some(
     places: Sequence[Place],
     sketches: Mapping[Place, Sequence[bytes]],
 ) -> None:
-    hours = [datetime.fromtimestamp(hour * _HOUR_S, tz=UTC) for _, _, hour in places]
-    key = [tenant for tenant, _, _ in places], [series for _, series, _ in places], hours
+    key = key_columns(places)
     held: dict[Place, bytes] = {
         (tenant, series, hour): sketch
         for tenant, series, hour, sketch in connection.execute(_WANTED, key, binary=True)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import psycopg
 
 from domain.codes import Code
 from domain.errors import Retryable
-from domain.usage.windows import WindowDeltas, concatenated, merged
+from domain.usage.restating import forget_before
+from domain.usage.windows import NEUTRAL, WindowDeltas, concatenated, merged
 from projections import copy_binary
 from projections.copy_binary import Kind, RowFormat
 from projections.fresh_windows import FreshWindows
 from projections.series_catalogue import STAGE as SERIES_STAGE
 from projections.series_catalogue import SeriesCatalogue, high_half, low_half
-from projections.usage_sketches import Place, write_sketches
+from projections.usage_sketches import Place, drop_sketches, key_columns, write_sketches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from domain.usage.seen import Int32s
     from projections.position import Position
     from projections.span import Span
+
+Item = TypeVar("Item")
 
 _KINDS: dict[str, Kind] = {
     "tenant": Kind.INTEGER,
@@ -83,6 +86,13 @@ _UPSERT = f"""
         key_digest = w.key_digest + excluded.key_digest
             - CASE WHEN w.key_digest + excluded.key_digest < {2**128} THEN 0 ELSE {2**128} END
 """  # noqa: S608 -- fixed texts only
+_FORGET = f"""
+    UPDATE usage_window SET min = {NEUTRAL["min_units"]}, max = 0, latest = 0,
+        latest_occurred_ms = {NEUTRAL["latest_occurred_ms"]},
+        latest_offset = {NEUTRAL["latest_offset"]}
+    WHERE (tenant, series, hour)
+        IN (SELECT * FROM unnest(%s::text[], %s::uuid[], %s::timestamptz[]))
+"""  # noqa: S608 -- fixed texts only
 _COPY = f"COPY {_STAGE} FROM STDIN (FORMAT BINARY)"
 _COPY_NEW = f"COPY usage_window ({_NAMES}) FROM STDIN (FORMAT BINARY)"
 _MAY_COPY = "SELECT rolbypassrls OR rolsuper FROM pg_roles WHERE rolname = current_user"
@@ -100,6 +110,7 @@ class _Rows:
         tenant: Tenant number of each.
         partition: Partition that each came from.
         sketches: Sketches still to be merged, by number in the series catalogue and hour.
+        restated: Windows, likewise, of which the table's extremes and sketch count no more.
     """
 
     deltas: WindowDeltas
@@ -107,6 +118,7 @@ class _Rows:
     tenant: Int32s
     partition: Int32s
     sketches: Mapping[tuple[int, int], list[bytes]] = field(default_factory=dict)
+    restated: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     def chosen(self, mask: np.ndarray) -> _Rows:
         """Return the rows that the mask marks."""
@@ -163,23 +175,33 @@ class UsageWindows:
             )
             if not (self._knows_new and self._may_copy):
                 is_new[:] = False
+            self._forget_stated(connection, rows.restated)
             self._copy_new(connection, rows.chosen(is_new))
             self._merge(connection, rows.chosen(~is_new))
             written["usage_sketch"] += write_sketches(connection, self._placed(rows.sketches))
         return written
 
-    def _placed(self, sketches: Mapping[tuple[int, int], list[bytes]]) -> dict[Place, list[bytes]]:
-        """Return sketches by what the table's key says instead of by series number."""
-        if not sketches:
+    def _placed(self, windows: Mapping[tuple[int, int], Item]) -> dict[Place, Item]:
+        """Return what belongs to windows by the table's key instead of by series number."""
+        if not windows:
             return {}
-        ids, tenants = self._series.describe(np.array([number for number, _ in sketches]))
+        ids, tenants = self._series.describe(np.array([number for number, _ in windows]))
         names = self._series.tenants
         return {
-            (names[tenant], uuid.UUID(bytes=bytes(identity)), hour): states
-            for identity, tenant, ((_, hour), states) in zip(
-                ids.tolist(), tenants.tolist(), sketches.items(), strict=True
+            (names[tenant], uuid.UUID(bytes=bytes(identity)), hour): item
+            for identity, tenant, ((_, hour), item) in zip(
+                ids.tolist(), tenants.tolist(), windows.items(), strict=True
             )
         }
+
+    def _forget_stated(
+        self, connection: psycopg.Connection, restated: Mapping[tuple[int, int], int]
+    ) -> None:
+        """Drop what the table's windows keep beyond sums, where facts have stated it anew."""
+        if restated:
+            key = key_columns(sorted(self._placed(restated)))
+            connection.execute(_FORGET.encode(), key)
+            drop_sketches(connection, key)
 
     def _rows(self, part: Sequence[tuple[int, UsageFacts]]) -> _Rows:
         """Merge the deltas of all facts, sorted by (tenant, series, hour).
@@ -189,11 +211,18 @@ class UsageWindows:
         parts: list[WindowDeltas] = []
         partitions: list[Int32s] = []
         sketches: dict[tuple[int, int], list[bytes]] = {}
+        restated: dict[tuple[int, int], int] = {}
+        start = 0
         for partition, facts in part:
             numbers = self._series.numbers_of(facts.series, partition=partition)
             series = numbers[facts.windows.series] if numbers.size else numbers
             parts.append(replace(facts.windows, series=series))
             partitions.append(np.full(series.size, partition, dtype=np.int32))
+            for index in facts.restated:
+                window_stated = int(series[index]), int(facts.windows.hour[index])
+                restated[window_stated] = start
+                sketches.pop(window_stated, None)
+            start += series.size
             window = facts.sketches.window
             windows = zip(
                 series[window].tolist(), facts.windows.hour[window].tolist(), strict=True
@@ -201,6 +230,9 @@ class UsageWindows:
             for number_and_hour, state in zip(windows, facts.sketches.states, strict=True):
                 sketches.setdefault(number_and_hour, []).append(state)
         deltas = concatenated(parts)
+        for (number, hour), end in restated.items():
+            before = (deltas.series[:end] == number) & (deltas.hour[:end] == hour)
+            forget_before(deltas, np.flatnonzero(before))
         if not len(deltas):
             nothing = np.zeros(0, dtype=np.int32)
             return _Rows(deltas, np.zeros(0, dtype="V16"), nothing, nothing)
@@ -212,7 +244,7 @@ class UsageWindows:
         rank[order] = np.arange(order.size, dtype=np.int32)
         deltas = merged(replace(deltas, series=rank[inverse]))
         place = order[deltas.series]
-        return _Rows(deltas, ids[place], tenant[place], partition_of[place], sketches)
+        return _Rows(deltas, ids[place], tenant[place], partition_of[place], sketches, restated)
 
     def _copy_new(self, connection: psycopg.Connection, rows: _Rows) -> None:
         """Copy windows that are certainly new right into the table."""

@@ -48,8 +48,8 @@ USAGE_BATCH = Schema("usage_batch", 1, 1)
 USAGE_EVENT = Schema("usage_event", 2, 1)
 CATALOG_PUBLISHED = Schema("catalog_published", 3, 1)
 COMMAND = Schema("command", 4, 1)
-EVENT_AMENDED = Schema("event_amended", 12, 1)
-USAGE_FACTS = Schema("usage_facts", 13, 3)
+EVENT_AMENDED = Schema("event_amended", 14, 2)
+USAGE_FACTS = Schema("usage_facts", 15, 4)
 BOOKS_FACTS = Schema("books_facts", 6, 1)
 NODE_UPDATED = Schema("node_updated", 7, 1)
 PULSE_RECEIVED = Schema("pulse_received", 8, 1)
@@ -71,5 +71,10 @@ SCHEMAS: tuple[Schema, ...] = (
 )
 """The version in force of each: what is written."""
 
-SUPERSEDED: tuple[Schema, ...] = (Schema("usage_facts", 5, 1), Schema("usage_facts", 9, 2))
+SUPERSEDED: tuple[Schema, ...] = (
+    Schema("usage_facts", 5, 1),
+    Schema("usage_facts", 9, 2),
+    Schema("event_amended", 12, 1),
+    Schema("usage_facts", 13, 3),
+)
 """Earlier versions: nobody writes them any more, and what was written is read for ever."""

@@ -176,6 +176,8 @@ def to_wire_usage_facts(facts: UsageFacts, *, writer: str) -> bytes:
             for item in facts.catalogues
         ],
         "amendments": [to_wire_amendment(item) for item in facts.amendments],
+        "restated": _packed(np.array(sorted(facts.restated), dtype=_INT32), _INT32),
+        "watches": facts.watches,
     }
     for name, column in facts.windows.columns.items():
         record[f"window_{name}"] = _packed(column, COLUMN_TYPES[name].newbyteorder("<"))
@@ -221,6 +223,8 @@ def from_wire_usage_facts(value: bytes | None) -> UsageFacts:
             rejects=tuple(from_wire_reject(reject) for reject in fields["rejects"]),
             catalogues=tuple(CatalogueApplied(**item) for item in fields["catalogues"]),
             amendments=tuple(from_wire_amendment(item) for item in fields["amendments"]),
+            restated=frozenset(_unpacked(fields["restated"], _INT32).tolist()),
+            watches=fields["watches"],
         )
         _require_whole(facts)
     except (IndexError, ValueError) as error:
@@ -249,6 +253,7 @@ def _require_whole(facts: UsageFacts) -> None:
         (accepted.owner, len(series.owners)),
         (series.admitted, len(series)),
         (sketches.window, len(windows)),
+        (np.array(sorted(facts.restated), dtype=_INT32), len(windows)),
     )
     if any(at.size and not 0 <= at.min() <= at.max() < count for at, count in places):
         raise ValueError("an index points to nothing")

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from streams.store import Store
 
-_OWNERS, _CATALOGUE, _SETS = b"o", b"c", b"d"
+_OWNERS, _CATALOGUE, _SETS, _WATCHES = b"o", b"c", b"d", b"w"
 _END = b"\xff" * 8
 ITEMS_PER_ENTRY = 1_000
 """Owners or sets of one entry: an entry each would cost more than its content."""
 
 
 class KeptBase:
-    """Owners by number, catalogues by tenant and dimension sets, as entries of a store.
+    """Owners by number, catalogues by tenant, dimension sets and watches, as entries of a store.
 
     Rows of runs hold owner numbers, so these never change; sets are admitted for good.
 
@@ -55,6 +55,8 @@ class KeptBase:
             [(tenant, meter, digest.hex()) for tenant, meter, digest in new],
             written=self.dimension_sets,
         )
+        if base.watches is not None:
+            batch.put(_WATCHES, base.watches.encode())
         for catalogue in base.catalogues:
             if self._versions.get(catalogue.tenant) != catalogue.version:
                 entry = [catalogue.tenant, catalogue.version, catalogue.content]
@@ -87,6 +89,9 @@ class KeptBase:
             ]
             self.dimension_sets += len(sets)
             yield FoldBase(dimension_sets=sets)
+        watches = self._store.get(_WATCHES)
+        if watches is not None:
+            yield FoldBase(watches=watches.decode())
         invariant(
             (owners, catalogues, dimension_sets)
             == (self.owners, self.catalogues, self.dimension_sets),

@@ -9,7 +9,7 @@ from domain.codes import Code
 from domain.errors import Retryable
 from domain.usage.facts import UsageFacts, no_sketches
 from domain.usage.fold import STATE_VERSION, UsageFold
-from domain.usage.records import EventBatch, SourceRecord
+from domain.usage.records import EventBatch, SourceRecord, stands_alone
 from domain.usage.windows import no_deltas
 from runtime import ids, metrics
 from runtime.kafka import offset_of, received_at_ms
@@ -57,6 +57,8 @@ class UsagePartition:
     ) -> list[SourceRecord]:
         """Read messages of usage.events until they hold enough windows or bytes.
 
+        A record that stands alone is read alone.
+
         Raises:
             Retryable: Nobody can say now what the schema id of the first one means.
         """
@@ -77,8 +79,10 @@ class UsagePartition:
                 if records:
                     break
                 raise
-            records.append(record)
             body = record.body
+            if stands_alone(record):
+                return records or [record]
+            records.append(record)
             events_left -= len(body.occurred_at_ms) if isinstance(body, EventBatch) else 1
             bytes_left -= len(value or b"")
             if events_left <= 0 or bytes_left <= 0:
@@ -163,7 +167,7 @@ class UsageBinding:
         return facts.from_offset, facts.to_offset
 
     def compact(self, facts: UsageFacts) -> bytes:
-        """Write the keys, catalogues and admitted sets only: a restore needs no windows."""
+        """Write keys, catalogues, admitted sets and watches: a restore needs no windows."""
         bare = replace(
             facts,
             series=facts.series.admitted_only(),
@@ -172,5 +176,6 @@ class UsageBinding:
             counts=(),
             rejects=(),
             amendments=(),
+            restated=frozenset(),
         )
         return self.to_wire(bare)

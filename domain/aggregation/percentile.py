@@ -27,7 +27,7 @@ STATE_VERSION = 1
 HEADER = bytes((3, STATE_VERSION))
 ERROR_PERCENT = 1
 """Largest relative error of a value, in percent: the usual choice of the paper."""
-_ENTRY = np.dtype([("bucket", "<i2"), ("events", "<i8")])
+ENTRY = np.dtype([("bucket", "<i2"), ("events", "<i8")])
 _UNIT_START = -(-(2**62) // NANOS_PER_UNIT)
 """Values from here on are told apart by whole units: their billionths leave int64."""
 
@@ -106,13 +106,13 @@ def merged_bytes(sketches: Sequence[bytes]) -> bytes:
 
 
 def _entries(bucket: np.ndarray, events: np.ndarray) -> np.ndarray:
-    entries = np.zeros(bucket.size, dtype=_ENTRY)
+    entries = np.zeros(bucket.size, dtype=ENTRY)
     entries["bucket"], entries["events"] = bucket, events
     return entries
 
 
 def _read(sketch: bytes) -> np.ndarray:
-    return np.frombuffer(sketch, dtype=_ENTRY, offset=len(HEADER))
+    return np.frombuffer(sketch, dtype=ENTRY, offset=len(HEADER))
 
 
 class Percentile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.aggregation import percentile, time_weighted, unique
+from domain.aggregation.kinds import Aggregation
 from domain.codes import Code
 from domain.errors import invariant
 
@@ -20,6 +21,32 @@ _MERGES: dict[bytes, Callable[[Sequence[bytes]], bytes]] = {
     time_weighted.HEADER: time_weighted.merged_bytes,
     percentile.HEADER: percentile.merged_bytes,
 }
+_FORMS: dict[Aggregation, tuple[bytes, int, int]] = {
+    Aggregation.UNIQUE: (unique.HEADER, unique.BODY, unique.HASH.itemsize),
+    Aggregation.TIME_WEIGHTED: (
+        time_weighted.HEADER,
+        len(time_weighted.HEADER),
+        time_weighted.ENTRY.itemsize,
+    ),
+    Aggregation.PERCENTILE: (
+        percentile.HEADER,
+        len(percentile.HEADER),
+        percentile.ENTRY.itemsize,
+    ),
+}
+"""How the sketches of each aggregation begin, where their entries do, and bytes of an entry."""
+
+
+def is_sketch_of(aggregation: Aggregation, sketch: bytes) -> bool:
+    """This function will say whether bytes from outside can be read as a sketch; empty is none."""
+    if aggregation not in _FORMS or not sketch:
+        return not sketch
+    header, start, entry_bytes = _FORMS[aggregation]
+    return (
+        sketch.startswith(header)
+        and len(sketch) > start
+        and not (len(sketch) - start) % entry_bytes
+    )
 
 
 def merged_sketch(sketches: Sequence[bytes]) -> bytes:

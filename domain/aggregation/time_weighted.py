@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STATE_VERSION = 1
 HEADER = bytes((2, STATE_VERSION))
 SECOND_MS = 1_000
-_ENTRY = np.dtype(
+ENTRY = np.dtype(
     [("at_ms", "<u4"), ("offset", "<i8"), ("units", "<i8"), ("nanos", "<i4")], align=False
 )
 """A step: milliseconds since the hour began, source offset, value. 3,600 of them are 84 KiB."""
@@ -50,7 +50,7 @@ def sketches_of(
     Yields:
         Window number and sketch, by window.
     """
-    entries = np.zeros(window.size, dtype=_ENTRY)
+    entries = np.zeros(window.size, dtype=ENTRY)
     entries["at_ms"] = occurred_ms % HOUR_MS
     entries["offset"], entries["units"], entries["nanos"] = offset, units, nanos
     window, entries = _last_of_seconds(window, entries)
@@ -82,7 +82,7 @@ def _last_of_seconds(window: np.ndarray, entries: np.ndarray) -> tuple[np.ndarra
 
 
 def _read(sketch: bytes) -> np.ndarray:
-    return np.frombuffer(sketch, dtype=_ENTRY, offset=len(HEADER))
+    return np.frombuffer(sketch, dtype=ENTRY, offset=len(HEADER))
 
 
 Step: TypeAlias = "tuple[int, Hashable, int]"
@@ -98,7 +98,7 @@ class TimeWeighted:
 
     def of(self, row: WindowRow) -> dict[Place, bytes]:
         """Return the window's sketch."""
-        return {(row.dimensions, row.hour): row.sketch}
+        return {(row.dimensions, row.hour): row.sketch} if row.sketch else {}
 
     def merged(self, states: Sequence[dict[Place, bytes]]) -> dict[Place, bytes]:
         """Keep all windows; sketches of the same one merge."""

@@ -30,8 +30,8 @@ EXACT_MAX = 4_096
 probability below 10^-12."""
 HEADER = bytes((1, STATE_VERSION))
 _WHOLE, _CUT = b"\0", b"\1"
-_BODY = len(HEADER) + 1
-_HASH = np.dtype(">u8")
+BODY = len(HEADER) + 1
+HASH = np.dtype(">u8")
 
 
 def hash_of(text: str) -> int:
@@ -57,7 +57,7 @@ def sketches_of(window: np.ndarray, hashes: np.ndarray) -> Iterator[tuple[int, b
 
 def merged_bytes(sketches: Sequence[bytes]) -> bytes:
     """This function will merge sketches: the smallest hashes of all."""
-    parts = [np.frombuffer(sketch, dtype=_HASH, offset=_BODY) for sketch in sketches]
+    parts = [np.frombuffer(sketch, dtype=HASH, offset=BODY) for sketch in sketches]
     hashes = np.sort(np.concatenate(parts).astype(np.uint64))
     return _sketch(_distinct(hashes), is_cut=any(_is_cut(sketch) for sketch in sketches))
 
@@ -69,11 +69,11 @@ def _distinct(ordered: np.ndarray) -> np.ndarray:
 def _sketch(hashes: np.ndarray, *, is_cut: bool) -> bytes:
     """Write different hashes in ascending order; a cut one holds EXACT_MAX of them."""
     is_cut = is_cut or hashes.size > EXACT_MAX
-    return HEADER + (_CUT if is_cut else _WHOLE) + hashes[:EXACT_MAX].astype(_HASH).tobytes()
+    return HEADER + (_CUT if is_cut else _WHOLE) + hashes[:EXACT_MAX].astype(HASH).tobytes()
 
 
 def _is_cut(sketch: bytes) -> bool:
-    return sketch[len(HEADER) : _BODY] == _CUT
+    return sketch[len(HEADER) : BODY] == _CUT
 
 
 class Unique:
@@ -93,10 +93,10 @@ class Unique:
     def value(self, state: bytes, span: Span) -> Measured:
         """Return the number of different values."""
         del span
-        count = max(0, len(state) - _BODY) // _HASH.itemsize
+        count = max(0, len(state) - BODY) // HASH.itemsize
         if not _is_cut(state):
             return Measured(count * NANOS_PER_UNIT)
-        largest = max(1, int.from_bytes(state[-_HASH.itemsize :], "big"))
+        largest = max(1, int.from_bytes(state[-HASH.itemsize :], "big"))
         # At least one more than fits: one more user never makes fewer.
         estimate = max(EXACT_MAX + 1, ((count - 1) << 64) // largest)
         return Measured(estimate * NANOS_PER_UNIT, is_estimate=True)

@@ -90,19 +90,26 @@ def _fate_of(amended: EventAmended, rows: JudgedRows, row: int, parts: slice) ->
     return CODE_NUMBERS[Code.CONFLICT] if is_taken else COUNTED
 
 
-def voids_of(taken: Sequence[Taken], event: Int64s) -> Voids | None:
-    """This function will find the rows that take events away.
-
-    Args:
-        taken: The batches.
-        event: Row of the table of events, per single delta.
-    """
+def voided_rows(taken: Sequence[Taken]) -> dict[int, EventAmended]:
+    """This function will return the rows of the table of events that take one away."""
     amended: dict[int, EventAmended] = {}
     row = 0
     for item in taken:
         if item.amending is not None and item.amending.is_void:
             amended[row] = item.amending.amended
         row += item.fate.size
+    return amended
+
+
+def voids_of(taken: Sequence[Taken], event: Int64s, *, is_bare: np.ndarray) -> Voids | None:
+    """This function will find the single deltas that take events away.
+
+    Args:
+        taken: The batches.
+        event: Row of the table of events, per single delta.
+        is_bare: Whether the delta's meter is not additive, per single delta.
+    """
+    amended = voided_rows(taken)
     at = np.flatnonzero(np.isin(event, list(amended))) if amended else ()
     if not len(at):
         return None
@@ -113,6 +120,7 @@ def voids_of(taken: Sequence[Taken], event: Int64s) -> Voids | None:
         key_high=keys[:, 0],
         key_low=keys[:, 1],
         offset=np.array([item.original_offset for item in voided], dtype=np.int64),
+        is_bare=is_bare[at],
     )
 
 

@@ -8,15 +8,18 @@ its partition, and every replay takes the same away at the same offset.
    the event itself could still come. Otherwise amendment_unknown.
 2. The meters that the type feeds must be those that counted it: amendments carry their hash.
    Otherwise amendment_refused: what was counted by other rules cannot be taken away by these.
-3. Every one of them must be additive: from a sum a part can be taken, from a maximum or a sketch
-   not. Otherwise amendment_refused.
+3. From a sum a part can be taken, from a maximum or a sketch not. An event that feeds such a
+   meter is amended in two steps: the amendment is announced, and then says what the event's
+   windows held before its announcement without the event (domain.usage.watches). A window that
+   somebody else has stated anew in between, and an announcement that is too old, is
+   amendment_outdated; an amendment that was not announced is amendment_refused.
 4. The key of its marker is remembered from then on, so a second amendment of the event does
    nothing.
 5. A replacement is an event of its own, with a key derived from the original's: it is counted
    once too, and may be amended in turn.
 
-Smallest, largest and latest value of an amended window stay as they were: no additive meter is
-billed by them.
+Smallest, largest and latest value of a window of an additive meter stay as they were: no such
+meter is billed by them.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from typing import TYPE_CHECKING
 
 from domain.aggregation.kinds import Aggregation
 from domain.canonical import Json, to_canonical_json
-from domain.quantity import SCALE, nanos_text
+from domain.quantity import NANOS_PER_UNIT, SCALE, nanos_text
+from domain.usage.windows import NEUTRAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,6 +84,27 @@ class EventPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowState:
+    """What one window keeps beyond sums: of its events before an offset, without one of them.
+
+    Args:
+        meter: Meter of the window.
+        min_nanos, max_nanos, latest_nanos: Smallest, largest and latest value, in billionths.
+        latest_occurred_ms: When the latest one occurred, milliseconds since 1970 UTC.
+        latest_offset: Its source offset.
+        sketch: Sketch of a meter that has one; empty for none.
+    """
+
+    meter: str
+    min_nanos: int
+    max_nanos: int
+    latest_nanos: int
+    latest_occurred_ms: int
+    latest_offset: int
+    sketch: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class EventAmended:
     """A control record: a counted event is taken away, and perhaps another one put in its place.
 
@@ -94,6 +119,10 @@ class EventAmended:
         replacement: What counts instead; None for nothing.
         reason: Why, for people.
         actor: Who; an id.
+        announces: Whether it is the announcement of one that follows; it changes no usage.
+        announced_at: Source offset of the announcement; None where none is needed.
+        states: The event's windows of meters that are not additive, as they were before the
+            announcement without the event; one per meter.
     """
 
     tenant: str
@@ -107,6 +136,14 @@ class EventAmended:
     replacement: EventPayload | None
     reason: str
     actor: str
+    announces: bool = False
+    announced_at: int | None = None
+    states: tuple[WindowState, ...] = ()
+
+    @property
+    def stands_alone(self) -> bool:
+        """Say whether it is a micro-batch of its own: what came before it is told apart."""
+        return self.announces or self.announced_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +176,19 @@ class Amendment:
     reason: str
     actor: str
     received_at_ms: int
+
+
+def no_state(meter: str) -> WindowState:
+    """This function will return what a window of no event keeps beyond sums."""
+    return WindowState(
+        meter=meter,
+        min_nanos=NEUTRAL["min_units"] * NANOS_PER_UNIT,
+        max_nanos=0,
+        latest_nanos=0,
+        latest_occurred_ms=NEUTRAL["latest_occurred_ms"],
+        latest_offset=NEUTRAL["latest_offset"],
+        sketch=b"",
+    )
 
 
 def marker_key(key: bytes) -> bytes:
@@ -174,8 +224,13 @@ def meters_hash(meters: Iterable[Meter]) -> bytes:
     return hashlib.sha256(to_canonical_json(document).encode()).digest()
 
 
-def why_not(meters: Iterable[Meter], *, meters_sha256: bytes) -> str:
+def why_not(meters: Iterable[Meter], *, meters_sha256: bytes, is_announced: bool) -> str:
     """This function will say why an event that these meters count cannot be taken away.
+
+    Args:
+        meters: What its type feeds now.
+        meters_sha256: Hash of what counted it.
+        is_announced: Whether the amendment states windows anew, or is going to.
 
     Returns:
         A sentence; empty when it can.
@@ -184,7 +239,7 @@ def why_not(meters: Iterable[Meter], *, meters_sha256: bytes) -> str:
     if meters_hash(meters) != meters_sha256:
         return "the catalogue has changed what this event type feeds since the event was counted"
     for meter in meters:
-        if meter.aggregation not in ADDITIVE:
+        if meter.aggregation not in ADDITIVE and not is_announced:
             return (
                 f"meter {meter.key} has aggregation {meter.aggregation.value}, from which one "
                 "event cannot be taken away"

@@ -22,12 +22,14 @@ class FoldBase:
         owners: (tenant, customer) by owner number.
         catalogues: Catalogues in force.
         dimension_sets: Sets that meters keep apart, in the order in which they came.
+        watches: What is watched for announced amendments, as text; None in parts without it.
     """
 
     received_high_ms: int = 0
     owners: Sequence[tuple[str, str]] = ()
     catalogues: tuple[CatalogueApplied, ...] = ()
     dimension_sets: Sequence[KnownSet] = ()
+    watches: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ import numpy as np
 from domain.aggregation.sketches import merged_sketch
 from domain.aggregation.window_row import WindowRow
 from domain.quantity import NANOS_PER_UNIT
+from domain.usage.amendments import no_state
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from domain.aggregation.measure import Span
+    from domain.usage.amendments import WindowState
     from domain.usage.facts import UsageFacts
 
 _2_128 = 2**128
@@ -60,12 +62,15 @@ class CustomerWindows:
                 meter=series.meters[int(series.meter[number])],
                 dimensions=tuple(sorted(dimensions.items())),
                 sketch=sketch,
-            )
+            ),
+            is_restated=index in facts.restated,
         )
 
-    def _merge(self, row: WindowRow) -> None:
+    def _merge(self, row: WindowRow, *, is_restated: bool) -> None:
         key = (row.meter, row.dimensions, row.hour)
         held = self._rows.get(key)
+        if held is not None and is_restated:
+            held = with_state(held, no_state(row.meter))
         self._rows[key] = row if held is None else merged_rows(held, row)
 
     def every(self) -> tuple[WindowRow, ...]:
@@ -77,11 +82,12 @@ class CustomerWindows:
 
         Args:
             span: The hours.
-            carried: Meters of which each series' last window before the span comes along.
+            carried: Meters of which each series' last window with events before the span comes
+                along.
         """
         before: dict[tuple[str, tuple[tuple[str, str], ...]], WindowRow] = {}
         for row in self._rows.values():
-            if row.meter in carried and span.is_after_hour(row.hour):
+            if row.meter in carried and row.events and span.is_after_hour(row.hour):
                 series = row.meter, row.dimensions
                 before[series] = max(before.get(series, row), row, key=_hour)
         within = (row for row in self._rows.values() if span.holds_hour(row.hour))
@@ -158,6 +164,19 @@ def row_of(
         key_digest=(column["digest_high"] << 64) | column["digest_low"],
         late=column["late"],
         sketch=sketch,
+    )
+
+
+def with_state(row: WindowRow, state: WindowState) -> WindowRow:
+    """This function will return a row with another state of what it keeps beyond sums."""
+    return replace(
+        row,
+        min_nanos=state.min_nanos,
+        max_nanos=state.max_nanos,
+        latest_nanos=state.latest_nanos,
+        latest_occurred_ms=state.latest_occurred_ms,
+        latest_offset=state.latest_offset,
+        sketch=state.sketch,
     )
 
 

@@ -67,6 +67,9 @@ class DimensionSets(Protocol):
         Asked in the order of the events, once per micro-batch, meter and set.
         """
 
+    def knows(self, meter: Meter, *, tenant: str, dimensions: DimensionSet) -> bool:
+        """Say whether a set is kept apart so far; nothing is admitted."""
+
 
 class AdmittedSets:
     """The sets that one partition has seen first, up to each meter's limit.
@@ -101,6 +104,11 @@ class AdmittedSets:
         self.put([(tenant, meter.key, digest)])
         return True
 
+    def knows(self, meter: Meter, *, tenant: str, dimensions: DimensionSet) -> bool:
+        """Look it up."""
+        sets = self._sets.get((tenant, meter.key), ())
+        return not needs_place(dimensions) or digest_of(dimensions) in sets
+
     def put(self, known: Iterable[KnownSet]) -> None:
         """Take on sets that were admitted before."""
         for tenant, meter, digest in known:
@@ -120,3 +128,28 @@ class EverySet:
         """Admit."""
         del meter, tenant, dimensions
         return True
+
+    def knows(self, meter: Meter, *, tenant: str, dimensions: DimensionSet) -> bool:
+        """Say yes."""
+        return self.admits(meter, tenant=tenant, dimensions=dimensions)
+
+
+class SettledSets:
+    """Other sets, of which no more are admitted: for events that were judged before.
+
+    Args:
+        sets: The sets.
+    """
+
+    known: Sequence[KnownSet] = ()
+
+    def __init__(self, sets: DimensionSets) -> None:
+        self._sets = sets
+
+    def admits(self, meter: Meter, *, tenant: str, dimensions: DimensionSet) -> bool:
+        """Look it up."""
+        return self.knows(meter, tenant=tenant, dimensions=dimensions)
+
+    def knows(self, meter: Meter, *, tenant: str, dimensions: DimensionSet) -> bool:
+        """Look it up."""
+        return self._sets.knows(meter, tenant=tenant, dimensions=dimensions)

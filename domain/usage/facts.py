@@ -181,6 +181,9 @@ class UsageFacts:
         rejects: Rejects and conflicts.
         catalogues: Catalogue versions that took effect.
         amendments: Events that were taken away or replaced.
+        restated: Indexes of window deltas whose smallest, largest and latest value and sketch
+            replace what the window had so far; all else is added to it.
+        watches: What the fold watches from here on, as text; None when nothing has changed.
     """
 
     from_offset: int
@@ -194,3 +197,5 @@ class UsageFacts:
     rejects: tuple[Reject, ...] = ()
     catalogues: tuple[CatalogueApplied, ...] = ()
     amendments: tuple[Amendment, ...] = ()
+    restated: frozenset[int] = frozenset()
+    watches: str | None = None

@@ -7,21 +7,23 @@ so every reader who replays it reaches the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from domain.catalogue import Catalogue, is_newer, parse_catalogue
 from domain.codes import Code
-from domain.errors import Rejected
+from domain.errors import Rejected, invariant
 from domain.period import HOUR_MS
 from domain.quantity import SCALE
 from domain.routing import partition_of
+from domain.usage.amending import halves_of
 from domain.usage.amendments import EventAmended, why_not
 from domain.usage.cold_tier import FoldBase
-from domain.usage.dimension_sets import AdmittedSets
-from domain.usage.facts import CatalogueApplied, UsageFacts
-from domain.usage.microbatch import MicroBatch, Surroundings
+from domain.usage.dimension_sets import AdmittedSets, SettledSets
+from domain.usage.facts import CatalogueApplied, Reject, UsageFacts
+from domain.usage.microbatch import AMENDMENT_REASONS, MicroBatch, Surroundings
 from domain.usage.records import (
     EVENTS_PER_BATCH_MAX,
     CataloguePublished,
@@ -30,20 +32,27 @@ from domain.usage.records import (
     SourceRecord,
     Unreadable,
 )
-from domain.usage.rows import batch_of_rows, row_group
+from domain.usage.restating import are_states_of, restated, stated_places
+from domain.usage.rows import batch_of_rows, row_group, void_row
 from domain.usage.seen import rows_of
 from domain.usage.seen_index import MEMORY_KEYS, SeenIndex
 from domain.usage.taken import TypePlan
+from domain.usage.watches import Watch, Watches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from domain.meter import Meter
+    from domain.usage.amendments import WindowState
     from domain.usage.cold_tier import ColdTier
     from domain.usage.dimension_sets import DimensionSets
+    from domain.usage.watches import Place
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 """Rises when old state would be misread; a checkpoint of another version is thrown away."""
 MISROUTED = -1
+Restating: TypeAlias = "tuple[Watch, tuple[WindowState, ...]]"
+"""What an amendment's announcement has gathered, and what the amendment states."""
 
 
 class UsageFold:
@@ -79,6 +88,7 @@ class UsageFold:
         self._plans: dict[str, dict[str, TypePlan]] = {}
         self._admitted = AdmittedSets()
         self._dimension_sets: DimensionSets = dimension_sets or self._admitted
+        self._watches = Watches()
         self._received_high_ms = 0
 
     @property
@@ -105,7 +115,8 @@ class UsageFold:
         """This function will fold a micro-batch and move the state.
 
         Args:
-            records: The records of [from_offset, to_offset), in order.
+            records: The records of [from_offset, to_offset), in order; one that stands alone
+                (EventAmended.stands_alone) is the only one.
             from_offset: First source offset covered.
             to_offset: One past the last source offset covered.
 
@@ -120,6 +131,7 @@ class UsageFold:
         applied: list[CatalogueApplied] = []
         rows: list[SourceRecord] = []
         group: tuple[str, bool, int] | None = None
+        restating: Restating | None = None
         for record in records:
             body = record.body
             own_group = row_group(record, body) if isinstance(body, dict) else None
@@ -137,11 +149,17 @@ class UsageFold:
                     record, tenant=body.tenant, events=1, code=body.code, reason=body.reason
                 )
             elif isinstance(body, EventAmended):
-                self._take_amendment(work, record, body)
+                invariant(
+                    not body.stands_alone or len(records) == 1,
+                    Code.STATE_CORRUPT,
+                    "an announced amendment shares its micro-batch",
+                    offset=record.offset,
+                )
+                restating = self._take_amendment(work, record, body)
             else:
                 applied.extend(self._take_catalogue(work, record, body))
         self._take_rows(work, rows)
-        return work.facts(
+        facts = work.facts(
             seen=self._seen,
             owners=self._owners,
             dimension_sets=self._dimension_sets,
@@ -149,6 +167,13 @@ class UsageFold:
             received_high_ms=self._received_high_ms,
             catalogues=tuple(applied),
         )
+        if restating is not None and facts.amendments:
+            watch, states = restating
+            facts = restated(facts, states, watch.gathered)
+            self._watches.close(watch)
+        self._watches.expire(high_ms=self._received_high_ms)
+        self._watches.note(facts)
+        return replace(facts, watches=self._watches.changed())
 
     def restore(self, facts: UsageFacts) -> None:
         """This function will apply a facts record that was accepted before.
@@ -157,6 +182,8 @@ class UsageFold:
             Retryable: store_lost, from the cold tier; the fold is to be dropped.
         """
         self._make_room(facts.from_offset)
+        if facts.watches is not None:
+            self._watches.put(facts.watches)
         series = facts.series
         self.resume(
             FoldBase(
@@ -193,6 +220,8 @@ class UsageFold:
             self._owner_numbers.setdefault(tenant, {})[customer] = len(self._owners)
             self._owners.append((tenant, customer))
         self._admitted.put(base.dimension_sets)
+        if base.watches is not None:
+            self._watches.put(base.watches)
 
     def _make_room(self, position: int) -> None:
         """Let a generation of keys leave memory when it is full, with the state at this position.
@@ -202,7 +231,11 @@ class UsageFold:
         leaving = self._seen.make_room(high_ms=self._received_high_ms, position=position)
         if leaving is not None and self._cold is not None:
             base = FoldBase(
-                self._received_high_ms, self._owners, self.catalogues, self._admitted.known
+                self._received_high_ms,
+                self._owners,
+                self.catalogues,
+                self._admitted.known,
+                self._watches.text,
             )
             self._cold.take(leaving, base=base, position=position)
 
@@ -241,15 +274,99 @@ class UsageFold:
 
     def _take_amendment(
         self, work: MicroBatch, record: SourceRecord, amended: EventAmended
-    ) -> None:
-        """Take an event away, and count another one in its place, if its meters allow it."""
+    ) -> Restating | None:
+        """Take an event away, and count another one in its place, if its meters allow it.
+
+        Returns:
+            What an announced amendment states, if it may take effect.
+        """
         catalogue = self._catalogues.get(amended.tenant)
         meters = () if catalogue is None else catalogue.meters_of(amended.original.type)
-        reason = why_not(meters, meters_sha256=amended.meters_sha256)
+        reason = why_not(
+            meters, meters_sha256=amended.meters_sha256, is_announced=amended.stands_alone
+        )
         if reason:
             work.refuse_amendment(record, amended, code=Code.AMENDMENT_REFUSED, reason=reason)
-        else:
+            return None
+        if not amended.stands_alone:
             work.amend(record, amended, self._surroundings(amended.tenant))
+            return None
+        return self._take_announced(work, record, amended, meters)
+
+    def _take_announced(
+        self,
+        work: MicroBatch,
+        record: SourceRecord,
+        amended: EventAmended,
+        meters: Sequence[Meter],
+    ) -> Restating | None:
+        """Watch an event's windows from now on, or state them anew."""
+        places = self._stated_places(record, amended, meters)
+        if isinstance(places, Reject):
+            work.refuse_amendment(record, amended, code=places.code, reason=places.reason)
+        elif amended.announces and self._remembers(amended):
+            self._watches.open(
+                Watch(
+                    offset=record.offset,
+                    received_ms=record.received_at_ms,
+                    tenant=amended.tenant,
+                    customer=amended.customer,
+                    key=amended.key,
+                    gathered=dict.fromkeys(places),
+                )
+            )
+        elif amended.announces:
+            code = Code.AMENDMENT_UNKNOWN
+            work.refuse_amendment(record, amended, code=code, reason=AMENDMENT_REASONS[code])
+        else:
+            watch = self._watch_of(amended, places)
+            if watch is not None and are_states_of(amended.states, places, meters):
+                work.amend(record, amended, self._surroundings(amended.tenant))
+                return watch, amended.states
+            code = Code.AMENDMENT_OUTDATED
+            work.refuse_amendment(record, amended, code=code, reason=AMENDMENT_REASONS[code])
+        return None
+
+    def _remembers(self, amended: EventAmended) -> bool:
+        """Say whether an event was counted before: what is gathered from now on is without it."""
+        high, low = halves_of(amended.key)
+        asked = rows_of(
+            owner=np.array([self._owner_number(amended.tenant, amended.customer)], np.int32),
+            high=np.array([high], dtype=np.uint64),
+            low=np.array([low], dtype=np.uint64),
+            fingerprint=np.zeros(1, dtype=np.uint64),
+            hour=np.array([self._received_high_ms // HOUR_MS], dtype=np.int32),
+        )
+        (found,) = self._seen.find(asked).tolist()
+        fingerprint = int.from_bytes(amended.original.fingerprint, "big")
+        return bool(found[3]) and found[2] == fingerprint
+
+    def _watch_of(self, amended: EventAmended, places: frozenset[Place]) -> Watch | None:
+        """Return the watch that an amendment's announcement began, if it still tells all."""
+        self._watches.expire(high_ms=self._received_high_ms)
+        watch = self._watches.find(amended.announced_at)
+        if watch is None or watch.gathered.keys() != places:
+            return None
+        event = amended.tenant, amended.customer, amended.key
+        return watch if (watch.tenant, watch.customer, watch.key) == event else None
+
+    def _stated_places(
+        self, record: SourceRecord, amended: EventAmended, meters: Sequence[Meter]
+    ) -> frozenset[Place] | Reject:
+        """Return the windows of an event that must be stated anew: it is counted aside once."""
+        gone = record._replace(received_at_ms=amended.original_received_at_ms)
+        aside = MicroBatch()
+        aside.take([gone], batch_of_rows([void_row(amended)]), self._surroundings(amended.tenant))
+        facts = aside.facts(
+            seen=SeenIndex(),
+            owners=self._owners,
+            dimension_sets=SettledSets(self._dimension_sets),
+            span=(record.offset, record.offset + 1),
+            received_high_ms=self._received_high_ms,
+            catalogues=(),
+        )
+        refused = [item for item in facts.rejects if item.code is not Code.DIMENSION_LIMIT]
+        return refused[0] if refused else stated_places(facts, meters)
 
     def _take_catalogue(
         self, work: MicroBatch, record: SourceRecord, published: CataloguePublished

@@ -44,8 +44,9 @@ _REASONS: dict[Code, str] = {
     Code.MISROUTED: "the customer belongs to another partition",
     Code.CONFLICT: "the key was counted before with another payload",
 }
-_AMENDMENT_REASONS: dict[Code, str] = {
+AMENDMENT_REASONS: dict[Code, str] = {
     Code.AMENDMENT_UNKNOWN: "no event with this key and payload is remembered as counted",
+    Code.AMENDMENT_OUTDATED: "its announcement is too old, or its windows were stated anew since",
     Code.CONFLICT: "the key of the replacement was sent by somebody else",
 }
 _REPLACEMENT_IS_BAD = "the replacement has an unknown type, a value out of range, or lacks one"
@@ -267,7 +268,7 @@ class MicroBatch:
             if amending.is_void:
                 code = _CODES[fate]
                 record = SourceRecord(amending.offset, received_ms, amended)
-                reason = _AMENDMENT_REASONS.get(code) or _REASONS.get(code, _REPLACEMENT_IS_BAD)
+                reason = AMENDMENT_REASONS.get(code) or _REASONS.get(code, _REPLACEMENT_IS_BAD)
                 self.refuse_amendment(record, amended, code=code, reason=reason)
             return
         if amending.is_void:

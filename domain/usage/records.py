@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
+from domain.usage.amendments import EventAmended
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from domain.codes import Code
-    from domain.usage.amendments import EventAmended
 
 EVENTS_PER_BATCH_MAX = 5_000
 """Events of one UsageBatch; bounds the work of one source record."""
@@ -103,3 +104,9 @@ class SourceRecord(NamedTuple):
     offset: int
     received_at_ms: int
     body: EventBatch | EventRow | CataloguePublished | EventAmended | Unreadable
+
+
+def stands_alone(record: SourceRecord) -> bool:
+    """This function will say whether a record has to be a micro-batch of its own."""
+    body = record.body
+    return isinstance(body, EventAmended) and body.stands_alone

@@ -53,7 +53,7 @@ def batch_of_rows(rows: Sequence[EventRow]) -> EventBatch:
 
 def void_row(amended: EventAmended) -> EventRow:
     """This function will return the original under the key of its marker."""
-    return _row(amended, amended.original, key=marker_key(amended.key), backfill=True)
+    return row_of(amended.original, amended.tenant, amended.customer, key=marker_key(amended.key))
 
 
 def replacement_row(amended: EventAmended) -> EventRow | None:
@@ -61,16 +61,19 @@ def replacement_row(amended: EventAmended) -> EventRow | None:
     if amended.replacement is None:
         return None
     key = replacement_key(amended.key)
-    return _row(amended, amended.replacement, key=key, backfill=False)
+    return row_of(amended.replacement, amended.tenant, amended.customer, key=key, backfill=False)
 
 
-def _row(amended: EventAmended, event: EventPayload, *, key: bytes, backfill: bool) -> EventRow:
+def row_of(
+    event: EventPayload, tenant: str, customer: str, *, key: bytes, backfill: bool = True
+) -> EventRow:
+    """This function will return an event as a row of its own."""
     return {
-        "tenant": amended.tenant,
+        "tenant": tenant,
         "backfill": backfill,
         "key": key,
         "fingerprint": event.fingerprint,
-        "customer": amended.customer,
+        "customer": customer,
         "type": event.type,
         "occurred_at_ms": event.occurred_at_ms,
         "quantity": event.quantity,

@@ -35,6 +35,17 @@ class SketchInput:
     offset: Int64s
     hashes: UInt64s | None
 
+    def chosen(self, mask: np.ndarray) -> SketchInput:
+        """Return the events that the mask marks."""
+        return SketchInput(
+            window=self.window[mask],
+            units=self.units[mask],
+            nanos=self.nanos[mask],
+            occurred_ms=self.occurred_ms[mask],
+            offset=self.offset[mask],
+            hashes=None if self.hashes is None else self.hashes[mask],
+        )
+
 
 def _unique(fed: SketchInput) -> Iterator[tuple[int, bytes]]:
     hashes = np.zeros(fed.window.size, np.uint64) if fed.hashes is None else fed.hashes

@@ -11,7 +11,8 @@ from domain.aggregation.kinds import Aggregation
 from domain.aggregation.sketches import merged_sketch
 from domain.codes import Code
 from domain.period import HOUR_MS
-from domain.usage.amending import JudgedRows, judge_amendments, voids_of
+from domain.usage.amending import JudgedRows, judge_amendments, voided_rows, voids_of
+from domain.usage.amendments import ADDITIVE
 from domain.usage.dimension_sets import OTHER, is_limited, other_set
 from domain.usage.facts import (
     REASON_LENGTH_MAX,
@@ -193,6 +194,7 @@ class EventTable:
         event = self.chosen[row]
         sizes = [feed.row.size for feed in feeds]
         meter_number = np.repeat([meters[feed.meter.key] for feed in feeds], sizes)[order]
+        is_bare = np.repeat([feed.meter.aggregation not in ADDITIVE for feed in feeds], sizes)
         set_number = np.concatenate([feed.dimensions for feed in feeds])[order]
         owner_numbers, owner = np.unique(self.owner[self.chosen], return_inverse=True)
         code = (owner[row] * len(meters) + meter_number) * len(dimensions.sets) + set_number
@@ -210,7 +212,7 @@ class EventTable:
             offset=self.columns["offset"][event],
             key_high=self.columns["key_high"][event],
             key_low=self.columns["key_low"][event],
-            voids=voids_of(self.taken, event),
+            voids=voids_of(self.taken, event, is_bare=is_bare[order]),
         )
         rest, set_column = np.divmod(codes, len(dimensions.sets))
         owner_column, meter_column = np.divmod(rest, len(meters))
@@ -287,6 +289,7 @@ class EventTable:
         if not any(feed.meter.aggregation in SKETCHES for feed in feeds):
             return no_sketches()
         windows = _place(deltas.series, deltas.hour)
+        voided = list(voided_rows(self.taken))
         states: dict[int, list[bytes]] = {}
         start = 0
         for feed in feeds:
@@ -305,6 +308,8 @@ class EventTable:
                 offset=self.columns["offset"][event],
                 hashes=feed.hashes,
             )
+            if voided:
+                fed = fed.chosen(~np.isin(event, voided))
             for window, state in sketch(fed):
                 states.setdefault(window, []).append(state)
         ordered = sorted(states)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from domain.quantity import NANOS_PER_UNIT
+from domain.quantity import NANOS_PER_UNIT, UNITS_MAX
 from domain.usage.seen import Int32s, Int64s, UInt64s
 
 _LOW_32 = np.uint64(2**32 - 1)
@@ -67,6 +67,19 @@ class WindowDeltas:
         return {name: getattr(self, name) for name in COLUMN_NAMES}
 
 
+NEUTRAL: dict[str, int] = {
+    "min_units": UNITS_MAX,
+    "min_nanos": 0,
+    "max_units": 0,
+    "max_nanos": 0,
+    "latest_units": 0,
+    "latest_nanos": 0,
+    "latest_occurred_ms": -1,
+    "latest_offset": -1,
+}
+"""Smallest, largest and latest value of no event: what merging changes nothing. No value is
+negative, none reaches UNITS_MAX, and nothing occurs before 1970."""
+
 COLUMN_NAMES = tuple(item.name for item in fields(WindowDeltas))
 COLUMN_TYPES: dict[str, np.dtype] = {
     name: np.dtype(
@@ -93,12 +106,15 @@ class Voids:
         row: Which rows, ascending.
         key_high, key_low: Key of the event that each takes away.
         offset: Source offset at which it was counted.
+        is_bare: Whether smallest, largest and latest value are stated beside the delta, which
+            then has none.
     """
 
     row: Int64s
     key_high: UInt64s
     key_low: UInt64s
     offset: Int64s
+    is_bare: np.ndarray
 
 
 def deltas_of_events(  # noqa: PLR0913 -- one column per fact of an event
@@ -146,7 +162,7 @@ def _taken_away(single: WindowDeltas, voids: Voids) -> WindowDeltas:
     """Turn rows into what undoes them: numbers, sums and keys are subtracted.
 
     Smallest, largest and latest value stay what they are, so that merging them changes nothing:
-    the event was merged in before.
+    the event was merged in before. Bare rows have none.
     """
     row = voids.row
     columns = {name: column.copy() for name, column in single.columns.items()}
@@ -160,6 +176,8 @@ def _taken_away(single: WindowDeltas, voids: Voids) -> WindowDeltas:
     # Two's complement of 128 bits: the halves carry into each other only where the low one is 0.
     columns["digest_low"][row] = ~voids.key_low + _ONE
     columns["digest_high"][row] = ~voids.key_high + (voids.key_low == 0).astype(np.uint64)
+    for name, value in NEUTRAL.items():
+        columns[name][row[voids.is_bare]] = value
     return WindowDeltas(**columns)
 
 

@@ -12,7 +12,7 @@ from domain.errors import Fatal
 from domain.routing import partition_of
 from domain.usage.facts import UsageFacts
 from domain.usage.fold import UsageFold
-from domain.usage.records import EventBatch
+from domain.usage.records import EventBatch, stands_alone
 from runtime.kafka import read_partition
 from runtime.schema_registry import new_foreign_schemas
 from schemas.command_wire import from_wire_books_facts
@@ -91,6 +91,9 @@ def folded(fold: UsageFold, records: Iterable[SourceRecord]) -> Iterator[UsageFa
     pending: list[SourceRecord] = []
     events = 0
     for record in records:
+        if pending and (stands_alone(record) or stands_alone(pending[-1])):
+            yield _step(fold, pending)
+            pending, events = [], 0
         pending.append(record)
         body = record.body
         events += len(body.occurred_at_ms) if isinstance(body, EventBatch) else 1

@@ -24,6 +24,7 @@ RELEASED = {
     "emergence_settled.v1": "794bd906e27139bbef7a0df3096335dfae4b85921ebab9df7889f2447fe0eced",
     "emergence_facts.v1": "6bdf2aee4a20e300a281b95c61036fe0aeb859674287f05ad8c3f8776f3f6465",
     "event_amended.v1": "1f00789fa2040dc986134c12f5a527457c3b709c9aa33f72f44d1714e23d7fa8",
+    "event_amended.v2": "1161196a3608a0e965a47b83c5e2bf78eacff46050ab694acbdecab7f999dae0",
     "node_updated.v1": "eb930e02e5778bf442f4a476083380a413213273d3c14484cbe9ca7de403612a",
     "pulse_received.v1": "69a5448463c69611748278f8d246ff2c4b027b9dc569d9114af038e6788e5c74",
     "usage_batch.v1": "42d1493a8dcfd2ae7fdd514ee06191343d31eb3dcb7eab86b375bd4f5b9e3f2c",
@@ -31,6 +32,7 @@ RELEASED = {
     "usage_facts.v1": "54eb584adc250b4865faf6f8f6ee2fb50361469605c8e30cb2cac0d0aad74b82",
     "usage_facts.v2": "b9a26c321e28d6b85fbd0266321dee4caf9ecadb5187b9c415fe216af8796465",
     "usage_facts.v3": "17b511ecff1dd65cceab0caeee54d3da358f25c3fdc5ae8a0141b5d171bea2b8",
+    "usage_facts.v4": "2ea9cdcbb249cbe447064dca39b79a122a672e2f539f32359cfbcf4457462ff3",
 }
 """File → SHA-256. A release adds a line; a line never changes."""
 EXAMPLES = 20

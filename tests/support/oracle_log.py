@@ -26,7 +26,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from tests.support.kafka_hash import partition_of
 
 SCHEMA_FILES = Path(__file__).resolve().parents[2] / "schemas" / "avro"
-BATCH, EVENT, CATALOGUE, FACTS, BOOKS_FACTS, EMERGENCE_FACTS = 1, 2, 3, 13, 6, 11
+BATCH, EVENT, CATALOGUE, FACTS, BOOKS_FACTS, EMERGENCE_FACTS = 1, 2, 3, 15, 6, 11
 VALUE_BYTES_MAX = 1024 * 1024
 _OF_FACTS = {FACTS, BOOKS_FACTS, EMERGENCE_FACTS}
 """Facts may be larger than what others send."""

@@ -48,7 +48,7 @@ class Event:
         type: Event type.
         quantity: Decimal text.
         occurred_at: When it happened.
-        dimensions: (name, value) pairs.
+        dimensions, properties: (name, value) pairs.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Event:
     quantity: str
     occurred_at: datetime = START
     dimensions: tuple[tuple[str, str], ...] = ()
+    properties: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class World:
                     quantity=Decimal(event.quantity),
                     occurred_at=event.occurred_at,
                     dimensions=dict(event.dimensions),
+                    properties=dict(event.properties),
                     id=f"{customer} {event.name}",
                 )
             assert meter.flush(timeout=20) == 0

@@ -22,6 +22,7 @@ from streams.binding import Binding
 from streams.books import BooksBinding
 from streams.emergence import EmergenceBinding, EmergencePartition
 from streams.usage import UsageBinding, UsagePartition
+from tests.support.amending import amendment_record
 from tests.support.emergence_world import SINGLES, EmergenceWorld
 from tests.support.usage_truth import Event, batch_record
 from tests.unit.streams.fakes import FakeMessage
@@ -88,6 +89,18 @@ class TestUsage:
         five = batch_record([Event(key) for key in range(5)])
         fold = BINDINGS[0].new_fold(0, None)
         assert 3 == len(fold.decode(queue(*[five] * 9), events_max=11, bytes_max=10**9))
+
+    def test_reads_an_announced_amendment_alone(self) -> None:
+        """What came before it and what comes after it belong to other micro-batches."""
+        usual, alone = batch_record([Event(1)]), amendment_record(Event(1), announces=True)
+        fold = BINDINGS[0].new_fold(0, None)
+        messages = queue(usual, usual, alone, alone, usual)
+        sizes = []
+        while messages:
+            sizes.append(len(fold.decode(messages, events_max=100, bytes_max=10**9)))
+            for _ in range(sizes[-1]):
+                messages.popleft()
+        assert [2, 1, 1, 1] == sizes
 
 
 class TestBooksMetrics:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from domain.errors import Fatal
+from domain.usage.amendments import no_state
 from domain.usage.cold_tier import FoldBase, Generation
 from domain.usage.facts import UsageFacts
 from domain.usage.runs import KeyClass
@@ -22,6 +24,7 @@ from streams.seen_filters import Group, Run
 from streams.seen_runs import RunLimits
 from streams.store import StoreLost
 from streams.usage import UsageBinding, UsagePartition
+from tests.support.amending import amendment_record
 from tests.support.cold_tiers import HOUR_MS, TieredIndex
 from tests.support.seen_keys import (
     DUPLICATE,
@@ -239,8 +242,17 @@ class KeptFold:
         return dict(+totals_of([self.take(batch_record(events))]))
 
 
-def catalogue(version: int) -> bytes:
-    content = json.dumps({**CATALOGUE, "version": version})
+PEAK: dict[str, Any] = {
+    **CATALOGUE,
+    "meters": [
+        *CATALOGUE["meters"],  # type: ignore[misc]
+        {"key": "peak", "event_type": "peak", "aggregation": "max", "unit": "unit"},
+    ],
+}
+
+
+def catalogue(version: int, document: dict[str, Any] | None = None) -> bytes:
+    content = json.dumps({**(document or CATALOGUE), "version": version})
     return to_wire_catalogue(tenant="acme", version=version, content=content)
 
 
@@ -285,6 +297,25 @@ class TestBase:
         assert before == (self.in_force(kept), kept.fold._received_high_ms)
         kept.take(catalogue(3))  # of before: no newer one may be forgotten
         assert before[0] == self.in_force(kept)
+
+    def test_watches_outlive_their_records(self, kept: KeptFold) -> None:
+        """An announced amendment may come after a restart that read no record of before."""
+        event = Event(key=7, customer="ann", type="peak", occurred_ms=HOUR * HOUR_MS)
+        kept.take(catalogue(2, PEAK))
+        kept.take(batch_record([event]))
+        at = kept.position
+        kept.take(amendment_record(event, catalogue=PEAK, offset=at - 1, announces=True))
+        for number in range(6):
+            kept.send(10 * number + 100, "ann", "bob")
+        assert kept.checkpoint.start > at + 1
+        kept.restart()
+        states = (no_state("peak"),)
+        amended = amendment_record(
+            event, catalogue=PEAK, offset=at - 1, announced_at=at, states=states
+        )
+        facts = kept.take(amended)
+        assert 1 == len(facts.amendments)
+        assert "[]" == facts.watches
 
     def test_owners_keep_the_numbers_that_rows_hold(self, kept: KeptFold) -> None:
         """Also when some of them were numbered by events that were not counted."""
