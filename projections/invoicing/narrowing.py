@@ -16,7 +16,7 @@ from domain.usage.rows import batch_of_rows, replacement_row
 from domain.usage.value_bands import with_band
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from domain.aggregation.window_row import WindowRow
     from domain.meter import Meter
@@ -86,7 +86,7 @@ class Narrowed(NamedTuple):
 
 def narrowed(
     record: SourceRecord,
-    conflicts: frozenset[tuple[int, int]],
+    refused: frozenset[tuple[int, int]],
     *,
     customer: str,
     places: Places,
@@ -95,13 +95,15 @@ def narrowed(
 
     Args:
         record: The record.
-        conflicts: Offset and place of events that were conflicts; they are left out.
+        refused: Offset and place of events that were conflicts, and offset and -1 of amendments
+            that were refused; they are left out.
         customer: Whose events stay.
         places: The windows. Events get the dimensions that they were counted under.
     """
     body = record.body
     if isinstance(body, EventAmended):
-        body = _amendment(body, customer=customer, places=places)
+        is_refused = (record.offset, -1) in refused
+        body = _OTHERS if is_refused else _amendment(body, customer=customer, places=places)
     if isinstance(body, dict):
         body = batch_of_rows([body])
     if not isinstance(body, EventBatch):
@@ -112,7 +114,7 @@ def narrowed(
     for index, name, value in body.properties:
         properties.setdefault(index, {})[name] = value
     for index, number in enumerate(body.dimension_set):
-        if body.strings[body.customer[index]] != customer or (record.offset, index) in conflicts:
+        if body.strings[body.customer[index]] != customer or (record.offset, index) in refused:
             continue
         counted = places.dimensions_of(
             body.dimension_sets[number - 1] if number else {},
@@ -146,7 +148,41 @@ def _amendment(
         quantity_nanos=original.quantity * units,
         properties=original.properties,
     )
-    return amended if counted is not None else replacement_row(amended) or _OTHERS
+    if counted is None:
+        return replacement_row(amended) or _OTHERS
+    return replace(amended, original=replace(original, dimensions=dict(counted)))
+
+
+def without_amended(
+    records: Iterable[SourceRecord], amended: Collection[bytes]
+) -> Iterator[SourceRecord]:
+    """This function will yield narrowed records as if amended events had never come.
+
+    Args:
+        records: The records.
+        amended: Keys of the events that were taken away.
+    """
+    for record in records:
+        body = record.body
+        if isinstance(body, EventAmended):
+            row = replacement_row(body)
+            is_left = row is not None and body.key in amended and row["key"] not in amended
+            if row is not None and is_left:
+                yield record._replace(body=batch_of_rows([row]))
+        elif isinstance(body, EventBatch):
+            kept = [
+                index
+                for index in range(len(body.customer))
+                if body.keys[16 * index : 16 * index + 16] not in amended
+            ]
+            sets = [_set_of(body, index) for index in kept]
+            if kept:
+                yield record._replace(body=_picked(body, kept, sets))
+
+
+def _set_of(batch: EventBatch, index: int) -> DimensionSet:
+    number = batch.dimension_set[index]
+    return tuple(sorted(batch.dimension_sets[number - 1].items())) if number else ()
 
 
 def nanos_of(batch: EventBatch, index: int) -> int:

@@ -2,9 +2,11 @@
 
 Line → what it reads (a composite reads several meters) → the windows of its part of the period,
 hour by hour → source offset ranges, cut off at the invoice's pin → raw events. The ranges are read
-once per meter and folded anew by a fresh fold; events that the first fold called conflicts are
-left out, because what they conflict with may lie before the range. Windows that grew after the pin
-are compared by the line's usage only. Cost: O(windows) rows, and the ranges.
+once per meter and folded anew by a fresh fold; events that the first fold called conflicts, and
+amendments that it refused, are left out, because what was against them may lie before the range.
+What an amendment states of a window that is not additive is not believed: the events are folded
+once more without the amended ones. Windows that grew after the pin are compared by the line's
+usage only. Cost: O(windows) rows, and the ranges.
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ from domain.period import Period
 from domain.quantity import nanos_text
 from domain.rating import alike_parts, line_sources, usage_entries
 from domain.routing import partition_of
-from domain.usage.customer_windows import CustomerWindows
+from domain.usage.amendments import ADDITIVE, no_state
+from domain.usage.customer_windows import CustomerWindows, with_state
 from domain.usage.dimension_sets import EverySet
 from domain.usage.fold import UsageFold
 from domain.usage.records import CataloguePublished, EventBatch, SourceRecord
+from domain.usage.restating import state_of
 from domain.usage.segment_rows import hours_of
 from projections.invoicing.log import folded, source_records
-from projections.invoicing.narrowing import Narrowed, Places, nanos_of, narrowed
+from projections.invoicing.narrowing import Narrowed, Places, nanos_of, narrowed, without_amended
 from projections.invoicing.replay import Finalized, find_invoice
 from projections.invoicing.snapshot import Snapshot
 from runtime.postgres import connect
@@ -47,9 +51,9 @@ if TYPE_CHECKING:
 RANGE_GAP_MAX = 1_000
 """Ranges closer than this many records are read as one: a seek costs more than reading them."""
 
-_CONFLICTS = """
+_REFUSED = """
     SELECT source_offset, event_index FROM reject
-    WHERE topic = 'usage.events' AND partition = %s AND code = 'conflict'
+    WHERE topic = 'usage.events' AND partition = %s AND (code = 'conflict' OR event_index = -1)
         AND source_offset BETWEEN %s AND %s
 """
 
@@ -293,27 +297,33 @@ def _count(settings: Settings, source: _Source, *, samples_max: int) -> _Counted
     tenant = source.original.content.terms.tenant
     collected = CustomerWindows(tenant=tenant, customer=source.customer)
     samples: list[RawEvent] = []
+    amended: set[bytes] = set()
+    kept: list[SourceRecord] = []
     fold = _fold_with_catalogue(settings, source)
     places = Places(source.meter, windows)
     for first, last in ranges:
-        conflicts = _conflicts(
-            settings, tenant=tenant, partition=source.partition, span=(first, last)
-        )
+        refused = _refused(settings, tenant=tenant, partition=source.partition, span=(first, last))
         records = source_records(settings, partition=source.partition, start=first, end=last + 1)
         narrow = [
-            narrowed(record, conflicts, customer=source.customer, places=places)
+            narrowed(record, refused, customer=source.customer, places=places)
             for record in records
         ]
         if len(samples) < samples_max:
             samples += list(_raw_events(narrow, source))
-        for facts in folded(fold, [item.record for item in narrow]):
+        left = [item.record for item in narrow]
+        for facts in folded(fold, left):
             collected.add(facts)
+            amended |= {item.key for item in facts.amendments}
+        if source.meter.aggregation not in ADDITIVE:
+            kept += left
+    rows = tuple(collected.every())
+    if amended and kept:
+        rows = _with_raw_values(rows, without_amended(kept, amended), settings, source)
     carried = carried_meters([source.meter])
-    every = tuple(collected.every())
     again = tuple(
         (number, row)
         for number, part in source.read
-        for row in hours_of(every, part, meter=source.meter.key, is_carried=bool(carried))
+        for row in hours_of(rows, part, meter=source.meter.key, is_carried=bool(carried))
     )
     return _Counted(
         source=source,
@@ -321,6 +331,27 @@ def _count(settings: Settings, source: _Source, *, samples_max: int) -> _Counted
         again=tuple(each for each in again if source.reads(each[1].dimensions)),
         ranges=ranges,
         samples=tuple(samples[:samples_max]),
+    )
+
+
+def _with_raw_values(
+    rows: Iterable[WindowRow],
+    records: Iterable[SourceRecord],
+    settings: Settings,
+    source: _Source,
+) -> tuple[WindowRow, ...]:
+    """Return rows with the smallest, largest and latest values and sketches of other records.
+
+    Amendments say what their windows held without the event. Here nobody takes their word.
+    """
+    collected = CustomerWindows(
+        tenant=source.original.content.terms.tenant, customer=source.customer
+    )
+    for facts in folded(_fold_with_catalogue(settings, source), records):
+        collected.add(facts)
+    raw = {(row.meter, *_place(row)): state_of(row) for row in collected.every()}
+    return tuple(
+        with_state(row, raw.get((row.meter, *_place(row)), no_state(row.meter))) for row in rows
     )
 
 
@@ -387,12 +418,12 @@ def _fold_with_catalogue(settings: Settings, source: _Source) -> UsageFold:
     return fold
 
 
-def _conflicts(
+def _refused(
     settings: Settings, *, tenant: str, partition: int, span: tuple[int, int]
 ) -> frozenset[tuple[int, int]]:
     with connect(settings, role="app") as connection:
         connection.execute("SELECT set_config('tidegauge.tenant', %s, true)", (tenant,))
-        rows = connection.execute(_CONFLICTS, (partition, *span)).fetchall()
+        rows = connection.execute(_REFUSED, (partition, *span)).fetchall()
     return frozenset((offset, index) for offset, index in rows)
 
 
