@@ -9,9 +9,8 @@ import typer
 
 from cli.operate import load_settings
 from domain.codes import Code
-from domain.errors import Rejected, Retryable
+from domain.errors import Rejected
 from domain.period import from_ms, parse_time, time_text
-from runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from projections.counted_events import CountedEvent
     from projections.queries.amendments import AmendmentRow
     from runtime.settings import Settings
-
-INTERVAL_MS = 50
-"""Time between two looks at whether an amendment is projected, ms."""
 
 event_app = typer.Typer(help="Single events: docs/amendments.md.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(help="Id of the event, as it was sent.")]
@@ -146,70 +142,14 @@ def _found(
 
 
 def _amend(settings: Settings, found: CountedEvent, amended: EventAmended) -> None:
-    """Send the control record, wait for what the fold made of it, and print that."""
-    from producers.amendments.sending import send_amendment
+    """Amend the event, and print it with what became of it."""
+    from cli.amending import amend
 
-    place = send_amendment(settings, amended)
-    row = _outcome(settings, amended, place)
+    row, is_new = amend(settings, found, amended)
     _print_event(found)
-    if (row.partition, row.source_offset) != place:
+    if not is_new:
         typer.echo("the event was amended before; nothing has changed")
     _print_amendments([row])
-
-
-def _outcome(settings: Settings, amended: EventAmended, place: tuple[int, int]) -> AmendmentRow:
-    """Wait until the tables show what became of a control record.
-
-    Raises:
-        Rejected: With the fold's code, when it refused the amendment.
-        Retryable: command_timeout, when nothing is visible in time.
-    """
-    from projections.queries import amendments
-    from projections.queries.connection import tenant_connection
-    from runtime import postgres
-    from schemas.topics import USAGE_EVENTS, USAGE_FACTS_TOPIC
-
-    engine = postgres.new_engine(settings, role="app")
-    deadline = clock.monotonic_ms() + settings.command_timeout_ms
-    partition, offset = place
-    try:
-        while clock.monotonic_ms() < deadline:
-            with tenant_connection(engine, tenant=amended.tenant) as connection:
-                if amendments.is_projected(
-                    connection,
-                    facts_topic=USAGE_FACTS_TOPIC.name,
-                    partition=partition,
-                    source_offset=offset,
-                ):
-                    refusal = amendments.find_refusal(
-                        connection,
-                        topic=USAGE_EVENTS.name,
-                        partition=partition,
-                        source_offset=offset,
-                    )
-                    if refusal is not None:
-                        raise Rejected(
-                            Code(refusal[0]),
-                            refusal[1],
-                            next_step="docs/amendments.md says what to do instead",
-                        )
-                    row = amendments.find_amendment(
-                        connection,
-                        customer=amended.customer,
-                        event=uuid.UUID(bytes=amended.key),
-                    )
-                    if row is not None:
-                        return row
-            clock.sleep_ms(INTERVAL_MS)
-    finally:
-        engine.dispose()
-    raise Retryable(
-        Code.COMMAND_TIMEOUT,
-        f"the amendment is in the log at {partition}/{offset}, its outcome is not visible yet",
-        retry_after_ms=1000,
-        next_step="Are `tidegauge stream usage` and `tidegauge project` running? Then run the "
-        "same again",
-    )
 
 
 def _amendment(

@@ -104,11 +104,26 @@ class TestVoid:
         assert "amendment_unknown" in output
         assert before == world.ends()
 
-    def test_of_what_feeds_a_maximum_is_refused_with_its_reason(self, world: UsageWorld) -> None:
-        """The fold's own code and sentence reach whoever asked."""
-        world.record("cid", {"cid-1": "9"}, occurred_at=NOW, event_type="load")
-        output = run("void", "cid-1", "--customer", "cid", "--reason", "x", status=1)
-        assert "amendment_refused: meter peak has aggregation max" in output
+    def test_of_what_feeds_a_maximum_finds_the_one_before(self, world: UsageWorld) -> None:
+        """Read from the log; whoever repeats the command gets the first answer."""
+        sent = {"cid-1": "9", "cid-2": "40"}
+        world.record("cid", sent, occurred_at=NOW, event_type="load")
+        run("void", "cid-2", "--customer", "cid", "--reason", "a test")
+        output = run("void", "cid-2", "--customer", "cid", "--reason", "twice")
+        world.settle()
+        assert "amended before" in output
+        assert [(1, Decimal(9), Decimal(9))] == world.rows(
+            "SELECT w.events, w.max, w.sum FROM usage_window w JOIN usage_series USING"
+            " (tenant, series) WHERE customer = 'cid'"
+        )
+
+    def test_of_another_customers_or_tenants_event_sends_nothing(self, world: UsageWorld) -> None:
+        """Keys belong to customers, and customers to tenants."""
+        before = world.ends()
+        for more in (("--customer", "dan"), ("--customer", "cid", "--tenant", "other")):
+            output = run("void", "cid-1", *more, "--reason", "x", status=1)
+            assert "amendment_unknown" in output
+        assert before == world.ends()
 
 
 class TestReplace:
