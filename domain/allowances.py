@@ -359,7 +359,7 @@ def _limits(standing: Standing, windows: Sequence[WindowRow]) -> tuple[LimitUse,
             windows=[
                 row
                 for row in windows
-                if row.meter == limit.meter and asked.issubset(row.dimensions)
+                if row.meter == limit.meter and row.events and asked.issubset(row.dimensions)
             ],
             span=standing.part.span,
         )

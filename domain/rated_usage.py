@@ -104,7 +104,8 @@ def usage_entries(
     windows: dict[tuple[int, str], list[WindowRow]] = defaultdict(list)
     asked = set(terms.dimensions)
     for number, row in rows:
-        if not asked or asked.issubset(row.dimensions):
+        # Amendments leave windows without events: their offsets count, their values do not.
+        if row.events and (not asked or asked.issubset(row.dimensions)):
             windows[number, row.meter].append(row)
     entries: dict[tuple[int, str, Where], UsageEntry] = {}
     alike: dict[str, Mapping[int, frozenset[int]]] = {}

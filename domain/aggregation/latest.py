@@ -27,8 +27,6 @@ class Latest:
 
     def of(self, row: WindowRow) -> Occurrence | None:
         """Return the window's last occurrence."""
-        if not row.events:
-            return None
         return row.latest_occurred_ms, row.latest_offset, row.dimensions, row.latest_nanos
 
     def merged(self, states: Sequence[Occurrence | None]) -> Occurrence | None:

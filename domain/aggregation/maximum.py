@@ -20,7 +20,7 @@ class Maximum:
 
     def of(self, row: WindowRow) -> int | None:
         """Return the window's largest value."""
-        return row.max_nanos if row.events else None
+        return row.max_nanos
 
     def merged(self, states: Sequence[int | None]) -> int | None:
         """Compare."""

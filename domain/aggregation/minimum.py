@@ -20,7 +20,7 @@ class Minimum:
 
     def of(self, row: WindowRow) -> int | None:
         """Return the window's smallest value."""
-        return row.min_nanos if row.events else None
+        return row.min_nanos
 
     def merged(self, states: Sequence[int | None]) -> int | None:
         """Compare."""

@@ -16,6 +16,8 @@ from domain.rating import (
     commitment,
     rate,
 )
+from domain.usage.amendments import no_state
+from domain.usage.customer_windows import with_state
 from tests.support import billing
 from tests.support.billing import NANOS
 from tests.support.rating import (
@@ -95,6 +97,23 @@ class TestParts:
         rows = [billing.window("assets", value="31")]
         lines = by_id(billing.rated(halves(prices, codes=("p", "q")), prices=prices, rows=rows))
         assert {"0/assets": 10, "1/assets": 2 * 21} == lines
+
+    @pytest.mark.parametrize("aggregation", ["latest", "max", "min", "sum"])
+    def test_a_window_whose_events_were_taken_back_is_no_usage(self, aggregation: str) -> None:
+        """It keeps its offsets; its neutral values count nowhere, and do not stand."""
+        meter = billing.meter("assets", aggregation=aggregation)
+        prices = catalogue_of(ASSETS, meters=[meter])
+        emptied = with_state(
+            replace(billing.window("assets", value="31"), events=0, sum_nanos=0),
+            no_state("assets"),
+        )
+        left = billing.window("assets", value="62", hours=500)
+        for terms in (whole(prices), halves(prices)):
+            alone, both = (
+                billing.rated(terms, prices=prices, rows=rows)
+                for rows in ([left], [emptied, left])
+            )
+            assert alone == both
 
     def test_a_paused_part_has_no_lines(self) -> None:
         prices = catalogue_of(CALLS)
