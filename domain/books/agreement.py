@@ -54,11 +54,7 @@ def phase_from(
     catalogues: Mapping[int, Catalogue],
     published_at: Mapping[int, datetime],
 ) -> Phase:
-    """This function will return what holds at the start of a period, by its version (G-07).
-
-    A period takes the newest version that was published by its start. Where that one does not sell
-    the plan and the add-ons in the subscription's currency and interval, the version of before
-    stays: a period that nothing prices could never be invoiced.
+    """This function will return what holds at the start of a period, by its version (as raised).
 
     Args:
         start: Start of the period.
@@ -66,19 +62,46 @@ def phase_from(
         catalogues: Every published version.
         published_at: When each was published.
     """
-    phase = subscription.phase_at(start)
+    return raised(
+        subscription.phase_at(start),
+        at=start,
+        currency=subscription.currency,
+        catalogues=catalogues,
+        published_at=published_at,
+    )
+
+
+def raised(
+    phase: Phase,
+    *,
+    at: datetime,
+    currency: str,
+    catalogues: Mapping[int, Catalogue],
+    published_at: Mapping[int, datetime],
+) -> Phase:
+    """This function will return a phase by the version that its period has (G-07).
+
+    A period takes the newest version that was published by its start, for all that was planned
+    in it as well. Where that one does not sell the plan and the add-ons in the subscription's
+    currency and interval, the version of before stays: a period that nothing prices could never
+    be invoiced.
+
+    Args:
+        phase: What holds, by the version that was in force when it was asked for.
+        at: Start of the period that it lies in.
+        currency: Currency of the subscription.
+        catalogues: Every published version.
+        published_at: When each was published.
+    """
     newest = max(
-        (version for version, moment in published_at.items() if moment <= start),
+        (version for version, moment in published_at.items() if moment <= at),
         default=phase.catalogue_version,
     )
     if newest <= phase.catalogue_version:
         return phase
     try:
         catalogue = require_plan(
-            catalogues[newest],
-            plan=phase.plan,
-            currency=subscription.currency,
-            add_ons=phase.add_ons,
+            catalogues[newest], plan=phase.plan, currency=currency, add_ons=phase.add_ons
         )
     except Rejected:
         return phase
@@ -107,11 +130,15 @@ def phase_in(
         catalogues: Every published version.
         published_at: When each was published.
     """
-    start, phase = period.period.start, subscription.phase_at(moment)
-    if period.index == subscription.period_index or phase.start > start:
+    phase = subscription.phase_at(moment)
+    if period.index == subscription.period_index:
         return phase
-    return phase_from(
-        start, subscription=subscription, catalogues=catalogues, published_at=published_at
+    return raised(
+        phase,
+        at=period.period.start,
+        currency=subscription.currency,
+        catalogues=catalogues,
+        published_at=published_at,
     )
 
 

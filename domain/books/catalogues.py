@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domain.books import exclusive_meters
-from domain.books.facts import Fact, fact_of, fields_of_fact
+from domain.books import exclusive_meters, proration
+from domain.books.decision import Decision
+from domain.books.facts import Fact, fields_of_fact
 from domain.books.records import Command, fields_of_command
 from domain.catalogue import is_newer, parse_catalogue
 from domain.catalogue_versions import require_same_meters
@@ -27,7 +29,9 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         received_at_ms: When the command was received, milliseconds since 1970 UTC.
 
     Returns:
-        CataloguePublished; nothing when the same version with the same content is in force.
+        CataloguePublished, and what the difference comes to of changes that were planned within
+        periods to come, which take this version; nothing when the same version with the same
+        content is in force.
 
     Raises:
         Rejected: catalogue_invalid, also when a meter or alias of before is changed or missing,
@@ -44,17 +48,41 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         _require_plans(state, catalogue)
         _require_sellers(state, catalogue)
         exclusive_meters.require_apart(state=state, catalogue=catalogue)
-    return (
-        fact_of(
-            "CataloguePublished",
-            {
-                "version": catalogue.version,
-                "content": catalogue.content,
-                "content_sha256": catalogue.sha256,
-                "published_at": time_text(from_ms(received_at_ms)),
-            },
-        ),
+    decision = Decision(state, command, received_at_ms)
+    decision.add(
+        "CataloguePublished",
+        {
+            "version": catalogue.version,
+            "content": catalogue.content,
+            "content_sha256": catalogue.sha256,
+            "published_at": time_text(from_ms(received_at_ms)),
+        },
     )
+    _post_planned(decision, catalogue)
+    return decision.made()
+
+
+def _post_planned(decision: Decision, catalogue: Catalogue) -> None:
+    """Post what another version makes of changes planned within periods to come.
+
+    They were posted by the version of the day they were asked on; when their period begins, it has
+    the newest one (agreement.raised).
+    """
+    state, version = decision.state, catalogue.version
+    published = replace(
+        state,
+        catalogues={**state.catalogues, version: catalogue},
+        published_at={**state.published_at, version: from_ms(decision.received_at_ms)},
+    )
+    for subscription in state.subscriptions.values():
+        last = subscription.phases[-1].start
+        if subscription.is_over or last < subscription.open_period.whole.end:
+            continue
+        amounts = proration.differences(
+            state, before=subscription, after=subscription, published=published
+        )
+        label = f"Prices of catalogue version {version}"
+        proration.post(decision, subscription=subscription, amounts=amounts, day=last, label=label)
 
 
 def _require_sellers(state: TenantState, catalogue: Catalogue) -> None:

@@ -429,15 +429,13 @@ def _held(asked: _Asked, day: datetime) -> Phase:
     subscription = asked.subscription
     for period in subscription.periods():
         if period.period.contains(day) and period.index > subscription.period_index:
-            first = agreement.phase_from(
-                period.period.start,
-                subscription=subscription,
+            phase = agreement.raised(
+                subscription.phase_at(day),
+                at=period.period.start,
+                currency=subscription.currency,
                 catalogues=asked.state.catalogues,
                 published_at=asked.state.published_at,
             )
-            phase = subscription.phase_at(day)
-            if phase.start <= period.period.start:
-                phase = first
             return replace(phase, start=day)
         if period.period.end > day:
             break

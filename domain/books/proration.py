@@ -63,6 +63,7 @@ def differences(
     before: Subscription,
     after: Subscription,
     overrides: tuple[Override, ...] | None = None,
+    published: TenantState | None = None,
 ) -> dict[str, Difference]:
     """This function will say what a change costs beyond what invoices charge on their own.
 
@@ -74,12 +75,14 @@ def differences(
         before: The subscription without the change.
         after: With it.
         overrides: The customer's own prices with the change; None when they stay.
+        published: Books with another catalogue version, where that is the change; None else.
 
     Returns:
         By tax category, rounded half up, sorted, without those of 0.
     """
     current = state.customers[after.customer].overrides
-    owed_after = _uncharged(state, after, current if overrides is None else overrides)
+    new = current if overrides is None else overrides
+    owed_after = _uncharged(state if published is None else published, after, new)
     places = minor_unit_places(after.currency)
     if after.interval is Interval.LIFETIME:
         owed = {
@@ -94,7 +97,6 @@ def differences(
         )
         for tax in sorted(owed_before.keys() | owed_after.keys())
     }
-    new = current if overrides is None else overrides
     return {
         tax: Difference(amount)
         if amount > 0
@@ -307,17 +309,23 @@ def _owed_of_charged(
 def _spans(
     state: TenantState, subscription: Subscription, period: BillingPeriod
 ) -> tuple[tuple[Phase, Period], ...]:
-    """Return the parts of a period, a later one's first by the version that it will have."""
+    """Return the parts of a period, those of a later one by the version that it will have."""
     spans = agreement.spans_of(subscription, period.period)
     if period.index == subscription.period_index:
         return spans
-    first = agreement.phase_from(
-        period.period.start,
-        subscription=subscription,
-        catalogues=state.catalogues,
-        published_at=state.published_at,
+    return tuple(
+        (
+            agreement.raised(
+                phase,
+                at=period.period.start,
+                currency=subscription.currency,
+                catalogues=state.catalogues,
+                published_at=state.published_at,
+            ),
+            part,
+        )
+        for phase, part in spans
     )
-    return ((first, spans[0][1]), *spans[1:])
 
 
 def _fees(

@@ -309,7 +309,19 @@ def _renewed(state: TenantState, subscription: Subscription) -> Subscription:
         catalogues=state.catalogues,
         published_at=state.published_at,
     )
-    later = tuple(phase for phase in subscription.phases if phase.start > start)
+    later = tuple(
+        agreement.raised(
+            phase,
+            at=start,
+            currency=subscription.currency,
+            catalogues=state.catalogues,
+            published_at=state.published_at,
+        )
+        if phase.start < following.whole.end
+        else phase
+        for phase in subscription.phases
+        if phase.start > start
+    )
     return with_phases(
         replace(
             subscription,

@@ -243,3 +243,40 @@ class TestDimensions:
         assert story.sent("CreateSubscription", {**body, "plan": "A"}).code == ""
         change: dict[str, Json] = {"subscription": "sub_1", "plan": "B"}
         assert story.sent("ChangePlan", change).code == Code.METER_UNSPLIT
+
+
+class TestPlannedChanges:
+    """B14: what is planned for a period to come is billed by the version of that period."""
+
+    @pytest.mark.parametrize("fees", ["in_arrears", "in_advance"])
+    def test_take_the_version_of_their_period(self, fees: str) -> None:
+        """Two seats from 16 March, and dearer prices from 15 February: March is the new one's."""
+
+        def of(fee: str, rate: str, seat: str) -> Json:
+            calls: Json = {"key": "calls", "form": "per_unit", "meter": "calls", "rate": rate}
+            seats: Json = {"key": "seats", "form": "seats", "amount": seat}
+            return plan("A", fee, fees=fees, also=[calls, seats])
+
+        early, late = Story(of("31", "0.10", "31")), Story(of("31", "0.10", "31"))
+        for story in (early, late):
+            story.subscribe("A", start="2025-01-01")
+        early.change("ChangeSeats", on="2025-03-16", seats=2)
+        for story in (early, late):
+            story.publish(2, of("62", "0.20", "62"), on="2025-02-15")
+            story.use("calls", at="2025-03-10", value="100")
+            story.use("calls", at="2025-03-20", value="100")
+            story.bill("2025-03-01")
+        late.change("ChangeSeats", on="2025-03-16", seats=2)
+        for story in (early, late):
+            story.bill("2025-05-01")
+        march = next(
+            each
+            for each in early.invoices
+            if each.terms.segments and each.terms.segments[0].start.month == 3
+        )
+        assert [part.catalogue_version for part in march.terms.segments] == [2, 2]
+        sums = [
+            sum(each.totals.subtotal for each in story.invoices) - story.credit_minor
+            for story in (early, late)
+        ]
+        assert sums[0] == sums[1]
