@@ -351,9 +351,8 @@ def rows_of(used: Used, *, start: datetime) -> list[WindowRow]:
     """One window of each series, in the first hour, one after the other."""
     found = []
     for place, ((meter, model), (nanos, events)) in enumerate(used.items()):
-        row = billing.window(
-            meter, at=start.date().isoformat(), dimensions={"model": model} if model else {}
-        )
+        model_of = {"model": model} if model else {}
+        row = billing.window(meter, at=start.date().isoformat(), dimensions=model_of)
         moment = row.latest_occurred_ms + place
         found.append(
             replace(
