@@ -88,7 +88,7 @@ def _post_planned(decision: Decision, catalogue: Catalogue) -> None:
 def _require_sellers(state: TenantState, catalogue: Catalogue) -> None:
     """Refuse a version without a seller that bills a customer: another's numbers would go on."""
     sellers = {each.key for each in catalogue.billing.sellers}
-    for customer in state.customers.values():
+    for _, customer in sorted(state.customers.items()):
         if customer.seller and customer.seller not in sellers:
             raise Rejected(
                 Code.PLAN_IN_USE,
@@ -102,7 +102,7 @@ def _require_plans(state: TenantState, catalogue: Catalogue) -> None:
     """Refuse a version that no longer sells what a live subscription is on, or goes on to."""
     plans = {plan.code: (plan.currency, plan.interval) for plan in catalogue.plans}
     add_ons = {add_on.code: add_on.currency for add_on in catalogue.add_ons}
-    for subscription in state.subscriptions.values():
+    for _, subscription in sorted(state.subscriptions.items()):
         if subscription.is_over:
             continue
         name, currency = subscription.subscription, subscription.currency

@@ -83,7 +83,7 @@ def require_apart(*, state: TenantState, catalogue: Catalogue) -> None:
         Rejected: plan_in_use.
     """
     versions = {**state.catalogues, catalogue.version: catalogue}
-    for names in state.subscriptions_of.values():
+    for _, names in sorted(state.subscriptions_of.items()):
         if len(names) == 1:
             continue
         for name in names:
