@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
     from decimal import Decimal
 
@@ -62,6 +63,6 @@ class GainShareState:
 
     baselines: dict[tuple[str, str], tuple[Baseline, ...]] = field(default_factory=dict)
     baseline_ids: dict[str, tuple[str, str]] = field(default_factory=dict)
-    measurements: dict[tuple[str, str], dict[date, Decimal]] = field(default_factory=dict)
+    measurements: dict[tuple[str, str], Mapping[date, Decimal]] = field(default_factory=dict)
     runs: dict[str, GainShareRun] = field(default_factory=dict)
     approved: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -17,6 +17,8 @@ Failpoint = Literal[
     "fold.before_run",
     "fold.after_blocks",
     "fold.after_run",
+    "books.before_state",
+    "books.after_state",
     "projector.before_commit",
     "projector.after_commit",
     "archive.before_events",

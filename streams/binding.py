@@ -71,8 +71,8 @@ class Binding(Protocol[Record, Facts]):
         """Source topic; it names its facts and dead-letter topics."""
 
     @property
-    def state_version(self) -> int:
-        """Rises when a checkpoint of before would be misread."""
+    def state_version(self) -> int | str:
+        """Changes when a checkpoint of before would be misread."""
 
     def new_fold(
         self, partition: int, checkpoint: Checkpoint | None

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from domain.books.dispatch import COMMANDS
 from domain.books.facts import BooksFacts
-from domain.books.fold import STATE_VERSION, BooksFold
+from domain.books.fold import BooksFold
 from domain.books.records import CommandRecord
+from domain.books.state import TenantState
 from runtime import ids, metrics
 from runtime.kafka import offset_of, received_at_ms
 from schemas.command_wire import from_wire_books_facts, from_wire_command, to_wire_books_facts
 from schemas.topics import ACCOUNT_COMMANDS, Topic
 from streams.binding import DeadLetter
+from streams.kept_books import KeptBooks, made_by
 
 if TYPE_CHECKING:
     from collections import deque
@@ -30,10 +32,16 @@ EVENTS_PER_COMMAND = 16
 
 
 class BooksPartition:
-    """The books fold of one partition, as the engine wants it."""
+    """The books fold of one partition, as the engine wants it.
 
-    def __init__(self, fold: BooksFold) -> None:
+    Args:
+        fold: The fold.
+        kept: What its checkpoint has of the state; None without one.
+    """
+
+    def __init__(self, fold: BooksFold, kept: KeptBooks | None = None) -> None:
         self._fold = fold
+        self._kept = kept
 
     def decode(
         self, messages: deque[Message], *, events_max: int, bytes_max: int
@@ -64,15 +72,31 @@ class BooksPartition:
         self, records: Sequence[CommandRecord], *, from_offset: int, to_offset: int
     ) -> BooksFacts:
         """Decide a micro-batch of commands."""
-        return self._fold.step(records, from_offset=from_offset, to_offset=to_offset)
+        self._keep(position=from_offset)
+        facts = self._fold.step(records, from_offset=from_offset, to_offset=to_offset)
+        self._count(facts)
+        return facts
 
     def load(self) -> Iterator[None]:
-        """Nothing: the records of the checkpoint are all there is."""
-        return iter(())
+        """Take on the state that the checkpoint has."""
+        return iter(()) if self._kept is None else self._kept.load(self._fold)
 
     def restore(self, facts: BooksFacts) -> None:
         """Apply accepted facts."""
+        self._keep(position=facts.from_offset)
         self._fold.restore(facts)
+        self._count(facts)
+
+    def _keep(self, *, position: int) -> None:
+        """Let the checkpoint have the state: so far it follows from acknowledged facts alone."""
+        if self._kept is not None:
+            self._kept.write_if_due(
+                position=position, received_high_ms=self._fold.received_high_ms
+            )
+
+    def _count(self, facts: BooksFacts) -> None:
+        if self._kept is not None:
+            self._kept.count(facts)
 
     def dead_letters(self, facts: BooksFacts) -> list[DeadLetter]:
         """Return what was no readable command."""
@@ -92,17 +116,21 @@ class BooksBinding:
     """Tells the engine where commands are read and how their facts look."""
 
     topic: Topic = ACCOUNT_COMMANDS
-    state_version = STATE_VERSION
 
     def __init__(self, settings: Settings) -> None:
+        self.state_version = made_by()
         self._partitions = settings.partitions
         self._writer = ids.new_id("wri")
 
     def new_fold(self, partition: int, checkpoint: Checkpoint | None) -> BooksPartition:
-        """Return empty books."""
-        del checkpoint  # books forget nothing, so no part of them leaves memory
-        fold = BooksFold(partition=partition, partitions=self._partitions)
-        return BooksPartition(fold)
+        """Return empty books; without a checkpoint they are restored from the facts alone."""
+        kept = None if checkpoint is None else KeptBooks(checkpoint)
+        fold = BooksFold(
+            partition=partition,
+            partitions=self._partitions,
+            new_state=TenantState if kept is None else kept.new_state,
+        )
+        return BooksPartition(fold, kept)
 
     def to_wire(self, facts: BooksFacts) -> bytes:
         """Write a record of account.facts."""

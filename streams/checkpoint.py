@@ -2,8 +2,8 @@
 
 Kept in RocksDB: one entry per facts record, in its compact form, and the position they lead to,
 all written in one batch. It holds only acknowledged records, so it is always a stretch of the
-accepted chain: from its beginning, or from where the runs of a cold tier in the same store end. A
-torn or foreign one is deleted; the facts topic has everything.
+accepted chain: from its beginning, or from where the runs of a cold tier or the state of the books
+in the same store end. A torn or foreign one is deleted; the facts topic has everything.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Checkpoint:
 
     def _begin(self) -> None:
         self.start = 0
-        """Source position at which the records begin; what came before is in runs."""
+        """Source position at which the records begin; what came before is in runs, or in state."""
         self.position = 0
         """Source position at which the written records end."""
         self.facts_end = 0
@@ -85,6 +85,7 @@ class Checkpoint:
             self.facts_end, self.salt = fields["facts_end"], tuple(fields["salt"])
             self.noted, self._noted_end = self.position, self.facts_end
         else:
+            logger().info("checkpoint.foreign", found=fields["identity"], wanted=self._identity)
             self.clear()
 
     @classmethod
@@ -145,7 +146,8 @@ class Checkpoint:
             start: Source position up to which others now hold what the records held.
         """
         for position, compact in self._pending:
-            batch.put(_record_key(position), compact)
+            if position > start:
+                batch.put(_record_key(position), compact)
         if start > self.start:
             batch.delete_range(_record_key(0), _record_key(start + 1))
         fields = {

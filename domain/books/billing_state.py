@@ -197,7 +197,7 @@ class BillingState:
         noted: What credit notes took from a line, in minor units, by invoice and line.
         before_renewal: Of each subscription its last invoice and itself as it was before it, so
             that a void invoice gives the period back.
-        shared: Equal values that many invoices have, kept once.
+        shared: Equal values that many invoices have, kept once; saves memory and says nothing.
     """
 
     invoices: dict[str, InvoiceEntry] = field(default_factory=dict)
@@ -211,7 +211,7 @@ class BillingState:
     payments: dict[str, PaymentEntry] = field(default_factory=dict)
     noted: dict[tuple[str, str], Noted] = field(default_factory=dict)
     before_renewal: dict[str, tuple[str, Subscription]] = field(default_factory=dict)
-    shared: dict[object, object] = field(default_factory=dict)
+    shared: dict[object, object] = field(default_factory=dict, compare=False)
 
     def found(self, invoice: str) -> InvoiceEntry | None:
         """Return an invoice, numbered or skipped; None for none."""

@@ -20,10 +20,7 @@ from domain.routing import SEPARATOR, partition_of
 from domain.usage.facts import REASON_LENGTH_MAX, Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-STATE_VERSION = 3
-"""Rises when old state would be misread; a checkpoint of another version is thrown away."""
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class BooksFold:
@@ -32,13 +29,31 @@ class BooksFold:
     Args:
         partition: Partition this fold reads.
         partitions: Partition count of account.commands.
+        new_state: Makes the empty books of a tenant.
     """
 
-    def __init__(self, *, partition: int, partitions: int) -> None:
+    def __init__(
+        self,
+        *,
+        partition: int,
+        partitions: int,
+        new_state: Callable[[str], TenantState] = TenantState,
+    ) -> None:
         self._partition = partition
         self._partitions = partitions
+        self._new_state = new_state
         self._tenants: dict[str, TenantState] = {}
         self._received_high_ms = 0
+
+    @property
+    def received_high_ms(self) -> int:
+        """Return the largest append time seen so far, milliseconds since 1970 UTC."""
+        return self._received_high_ms
+
+    def resume(self, states: Iterable[TenantState], *, received_high_ms: int) -> None:
+        """This function will take on books that were kept, in place of the facts up to them."""
+        self._tenants.update((state.tenant, state) for state in states)
+        self._received_high_ms = max(self._received_high_ms, received_high_ms)
 
     def step(
         self, records: Sequence[CommandRecord], *, from_offset: int, to_offset: int
@@ -153,7 +168,7 @@ class BooksFold:
     def _state_of(self, tenant: str) -> TenantState:
         state = self._tenants.get(tenant)
         if state is None:
-            state = self._tenants[tenant] = TenantState(tenant)
+            state = self._tenants[tenant] = self._new_state(tenant)
         return state
 
 

@@ -66,5 +66,6 @@ def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will keep the value of the day."""
     fields = fields_of_fact(fact)
     place = (fields.text("customer"), fields.text("metric"))
-    measured = state.gain_share.measurements.setdefault(place, {})
-    measured[read_day(fields, "measured_on")] = fields.decimal("value")
+    days = {read_day(fields, "measured_on"): fields.decimal("value")}
+    measured = state.gain_share.measurements
+    measured[place] = {**measured.get(place, {}), **days}

@@ -1,7 +1,8 @@
 """What the books of one tenant hold; moved by apply alone.
 
 The entries are immutable, the maps are not: the fold is their only owner, and copying a map of
-20,000 subscriptions for every fact would make a restart quadratic.
+20,000 subscriptions for every fact would make a restart quadratic. No answer goes by the order of
+a map: books that come out of a checkpoint have another one than those that read every fact.
 """
 
 from __future__ import annotations

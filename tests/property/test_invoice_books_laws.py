@@ -17,6 +17,7 @@ from domain.invoice import InvoiceContent
 from domain.period import time_text
 from tests.support.billing import bodies
 from tests.support.invoices import BillingBooks, flat, per_call, tax
+from tests.support.kept_books import canonical, through_checkpoint
 
 SUBSCRIPTIONS = st.sampled_from(["sub_1", "sub_2"])
 PICKS = st.integers(0, 1_000)
@@ -288,7 +289,7 @@ class BillingMachine(RuleBasedStateMachine):
             assert 0 <= entry.noted_minor <= max(0, billed)
 
     def teardown(self) -> None:  # type: ignore[explicit-override]
-        """Restoring from the facts, and stepping in one micro-batch, reach the same books."""
+        """Facts, one micro-batch, and a checkpoint with later facts reach the same books."""
         if not hasattr(self, "books"):
             return
         restored = BooksFold(partition=0, partitions=1)
@@ -301,6 +302,9 @@ class BillingMachine(RuleBasedStateMachine):
             made.outcomes
         )
         assert restored._tenants == at_once._tenants == self.books.fold._tenants
+        count = len(self.books.facts)
+        kept = through_checkpoint(self.books.facts, cut=count * 2 // 3, facts_between=count // 4)
+        assert canonical(kept) == canonical(self.books.fold)
 
 
 TOO_LARGE = {Code.REFUND_TOO_LARGE}

@@ -20,6 +20,7 @@ from domain.codes import Code
 from domain.suspicions import FailedAttempts
 from tests.support import wallets
 from tests.support.billing import bodies
+from tests.support.kept_books import canonical, through_checkpoint
 from tests.support.wallets import HOUR_MS, WalletBooks
 
 CUSTOMERS = st.sampled_from(["ada", "bo"])
@@ -398,7 +399,7 @@ class WalletMachine(RuleBasedStateMachine):
             assert [owner] == taking
 
     def teardown(self) -> None:  # type: ignore[explicit-override]
-        """Restoring from the facts, and stepping in one micro-batch, reach the same books."""
+        """Facts, one micro-batch, and a checkpoint with later facts reach the same books."""
         if not hasattr(self, "books"):
             return
         restored = BooksFold(partition=0, partitions=1)
@@ -411,6 +412,9 @@ class WalletMachine(RuleBasedStateMachine):
             made.outcomes
         )
         assert restored._tenants == at_once._tenants == self.books.fold._tenants
+        count = len(self.books.facts)
+        kept = through_checkpoint(self.books.facts, cut=count * 2 // 3, facts_between=count // 4)
+        assert canonical(kept) == canonical(self.books.fold)
 
 
 TestWallets = WalletMachine.TestCase

@@ -20,6 +20,7 @@ from domain.invoice import InvoiceContent
 from domain.period import Period
 from domain.usage.records import Unreadable
 from tests.support import billing
+from tests.support.kept_books import canonical, through_checkpoint
 
 CATALOGUES = {version: billing.s1_catalogue(version) for version in (1, 2)}
 CUSTOMERS = {"sub_1": "acme", "sub_2": "beta"}
@@ -198,6 +199,22 @@ class TestReplay:
             restored.restore(facts)
         assert live._tenants == restored._tenants
         assert run(live, records[cut:]) == run(restored, records[cut:])
+
+    @given(streams(), st.data())
+    def test_books_of_a_checkpoint_decide_as_the_first_ones(
+        self, records: tuple[CommandRecord, ...], data: st.DataObject
+    ) -> None:
+        """state(checkpoint) + later facts == state(all facts), wherever the checkpoint was cut."""
+        made = run(new_fold(), records, cuts=data.draw(st.lists(st.integers(1, 16), max_size=5)))
+        cut = data.draw(st.integers(0, len(made)))
+        between = data.draw(st.integers(1, 6))
+        live = new_fold()
+        for facts in made:
+            live.restore(facts)
+        kept = through_checkpoint(made, cut=cut, facts_between=between)
+        assert canonical(kept) == canonical(live)
+        later = tuple(replace(each, offset=each.offset + len(records)) for each in records)
+        assert run(live, later) == run(kept, later)
 
 
 class TestSplitting:
