@@ -49,17 +49,14 @@ _MISSING = """
     FROM (SELECT DISTINCT tenant FROM subscription WHERE %(tenant)s IN ('', tenant)) t
     CROSS JOIN generate_series(%(first)s::timestamp, %(last)s::timestamp, interval '1 day') d (day)
     WHERE NOT EXISTS (SELECT FROM usage_day_made m WHERE m.tenant = t.tenant
-        AND m.partition = %(partition)s AND m.day = d.day::date)
+        AND m.day = d.day::date)
     ORDER BY 2, 1 LIMIT %(limit)s
 """
 _POSITIONS = "SELECT partition, next_offset FROM position WHERE topic = %s"
 # First, so that a second maker waits here, before it has read anything.
 _CLAIM = """
-    INSERT INTO usage_day_made (tenant, partition, day, reached)
-    SELECT %s, partition, %s, reached
-    FROM unnest(%s::integer[], %s::bigint[]) AS p (partition, reached)
-    ON CONFLICT (tenant, partition, day) DO NOTHING
-    RETURNING partition
+    INSERT INTO usage_day_made (tenant, day, reached) VALUES (%s, %s, %s)
+    ON CONFLICT (tenant, day) DO NOTHING
 """
 _ADD_UP = f"""
     INSERT INTO usage_day (tenant, series, day, events, late, sum, min, max, latest_occurred_ms,
@@ -77,7 +74,7 @@ _ADD_UP = f"""
         WHERE v.tenant = s.tenant AND v.series = s.series
             AND v.hour >= %(starts)s AND v.hour < %(ends)s
     ) w
-    WHERE s.tenant = %(tenant)s AND s.partition = ANY(%(partitions)s) AND w.first_hour IS NOT NULL
+    WHERE s.tenant = %(tenant)s AND w.first_hour IS NOT NULL
 """  # noqa: S608 -- fixed texts only
 
 
@@ -141,7 +138,6 @@ def roll_up(
                 "tenant": tenant,
                 "first": begin,
                 "last": last,
-                "partition": settings.partitions - 1,
                 "limit": DAYS_MAX,
             }
             missing = connection.execute(_MISSING, parameters).fetchall()
@@ -182,16 +178,13 @@ def make_day(
             )
             reached = [found.get(partition, 0) for partition in range(len(ends))]
             _check(reached, ends)
-            claim = (tenant, day, list(range(len(ends))), reached)
-            claimed = [partition for (partition,) in connection.execute(_CLAIM, claim)]
-            if not claimed:
+            if not connection.execute(_CLAIM, (tenant, day, reached)).rowcount:
                 return 0
             parameters = {
                 "tenant": tenant,
                 "day": day,
                 "starts": starts,
                 "ends": starts + timedelta(days=1),
-                "partitions": claimed,
             }
             return connection.execute(_ADD_UP, parameters).rowcount
     except psycopg.errors.SerializationFailure:  # two made it at once: the other one's is there

@@ -77,14 +77,15 @@ def _rows_of(windows: tuple[WindowRow, ...], part: Part) -> Iterator[WindowRow]:
                 hourly.append(row)
             else:
                 held = merged.get(series)
-                merged[series] = row if held is None else _merged(held, row)
+                merged[series] = row if held is None else merged_hours(held, row)
         elif row.meter in part.carried and row.events and part.span.is_after_hour(row.hour):
             held = before.get(series)
             before[series] = row if held is None or row.hour > held.hour else held
     yield from sorted((*before.values(), *hourly, *merged.values()), key=_place)
 
 
-def _merged(one: WindowRow, other: WindowRow) -> WindowRow:
+def merged_hours(one: WindowRow, other: WindowRow) -> WindowRow:
+    """This function will add up two rows of a series and part; it has the first hour of both."""
     return replace(merged_rows(one, other), hour=min(one.hour, other.hour))
 
 

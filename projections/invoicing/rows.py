@@ -12,114 +12,60 @@ position they were made at. Without them everything comes from the windows, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from domain.aggregation.window_row import WindowRow
 from domain.quantity import decimal_nanos
+from domain.usage.segment_rows import merged_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import date, datetime
+    from collections.abc import Collection, Iterator, Sequence
+    from datetime import date
 
     import psycopg
 
 OFFSET_MAX = 2**63 - 1
-_MERGED, _HOURLY, _CARRIED, _EXTREME = 0, 1, 2, 3
+_HOURLY, _CARRIED, _MERGED, _EXTREME, _MERGED_DAYS, _EXTREME_DAYS = range(6)
 _DAY, _MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 
-_WANTED = f"""
+_MADE = "SELECT day, reached FROM usage_day_made WHERE day >= %s AND day < %s"
+_LATE = """
+    SELECT customer, day, partition, last_offset FROM late_usage
+    WHERE day = ANY(%s) AND customer = ANY(%s)
+"""
+_WANTED = """
     WITH wanted AS MATERIALIZED (
-        SELECT q.number, q.kind, q.starts, q.ends, q.first_day, q.end_day, q.customer,
-            s.tenant, s.series, s.meter, s.dimensions, s.partition
+        SELECT q.number, q.kind, q.starts, q.ends, s.tenant, s.series, s.meter, s.dimensions
         FROM unnest(%(number)s::integer[], %(customer)s::text[], %(meter)s::text[],
-            %(kind)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
-            %(first_day)s::date[], %(end_day)s::date[])
-            AS q (number, customer, meter, kind, starts, ends, first_day, end_day)
+            %(kind)s::integer[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+            AS q (number, customer, meter, kind, starts, ends)
         JOIN usage_series s ON s.customer = q.customer AND s.meter = q.meter
-    ), part AS MATERIALIZED (
-        SELECT DISTINCT number, partition, tenant, customer, starts, ends, first_day, end_day
-        FROM wanted WHERE kind IN ({_MERGED}, {_EXTREME})
-    ),
-"""  # noqa: S608 -- fixed texts only
-# Days that follow on each other become one run; what lies between the runs is a gap.
-_RUNS_AND_GAPS = """
-    run AS MATERIALIZED (
-        SELECT number, partition, min(day) AS first, max(day) + 1 AS last
-        FROM (
-            SELECT p.number, p.partition, m.day, m.day - row_number()
-                OVER (PARTITION BY p.number, p.partition ORDER BY m.day)::integer AS run
-            FROM part p
-            JOIN usage_day_made m ON m.tenant = p.tenant AND m.partition = p.partition
-                AND m.day >= p.first_day AND m.day < p.end_day
-            WHERE %(has_days)s AND NOT EXISTS (SELECT FROM late_usage l
-                WHERE l.tenant = p.tenant AND l.customer = p.customer AND l.day = m.day
-                    AND l.partition = m.partition AND l.last_offset >= m.reached)
-        ) d
-        GROUP BY number, partition, run
-    ), gap AS MATERIALIZED (
-        SELECT number, partition, starts, ends
-        FROM (
-            SELECT number, partition, until AS starts, lead(since)
-                OVER (PARTITION BY number, partition ORDER BY since, until) AS ends
-            FROM (
-                SELECT number, partition, starts AS since, starts AS until FROM part
-                UNION ALL
-                SELECT number, partition, ends, ends FROM part
-                UNION ALL
-                SELECT number, partition, first::timestamp AT TIME ZONE 'UTC',
-                    last::timestamp AT TIME ZONE 'UTC' FROM run
-            ) e
-        ) g
-        WHERE starts < ends
     )
+"""
+_WINDOWS = """
+    usage_window v WHERE v.tenant = q.tenant AND v.series = q.series AND v.hour >= q.starts
+        AND v.hour < q.ends AND v.first_offset < %(before)s
+"""
+_DAYS = """
+    usage_day v WHERE v.tenant = q.tenant AND v.series = q.series
+        AND v.day >= (q.starts AT TIME ZONE 'UTC')::date
+        AND v.day < (q.ends AT TIME ZONE 'UTC')::date
 """
 
 
-def _added(aggregates: str) -> str:
-    """Return what adds rows of windows, of days, or of both up."""
+def _merged(kind: int, hour: str, rows: str, aggregates: str, columns: str) -> str:
+    """Return the part of the statement that merges hours or days of a part and series."""
     return f"""
-        SELECT min(hour) AS hour, sum(events)::bigint AS events, sum(sum) AS sum, {aggregates}
+    SELECT q.number, q.kind, q.meter, q.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
+        w.events, w.sum, {columns}, w.first_offset, w.last_offset, w.key_digest, w.late, ''::bytea
+    FROM wanted q CROSS JOIN LATERAL (
+        SELECT min({hour}) AS hour, sum(events)::bigint AS events, sum(sum) AS sum, {aggregates}
             min(first_offset) AS first_offset, max(last_offset) AS last_offset,
             sum(key_digest) %% {2**128} AS key_digest, sum(late)::bigint AS late
-    """
-
-
-def _merged(kind: int, aggregates: str, again: str, columns: str) -> str:
-    """Return the part of the statement that merges the hours of a part and series.
-
-    Args:
-        kind: Of which kind.
-        aggregates: What is added up of single rows beside what every kind needs.
-        again: The same of rows that were added up.
-        columns: Smallest, largest and latest value of what came out.
-    """
-    return f"""
-    SELECT w.number, w.meter, w.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
-        w.events, w.sum, {columns}, w.first_offset, w.last_offset, w.key_digest, w.late, ''::bytea
-    FROM (
-        {_added(again)}, number, meter, dimensions
-        FROM (
-            SELECT q.number, q.series, q.meter, q.dimensions, v.*
-            FROM wanted q JOIN gap g USING (number, partition) CROSS JOIN LATERAL (
-                {_added(aggregates)} FROM usage_window v
-                WHERE v.tenant = q.tenant AND v.series = q.series AND v.hour >= g.starts
-                    AND v.hour < g.ends AND v.first_offset < %(before)s
-            ) v
-            WHERE q.kind = {kind} AND v.hour IS NOT NULL
-            UNION ALL
-            SELECT q.number, q.series, q.meter, q.dimensions, v.*
-            FROM wanted q JOIN run r USING (number, partition) CROSS JOIN LATERAL (
-                {_added(aggregates)} FROM (
-                    SELECT first_hour AS hour, * FROM usage_day d
-                    WHERE d.tenant = q.tenant AND d.series = q.series AND d.day >= r.first
-                        AND d.day < r.last
-                ) d
-            ) v
-            WHERE q.kind = {kind} AND v.hour IS NOT NULL
-        ) u
-        GROUP BY number, series, meter, dimensions
+        FROM {rows}
     ) w
+    WHERE q.kind = {kind} AND w.hour IS NOT NULL
 """  # noqa: S608 -- fixed texts only
 
 
@@ -129,17 +75,19 @@ _EXTREMES = (
     "min(min) AS min, max(max) AS max,"
     " max(ARRAY[latest_occurred_ms, latest_offset, latest]) AS latest,"
 )
-_EXTREMES_AGAIN = "min(min) AS min, max(max) AS max, max(latest) AS latest,"
 _EXTREME_COLUMNS = "w.min, w.max, w.latest[3], w.latest[1]::bigint, w.latest[2]::bigint"
 _NO_EXTREMES = "0::numeric, 0::numeric, 0::numeric, 0::bigint, 0::bigint"
 _STATEMENT = f"""
     {_WANTED}
-    {_RUNS_AND_GAPS}
-    {_merged(_MERGED, "", "", _NO_EXTREMES)}
+    {_merged(_MERGED, "hour", _WINDOWS, "", _NO_EXTREMES)}
     UNION ALL
-    {_merged(_EXTREME, _EXTREMES, _EXTREMES_AGAIN, _EXTREME_COLUMNS)}
+    {_merged(_MERGED_DAYS, "first_hour", _DAYS, "", _NO_EXTREMES)}
     UNION ALL
-    SELECT q.number, q.meter, q.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
+    {_merged(_EXTREME, "hour", _WINDOWS, _EXTREMES, _EXTREME_COLUMNS)}
+    UNION ALL
+    {_merged(_EXTREME_DAYS, "first_hour", _DAYS, _EXTREMES, _EXTREME_COLUMNS)}
+    UNION ALL
+    SELECT q.number, q.kind, q.meter, q.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
         w.events, w.sum, w.min, w.max, w.latest, w.latest_occurred_ms, w.latest_offset,
         w.first_offset, w.last_offset, w.key_digest, w.late, coalesce(k.sketch, ''::bytea)
     FROM wanted q
@@ -149,7 +97,7 @@ _STATEMENT = f"""
         ON k.tenant = w.tenant AND k.series = w.series AND k.hour = w.hour
     WHERE q.kind = {_HOURLY}
     UNION ALL
-    SELECT q.number, q.meter, q.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
+    SELECT q.number, q.kind, q.meter, q.dimensions, extract(epoch FROM w.hour)::bigint / 3600,
         w.events, w.sum, w.min, w.max, w.latest, w.latest_occurred_ms, w.latest_offset,
         w.first_offset, w.last_offset, w.key_digest, w.late, coalesce(k.sketch, ''::bytea)
     FROM wanted q CROSS JOIN LATERAL (
@@ -204,24 +152,110 @@ def read_rows(
     Returns:
         Rows by the number under which they were wanted.
     """
+    can_take_days = before_offset == OFFSET_MAX
+    days = _days_to_take(connection, wanted) if can_take_days else {}
+    asked = [each for one in wanted for each in _asked(one, days.get(one.number, ()))]
     found: dict[int, list[WindowRow]] = {each.number: [] for each in wanted}
-    asked = [
-        (each.number, each.customer, meter, kind, each.start, each.end, *days)
-        for each, days in ((each, _whole_days(each)) for each in wanted)
-        for meter in sorted(each.meters)
-        for kind in _kinds(each, meter)
-    ]
     if not asked:
         return found
-    names = ("number", "customer", "meter", "kind", "starts", "ends", "first_day", "end_day")
+    names = ("number", "customer", "meter", "kind", "starts", "ends")
     parameters: dict[str, object] = dict(
         zip(names, map(list, zip(*asked, strict=True)), strict=True)
     )
     parameters["before"] = before_offset
-    parameters["has_days"] = before_offset == OFFSET_MAX
-    for row in connection.execute(_STATEMENT, parameters):
-        found[row[0]].append(from_row_window(row[1:]))
+    merged: dict[tuple[int, str, tuple[tuple[str, str], ...]], WindowRow] = {}
+    for number, kind, *columns in connection.execute(_STATEMENT, parameters):
+        row = from_row_window(columns)
+        if kind in {_HOURLY, _CARRIED}:
+            found[number].append(row)
+            continue
+        series = number, row.meter, row.dimensions
+        held = merged.get(series)
+        merged[series] = row if held is None else merged_hours(held, row)
+    for (number, _, _), row in merged.items():
+        found[number].append(row)
     return found
+
+
+_Asked = tuple[int, str, str, int, datetime, datetime]
+"""Number, customer, meter, kind, start and end: what one row of the statement's input says."""
+
+
+def _asked(wanted: Wanted, days: Sequence[date]) -> Iterator[_Asked]:
+    """Say what is read of a part: each meter once, or once per stretch of windows or days."""
+    stretches = tuple(_stretches(wanted, days))
+    number, customer, whole = wanted.number, wanted.customer, (wanted.start, wanted.end)
+    for meter in sorted(wanted.meters):
+        if meter in wanted.carried:
+            yield number, customer, meter, _CARRIED, *whole
+        if meter in wanted.sketched:
+            yield number, customer, meter, _HOURLY, *whole
+            continue
+        is_extreme = meter in wanted.extreme
+        for start, end, is_days in stretches:
+            if is_days:
+                kind = _EXTREME_DAYS if is_extreme else _MERGED_DAYS
+            else:
+                kind = _EXTREME if is_extreme else _MERGED
+            yield number, customer, meter, kind, start, end
+
+
+def _stretches(wanted: Wanted, days: Sequence[date]) -> Iterator[tuple[datetime, datetime, bool]]:
+    """Cut a part into runs of days and what lies between them.
+
+    Yields:
+        Start, end, and whether it is read from days.
+    """
+    first = end = wanted.start
+    for day in days:
+        start = datetime.combine(day, time(), UTC)
+        if start != end:
+            if first < end:
+                yield first, end, True
+            yield end, start, False
+            first = start
+        end = start + _DAY
+    if first < end:
+        yield first, end, True
+    if end < wanted.end:
+        yield end, wanted.end, False
+
+
+def _days_to_take(
+    connection: psycopg.Connection, wanted: Sequence[Wanted]
+) -> dict[int, tuple[date, ...]]:
+    """Return the days of each part that may be read in place of their windows, in order."""
+    whole = {each.number: _whole_days(each) for each in wanted}
+    bounds = [each for each in whole.values() if each[0] < each[1]]
+    if not bounds:
+        return {}
+    first, end = min(each[0] for each in bounds), max(each[1] for each in bounds)
+    made: dict[date, list[int]] = dict(connection.execute(_MADE, (first, end)).fetchall())
+    if not made:
+        return {}
+    late = _late_days(connection, made, customers={each.customer for each in wanted})
+    ordered = sorted(made)
+    return {
+        each.number: tuple(
+            day
+            for day in ordered
+            if whole[each.number][0] <= day < whole[each.number][1]
+            and (each.customer, day) not in late
+        )
+        for each in wanted
+    }
+
+
+def _late_days(
+    connection: psycopg.Connection, made: dict[date, list[int]], *, customers: Collection[str]
+) -> frozenset[tuple[str, date]]:
+    """Return the days of customers that got or lost usage after they were made."""
+    rows = connection.execute(_LATE, (list(made), list(customers)))
+    return frozenset(
+        (customer, day)
+        for customer, day, partition, last_offset in rows
+        if last_offset >= made[day][partition]
+    )
 
 
 def _whole_days(wanted: Wanted) -> tuple[date, date]:
@@ -230,16 +264,7 @@ def _whole_days(wanted: Wanted) -> tuple[date, date]:
     return first.date(), wanted.end.astimezone(UTC).date()
 
 
-def _kinds(wanted: Wanted, meter: str) -> Iterable[int]:
-    if meter in wanted.sketched:
-        yield _HOURLY
-    else:
-        yield _EXTREME if meter in wanted.extreme else _MERGED
-    if meter in wanted.carried:
-        yield _CARRIED
-
-
-def from_row_window(row: tuple[Any, ...]) -> WindowRow:
+def from_row_window(row: Sequence[Any]) -> WindowRow:
     """This function will read a window from its SQL row, exactly."""
     return WindowRow(
         meter=row[0],
