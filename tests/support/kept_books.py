@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -68,9 +69,12 @@ class Keeper:
     Args:
         path: Where the checkpoint is.
         facts_between: Facts between two writes of the state.
+        records_max: Records behind the state after which a start ends.
     """
 
-    def __init__(self, path: Path, *, facts_between: int = 1) -> None:
+    def __init__(
+        self, path: Path, *, facts_between: int = 1, records_max: int | None = None
+    ) -> None:
         self.checkpoint = Checkpoint(path, identity="topic/1")
         kept = KeptBooks(self.checkpoint, facts_between=facts_between)
         self.fold = BooksFold(partition=0, partitions=1, new_state=kept.new_state)
@@ -78,7 +82,7 @@ class Keeper:
         for _ in self.partition.load():
             pass
         self.started_at = self.checkpoint.start
-        for value in self.checkpoint.records():
+        for value in islice(self.checkpoint.records(), records_max):
             self.partition.restore(from_wire_books_facts(value))
 
     def take(self, facts: Sequence[BooksFacts]) -> None:

@@ -151,6 +151,19 @@ class TestKeptBooks:
         assert TRUTH == canonical(after.fold)
         after.checkpoint.close()
 
+    def test_lead_to_where_they_are_while_records_are_read(self, path: Path) -> None:
+        """A start that ends among the records behind the state leaves the rest of them there."""
+        keeper = Keeper(path, facts_between=10_000)
+        keeper.take(FACTS)
+        keeper.checkpoint.write()
+        keeper.checkpoint.close()
+        half = Keeper(path, facts_between=3, records_max=20)
+        assert 0 < half.checkpoint.start < 20
+        half.checkpoint.close()
+        after = Keeper(path)
+        assert TRUTH == canonical(after.fold)
+        after.checkpoint.close()
+
     def test_hold_nothing_that_was_not_acknowledged(self, path: Path) -> None:
         """A step moves the state before its facts are on the log; a crash then forgets them."""
         keeper = Keeper(path, facts_between=1)
