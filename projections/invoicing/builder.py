@@ -20,7 +20,7 @@ from domain.derived_ids import derived_id
 from domain.errors import Rejected
 from domain.period import time_text
 from projections.invoicing.outcomes import await_outcomes, await_projected
-from projections.invoicing.rails import RunLimits, outlier_reason
+from projections.invoicing.rails import RunLimits, of_a_batch, outlier_reason
 from projections.invoicing.snapshot import BATCH_MAX, Snapshot, start_text
 from runtime import failpoints
 from runtime.logs import logger
@@ -274,6 +274,10 @@ class _Built:
     draft: Draft
     made: InvoiceContent | Rejected
 
+    def characters(self) -> int:
+        """Return the length of its text."""
+        return 0 if isinstance(self.made, Rejected) else len(self.made.text)
+
     @property
     def billed(self) -> Billed:
         """Return it as if the books had answered."""
@@ -344,7 +348,7 @@ class _Run:
         with Snapshot(self._settings, tenant=self._scope.tenant) as snapshot:
             drafts = self._drafts(snapshot)
             self._is_idle = not drafts
-            built = _built(snapshot, drafts)
+            built = list(of_a_batch(_built(snapshot, drafts), size=_Built.characters))
         sent: list[_Sent] = []
         refused: list[Billed] = []
         for each in built:
@@ -469,9 +473,8 @@ class _Run:
         logger().info("billing.answered", invoices=len(batch))
 
 
-def _built(snapshot: Snapshot, drafts: Sequence[Draft]) -> list[_Built]:
-    made = snapshot.contents([draft.terms for draft in drafts])
-    return [_Built(draft, each) for draft, each in zip(drafts, made, strict=True)]
+def _built(snapshot: Snapshot, drafts: Sequence[Draft]) -> Iterator[_Built]:
+    return map(_Built, drafts, snapshot.contents([draft.terms for draft in drafts]))
 
 
 def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from statistics import median_low
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.money import minor_text, minor_unit_places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from domain.invoice import InvoiceContent
     from runtime.settings import Settings
@@ -18,6 +18,26 @@ if TYPE_CHECKING:
 EARLIER_MIN = 3
 """Invoices that a median needs: of fewer, the partial first one would decide alone, and every
 customer's first full period would wait for a person."""
+
+
+BATCH_CHARACTERS_MAX = 16_000_000
+"""Text of the contents of a batch: three batches of the largest invoices are some 250 MB then."""
+_Built = TypeVar("_Built")
+
+
+def of_a_batch(built: Iterable[_Built], *, size: Callable[[_Built], int]) -> Iterator[_Built]:
+    """This function will yield at least one, and no more once their text is long.
+
+    Args:
+        built: Invoices, built one by one; those left over are built again with the next batch.
+        size: Characters of one.
+    """
+    characters = 0
+    for each in built:
+        yield each
+        characters += size(each)
+        if characters >= BATCH_CHARACTERS_MAX:
+            return
 
 
 class RunLimits:

@@ -26,7 +26,7 @@ from runtime.postgres import connect, database_away
 from schemas.topics import ACCOUNT_FACTS, USAGE_FACTS_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -280,32 +280,28 @@ class Snapshot:
         stored: dict[int, int] = dict(self._connection.execute(_POSITIONS, (topic,)).fetchall())
         return tuple(stored.get(number, 0) for number in range(self._settings.partitions))
 
-    def contents(self, terms: Sequence[InvoiceTerms]) -> tuple[InvoiceContent | Rejected, ...]:
-        """Make the contents of a batch of invoices, their windows read in one statement.
+    def contents(self, terms: Sequence[InvoiceTerms]) -> Iterator[InvoiceContent | Rejected]:
+        """Make the contents of a batch one by one, their windows read in one statement.
 
-        Returns:
+        Yields:
             In the order of the terms; in the place of a content that cannot be made why not, for
             example amount_limit: the others are made all the same.
         """
         account = partition_of(self._tenant, partitions=self._settings.partitions)
         usage_positions = self.positions(USAGE_FACTS_TOPIC.name)
         account_position = self.positions(ACCOUNT_FACTS.name)[account]
-        made: list[InvoiceContent | Rejected] = []
         for each, rows in zip(terms, self.rows(terms), strict=True):
             try:
-                made.append(
-                    content_of(
-                        terms=each,
-                        rows=rows,
-                        catalogues=self.catalogues,
-                        usage_positions=usage_positions,
-                        account_partition=account,
-                        account_position=account_position,
-                    )
+                yield content_of(
+                    terms=each,
+                    rows=rows,
+                    catalogues=self.catalogues,
+                    usage_positions=usage_positions,
+                    account_partition=account,
+                    account_position=account_position,
                 )
             except Rejected as refused:
-                made.append(refused)
-        return tuple(made)
+                yield refused
 
     def content(self, terms: InvoiceTerms) -> InvoiceContent:
         """Make the content of one invoice.

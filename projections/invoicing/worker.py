@@ -53,6 +53,8 @@ ROLL_UP_MS = 2_000
 """How long one look adds up days, and one day beyond it: bills never wait longer for these."""
 ACTOR = "billing"
 INVOICE, CORRECTION, OVERDUE = "invoice", "correction", "overdue"
+WHOLE_TENANT = ""
+"""Held back instead of one subscription, customer or invoice of a tenant."""
 _NO_REFUSAL = frozenset({Code.INVOICE_EXISTS, Code.INVOICE_PARKED})
 """Answers after which nothing is due: another run was first, or a person looks at it."""
 
@@ -151,7 +153,9 @@ class BillingWorker:
                 held = self._held[kind].by_tenant(now=as_of)
                 BILLING_HELD_BACK.labels(kind).set(len(self._held[kind]))
                 for tenant in tenants:
-                    done += self._one(tenant, as_of, kind, held.get(tenant, frozenset()))
+                    keys = held.get(tenant, frozenset())
+                    if WHOLE_TENANT not in keys:
+                        done += self._one(tenant, as_of, kind, keys)
             self._roll_up()
         except (Retryable, psycopg.Error) as error:
             logger().warning("billing.waits", reason=str(error))
@@ -170,7 +174,8 @@ class BillingWorker:
     def _one(self, tenant: str, as_of: datetime, kind: str, held: frozenset[str]) -> int:
         """Bill or correct one tenant; a tenant that fails does not keep the others waiting.
 
-        What the books refuse is held back: the next looks leave it out.
+        What the books refuse is held back: the next looks leave it out. So is a tenant whose run
+        came to its limit: that is there for a person to look, and the next look is seconds away.
         """
         if self._shutdown.is_requested:
             return 0
@@ -190,6 +195,7 @@ class BillingWorker:
         except Retryable as error:
             logger().warning("billing.waits", tenant=tenant, reason=str(error))
         except Rejected as error:
+            self._held[kind].add(tenant, WHOLE_TENANT, now=as_of)
             logger().error("billing.stopped", tenant=tenant, code=error.code, reason=error.reason)
         return count
 

@@ -12,7 +12,7 @@ from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.period import add_months
-from projections.invoicing import builder
+from projections.invoicing import builder, rails
 from projections.invoicing.builder import Billed, Scope, bill
 from projections.invoicing.corrector import correct
 from projections.invoicing.worker import BillingWorker
@@ -136,6 +136,15 @@ class TestLimits:
 
         assert answers == {"cus_dear": Code.BILLING_LIMIT, "cus_z": ""}
 
+    def test_of_a_batchs_text_leave_the_rest_to_the_next_batch(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Large invoices go one by one; a run makes them all."""
+        monkeypatch.setattr(rails, "BATCH_CHARACTERS_MAX", 1)
+        for number in range(3):
+            world.subscribe(f"cus_{number}", start=START)
+        assert [each.code for each in run(world)] == ["", "", ""]
+
     @staticmethod
     def _count(world: World) -> int:
         ((count,),) = world.rows("SELECT count(*) FROM invoice")
@@ -161,6 +170,19 @@ class TestWorker:
         assert world.rows("SELECT count(*) FROM invoice") == [(0,)]
         worker.look(now=NOW + timedelta(minutes=122))
         assert world.rows("SELECT count(*) FROM invoice") == [(1,)]
+
+    def test_bills_no_more_than_a_run_may_within_an_hour(self, world: World) -> None:
+        """A limit is there for a person to look; looks are seconds apart."""
+        for number in range(5):
+            world.subscribe(f"cus_{number}", start=START)
+        settings = world.settings.model_copy(update={"billing_lines_max": 2 * LINES})
+        worker = BillingWorker(settings, world.sender, Shutdown())
+        for minutes in range(0, 60, 6):
+            worker.look(now=NOW + timedelta(minutes=minutes))
+        assert world.rows("SELECT count(*) FROM invoice") == [(2,)]
+
+        worker.look(now=NOW + timedelta(minutes=61))
+        assert world.rows("SELECT count(*) FROM invoice") == [(4,)]
 
     def test_corrects_for_a_late_level_before_the_period(self, world: World) -> None:
         """Ten seats that came late hold on into the period: a dollar for each seat and hour."""

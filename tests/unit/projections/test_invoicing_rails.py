@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from domain.errors import Fatal
 from projections.invoicing.builder import Billed
 from projections.invoicing.held_back import HOLD, HeldBack
-from projections.invoicing.rails import outlier_reason
+from projections.invoicing.rails import BATCH_CHARACTERS_MAX, of_a_batch, outlier_reason
 from projections.invoicing.run_file import (
     Difference,
     RunEntry,
@@ -126,3 +127,25 @@ class TestHeldBack:
             held.add("t", key, now=NOW)
 
         assert held.by_tenant(now=NOW) == {"t": {"a", "c"}}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "taken"),
+    [
+        ([], 0),
+        ([BATCH_CHARACTERS_MAX + 1, 1], 1),
+        ([BATCH_CHARACTERS_MAX - 1, 1, 1], 2),
+        ([1, 2, 3], 3),
+    ],
+)
+def test_a_batch_ends_with_the_invoice_that_fills_it(sizes: list[int], taken: int) -> None:
+    """At least one goes, however large it is; what comes after it is not even built."""
+    asked: list[int] = []
+
+    def built() -> Iterator[int]:
+        for size in sizes:
+            asked.append(size)
+            yield size
+
+    assert list(of_a_batch(built(), size=int)) == sizes[:taken]
+    assert len(asked) == taken
