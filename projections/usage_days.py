@@ -58,18 +58,28 @@ _CLAIM = """
     INSERT INTO usage_day_made (tenant, day, reached) VALUES (%s, %s, %s)
     ON CONFLICT (tenant, day) DO NOTHING
 """
+_LATEST = "(max(ARRAY[latest_occurred_ms, latest_offset, latest]))"
+COLUMNS = {
+    "events": "sum(events)::bigint",
+    "late": "sum(late)::bigint",
+    "sum": "sum(sum)",
+    "min": "min(min)",
+    "max": "max(max)",
+    "latest_occurred_ms": f"{_LATEST}[1]::bigint",
+    "latest_offset": f"{_LATEST}[2]::bigint",
+    "latest": f"{_LATEST}[3]",
+    "first_offset": "min(first_offset)",
+    "last_offset": "max(last_offset)",
+    "key_digest": f"sum(key_digest) %% {2**128}",
+    "first_hour": "min(hour)",
+}
+"""What a day holds, each as it comes out of its windows."""
+ADDED_UP = ", ".join(f"{text} AS {name}" for name, text in COLUMNS.items())
 _ADD_UP = f"""
-    INSERT INTO usage_day (tenant, series, day, events, late, sum, min, max, latest_occurred_ms,
-        latest_offset, latest, first_offset, last_offset, key_digest, first_hour)
-    SELECT s.tenant, s.series, %(day)s, w.events, w.late, w.sum, w.min, w.max,
-        w.latest[1]::bigint, w.latest[2]::bigint, w.latest[3], w.first_offset, w.last_offset,
-        w.key_digest, w.first_hour
+    INSERT INTO usage_day (tenant, series, day, {", ".join(COLUMNS)})
+    SELECT s.tenant, s.series, %(day)s, w.*
     FROM usage_series s CROSS JOIN LATERAL (
-        SELECT sum(events)::bigint AS events, sum(late)::bigint AS late, sum(sum) AS sum,
-            min(min) AS min, max(max) AS max,
-            max(ARRAY[latest_occurred_ms, latest_offset, latest]) AS latest,
-            min(first_offset) AS first_offset, max(last_offset) AS last_offset,
-            sum(key_digest) %% {2**128} AS key_digest, min(hour) AS first_hour
+        SELECT {ADDED_UP}
         FROM usage_window v
         WHERE v.tenant = s.tenant AND v.series = s.series
             AND v.hour >= %(starts)s AND v.hour < %(ends)s

@@ -1,13 +1,14 @@
 """Reconciliation: what the log accepted is what the tables count, and what invoices say.
 
-Three comparisons, each to the last unit:
+Four comparisons, each to the last unit:
 1. accepted = counted: per day and meter, the deltas of usage.facts added up again against
    usage_window: events, sum and set digest of the keys.
 2. counted = invoiced + unbilled: each day of each series is on exactly one invoice, or there is a
    reason why it is on none (domain.coverage). Usage on no invoice although its period was
    invoiced, and usage on two, are differences.
 3. rated = invoiced: the usage of every final invoice that touches the days, made again from the
-   tables as they are now, against what its effective content says, corrections included.
+   windows as they are now, against what its effective content says, corrections included.
+4. added up = counted: days that bills may read in place of their windows, against these.
 
 Late usage that no correction has taken up yet is a difference of the third kind: `tidegauge
 correct` closes it.
@@ -27,6 +28,7 @@ from domain.coverage import Coverage, Unbilled, billed_parts, invoices_of
 from domain.errors import Rejected
 from domain.invoice_reading import parse_invoice_content
 from domain.quantity import NANOS_PER_UNIT, nanos_text
+from projections.invoicing.day_proof import different_days
 from projections.invoicing.day_usage import Count, counted_days, customers_of, services_of
 from projections.invoicing.log import usage_from_facts
 from projections.invoicing.outcomes import await_projected
@@ -109,7 +111,8 @@ class Reconciled:
 def reconcile(settings: Settings, *, tenant: str, first: date, last: date) -> Reconciled:
     """This function will compare log, tables and invoices of some days.
 
-    It costs one pass over the facts, the windows of the days and the invoices that touch them.
+    It costs one pass over the facts, two over the windows of the days, and one over the invoices
+    that touch them.
 
     Args:
         settings: Where broker and database are.
@@ -130,7 +133,7 @@ def reconcile(settings: Settings, *, tenant: str, first: date, last: date) -> Re
     end = datetime.combine(last + timedelta(days=1), time(), tzinfo=UTC)
     await_projected(settings, tenant=tenant)
     tally = _Tally()
-    with Snapshot(settings, tenant=tenant) as snapshot:
+    with Snapshot(settings, tenant=tenant, has_days=False) as snapshot:
         positions = snapshot.positions(USAGE_FACTS_TOPIC.name)
         for customers in customers_of(snapshot.connection):
             parts = tally.check_invoices(snapshot, customers, start=start, end=end)
@@ -138,6 +141,8 @@ def reconcile(settings: Settings, *, tenant: str, first: date, last: date) -> Re
             covers = {name: Coverage(parts[name], services[name]) for name in customers}
             for series in counted_days(snapshot.connection, customers, start=start, end=end):
                 tally.take(series, covers[series.customer])
+            for difference in different_days(snapshot.connection, customers, start=start, end=end):
+                tally.differ(difference)
     for partition, position in enumerate(positions):
         for facts in usage_from_facts(settings, partition=partition, end=position):
             for place, count in _accepted(facts, tenant=tenant, first=first, last=last):

@@ -139,7 +139,11 @@ class Wanted:
 
 
 def read_rows(
-    connection: psycopg.Connection, wanted: Sequence[Wanted], *, before_offset: int = OFFSET_MAX
+    connection: psycopg.Connection,
+    wanted: Sequence[Wanted],
+    *,
+    before_offset: int = OFFSET_MAX,
+    has_days: bool = True,
 ) -> dict[int, list[WindowRow]]:
     """This function will read the windows of a whole batch in one statement.
 
@@ -148,12 +152,13 @@ def read_rows(
         wanted: What is needed.
         before_offset: Only windows whose first event lies before this source offset; days cannot
             tell, so with it windows alone are read.
+        has_days: Whether days that were added up may be read in place of their windows.
 
     Returns:
         Rows by the number under which they were wanted.
     """
-    can_take_days = before_offset == OFFSET_MAX
-    days = _days_to_take(connection, wanted) if can_take_days else {}
+    can_take_days = has_days and before_offset == OFFSET_MAX
+    days = days_to_take(connection, wanted) if can_take_days else {}
     asked = [each for one in wanted for each in _asked(one, days.get(one.number, ()))]
     found: dict[int, list[WindowRow]] = {each.number: [] for each in wanted}
     if not asked:
@@ -221,10 +226,14 @@ def _stretches(wanted: Wanted, days: Sequence[date]) -> Iterator[tuple[datetime,
         yield end, wanted.end, False
 
 
-def _days_to_take(
+def days_to_take(
     connection: psycopg.Connection, wanted: Sequence[Wanted]
 ) -> dict[int, tuple[date, ...]]:
-    """Return the days of each part that may be read in place of their windows, in order."""
+    """This function will say which days may be read in place of their windows.
+
+    Returns:
+        Days in order, by the number of the part that they lie in; none at all when none was made.
+    """
     whole = {each.number: _whole_days(each) for each in wanted}
     bounds = [each for each in whole.values() if each[0] < each[1]]
     if not bounds:

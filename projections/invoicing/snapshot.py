@@ -139,14 +139,17 @@ class Snapshot:
     Args:
         settings: Where the database is.
         tenant: Whose rows are seen; row level security hides the others.
+        has_days: Whether days that were added up may be read in place of their windows. A proof
+            reads the windows: what bills read would prove itself otherwise.
 
     Raises:
         Retryable: database_away.
     """
 
-    def __init__(self, settings: Settings, *, tenant: str) -> None:
+    def __init__(self, settings: Settings, *, tenant: str, has_days: bool = True) -> None:
         self._settings = settings
         self._tenant = tenant
+        self._has_days = has_days
         self._connection: psycopg.Connection = connect(settings, role="app")
         self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._connection.read_only = True
@@ -334,7 +337,8 @@ class Snapshot:
                     )
                 )
         result: list[list[SegmentRow]] = [[] for _ in terms]
-        for place, rows in read_rows(self._connection, wanted).items():
+        read = read_rows(self._connection, wanted, has_days=self._has_days)
+        for place, rows in read.items():
             number, segment = places[place]
             result[number] += [(segment, row) for row in rows]
         return result
