@@ -49,9 +49,10 @@ _SERVICES = """
         ends_at, interval
     FROM subscription WHERE customer = ANY(%(customers)s)
 """
+# An opening has the dates of the period that it opens, and says nothing of its usage.
 _SKIPPED = """
     SELECT subscription, period_start, period_end FROM skipped_invoice
-    WHERE customer = ANY(%(customers)s)
+    WHERE customer = ANY(%(customers)s) AND kind <> 'opening'
 """
 
 

@@ -6,8 +6,9 @@ Four comparisons, each to the last unit:
 2. counted = invoiced + unbilled: each day of each series is on exactly one invoice, or there is a
    reason why it is on none (domain.coverage). Usage on no invoice although its period was
    invoiced, and usage on two, are differences.
-3. rated = invoiced: the usage of every final invoice that touches the days, made again from the
-   windows as they are now, against what its effective content says, corrections included.
+3. rated = invoiced: the usage of every final invoice that touches the days, and of every period
+   that came to nothing and was skipped, made again from the windows as they are now, against what
+   its effective content says, corrections included.
 4. added up = counted: days that bills may read in place of their windows, against these.
 
 Late usage that no correction has taken up yet is a difference of the third kind: `tidegauge
@@ -52,15 +53,26 @@ INVOICES_PER_BATCH = 200
 NAMED_MAX = 1_000
 """Differences that are named; the rest is counted."""
 HOURS_PER_DAY = 24
-_INVOICES = """
-    SELECT i.invoice, i.number, i.customer,
+_IN_DAYS = """
+    kind = 'period' AND customer = ANY(%(customers)s) AND period_start < %(end)s
+        AND period_end > %(start)s AND invoice > %(after)s
+"""
+# A skipped period is an invoice of 0 without a number; of before 0012 it has no content.
+_INVOICES = f"""
+    SELECT i.invoice, i.name, i.customer, i.is_skipped,
         coalesce((SELECT c.content FROM correction c WHERE c.tenant = i.tenant
             AND c.invoice = i.invoice ORDER BY c.place DESC LIMIT 1), i.content)
-    FROM invoice i
-    WHERE i.kind = 'period' AND i.status <> 'void' AND i.customer = ANY(%(customers)s)
-        AND i.period_start < %(end)s AND i.period_end > %(start)s AND i.invoice > %(after)s
+    FROM (
+        SELECT tenant, invoice, number AS name, customer, content, false AS is_skipped
+        FROM invoice WHERE status <> 'void' AND {_IN_DAYS}
+        UNION ALL
+        SELECT tenant, invoice,
+            concat('skipped ', (period_start AT TIME ZONE 'UTC')::date, ' of ', subscription),
+            customer, content, true
+        FROM skipped_invoice WHERE content <> '' AND {_IN_DAYS}
+    ) i
     ORDER BY i.invoice LIMIT %(limit)s
-"""
+"""  # noqa: S608 -- fixed texts only
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +216,10 @@ class _Tally:
     def check_invoices(
         self, snapshot: Snapshot, customers: Sequence[str], *, start: datetime, end: datetime
     ) -> dict[str, list[BilledPart]]:
-        """Make the usage of final invoices again from the tables, and compare.
+        """Make the usage of final invoices and skipped periods again, and compare.
 
         Returns:
-            What each customer's invoices have.
+            What each customer's invoices have; of skipped periods only what a correction billed.
         """
         found: dict[str, list[BilledPart]] = {customer: [] for customer in customers}
         wanted = {"customers": list(customers), "start": start, "end": end, "after": ""}
@@ -218,16 +230,17 @@ class _Tally:
             self.invoices += len(rows)
             contents = [parse_invoice_content(text) for *_, text in rows]
             again = snapshot.contents([content.terms for content in contents])
-            for (_, number, customer, _), was, now in zip(rows, contents, again, strict=True):
-                found[customer] += billed_parts(
-                    was.terms, invoice=number, catalogues=snapshot.catalogues
-                )
-                if isinstance(now, Rejected):
-                    self.differ(
-                        f"invoice {number}: cannot be made again: {now.code}, {now.reason}"
+            for (_, name, customer, is_skipped, _), was, now in zip(
+                rows, contents, again, strict=True
+            ):
+                if not is_skipped or any(line.net for line in was.lines):
+                    found[customer] += billed_parts(
+                        was.terms, invoice=name, catalogues=snapshot.catalogues
                     )
+                if isinstance(now, Rejected):
+                    self.differ(f"invoice {name}: cannot be made again: {now.code}, {now.reason}")
                 elif difference := _difference(was, now):
-                    self.differ(f"invoice {number}: {difference}")
+                    self.differ(f"invoice {name}: {difference}")
         return found
 
     def result(self) -> Reconciled:

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 import pytest
 
 from domain.canonical import Json
+from domain.coverage import Unbilled
+from projections.invoicing.day_usage import Count
 from projections.invoicing.reconcile import Reconciled, reconcile
-from tests.support.pipeline_world import START, TENANT, World, running_world
+from runtime.postgres import connect
+from tests.support.pipeline_world import START, TENANT, Event, World, running_world
 
 DAY = START.date()
 INCLUDED = 10
 CATALOGUE: Json = {
     "version": 1,
     "billing": {"zero_invoices": "skip"},
-    "meters": [{"key": "calls", "event_type": "call", "aggregation": "sum", "unit": "call"}],
+    "meters": [
+        {"key": f"{type_}s", "event_type": type_, "aggregation": "sum", "unit": type_}
+        for type_ in ("call", "look")
+    ],
     "plans": [
         {
             "code": code,
@@ -24,15 +30,18 @@ CATALOGUE: Json = {
             "fees": fees,
             "prices": [
                 {
-                    "key": "calls",
+                    "key": meter,
                     "form": "per_unit",
-                    "meter": "calls",
+                    "meter": meter,
                     "included": str(INCLUDED),
                     "rate": "1",
                 }
             ],
         }
-        for code, fees in (("free", "in_arrears"), ("ahead", "in_advance"))
+        for code, fees, meter in (
+            ("ahead", "in_advance", "calls"),
+            ("free", "in_arrears", "looks"),
+        )
     ],
 }
 
@@ -75,3 +84,50 @@ class TestSkippedOpening:
         assert [kind for kind, *_ in rows] == ["opening", "period"]
         assert rows[0][1:] == rows[1][1:]
         assert result(world).differences == ()
+
+    def test_hides_no_missing_invoice_of_its_period(self, world: World) -> None:
+        """The opening came to nothing and was left out, the period did not and was invoiced."""
+        world.subscribe("cus_missing", plan="ahead")
+        world.send_usage("cus_missing", [Event("one", "call", f"{INCLUDED + 1}")])
+        world.bill("cus_missing")
+        kinds = "SELECT kind FROM {} WHERE customer = 'cus_missing'"
+        assert world.rows(kinds.format("skipped_invoice")) == [("opening",)]
+        assert world.rows(kinds.format("invoice")) == [("period",)]
+        assert result(world).differences == ()
+
+        with connect(world.settings, role="projector", autocommit=True) as connection:
+            mark = "UPDATE invoice SET status = %s WHERE customer = 'cus_missing'"
+            connection.execute(mark, ("void",))
+            found = result(world)
+            connection.execute(mark, ("final",))
+
+        (difference,) = found.differences
+        assert difference.startswith(f"{DAY} calls of cus_missing: 1 events, sum 11 are on no")
+
+
+class TestLateUsageOfASkippedPeriod:
+    def test_is_a_difference_until_it_is_corrected(self, world: World) -> None:
+        """5 of 10 looks are skipped, 3 more cost nothing either, 47 more make 45 to pay."""
+        world.subscribe("cus_late", plan="free")
+        world.send_usage("cus_late", [Event("early", "look", "5")])
+        world.bill("cus_late")
+        assert looks(world) == (0, 5)
+
+        for late, was, invoiced, skipped in ((3, 5, 0, 8), (47, 8, 55, 0)):
+            world.send_usage("cus_late", [Event(f"late {late}", "look", str(late))])
+            (difference,) = result(world).differences
+            name = f"invoice skipped {DAY} of sub_cus_late"
+            assert difference.startswith(f"{name}: part 0, meter looks: invoiced {was} of ")
+
+            (corrected,) = world.correct("cus_late")
+            assert corrected.code == "", corrected.reason
+
+            assert result(world).differences == ()
+            assert looks(world) == (invoiced, skipped)
+
+
+def looks(world: World) -> tuple[int, int]:
+    """Return how many looks are invoiced, and how many of a skipped period."""
+    (found,) = (each for each in result(world).days if each.meter == "looks")
+    skipped = dict(found.unbilled).get(Unbilled.SKIPPED, Count())
+    return found.invoiced.sum_nanos // 10**9, skipped.sum_nanos // 10**9
