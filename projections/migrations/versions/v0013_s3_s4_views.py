@@ -156,6 +156,8 @@ VIEWS: dict[str, str] = {
             ), 0) AS from_quantity,
             (tier ->> 'up_to')::numeric AS up_to_quantity,
             (tier ->> 'rate')::numeric AS rate,
+            (tier ->> 'amount')::numeric AS amount,
+            (tier ->> 'fee')::numeric AS fee,
             coalesce((price ->> 'per')::numeric, 1) AS per_units,
             coalesce((price ->> 'included')::numeric, 0) AS included_quantity,
             newest.tenant

@@ -146,15 +146,15 @@ class TestTables:
             ),
             (
                 (
-                    "SELECT from_quantity, up_to_quantity, rate, per_units, included_quantity,"
-                    " mode"
+                    "SELECT from_quantity, up_to_quantity, rate, amount, fee, per_units,"
+                    " included_quantity, mode"
                     " FROM dictamesh_billing_pricing_tiers"
                     " WHERE plan_id = 'starter' AND price_key = 'storage' ORDER BY tier"
                 ),
                 [
-                    (0, 1024, Decimal("0.50"), 1, 50, "graduated"),
-                    (1024, 10240, Decimal("0.25"), 1, 50, "graduated"),
-                    (10240, None, Decimal("0.10"), 1, 50, "graduated"),
+                    (0, 1024, Decimal("0.50"), None, None, 1, 50, "graduated"),
+                    (1024, 10240, Decimal("0.25"), None, None, 1, 50, "graduated"),
+                    (10240, None, Decimal("0.10"), None, None, 1, 50, "graduated"),
                 ],
             ),
             (
