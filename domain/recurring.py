@@ -3,9 +3,10 @@
 A subscription's annual amount is what the fees of a whole period come to, flat fees, seats and
 add-ons, times the periods of a year; a month's is a twelfth of it. Its plan, seats and add-ons are
 those that hold at the moment, by the catalogue version that bills them, with the customer's own
-prices, before tax. Percentages that are granted for good come off; those for a number of periods
-and amounts do not, for they pass, and neither do credits. Usage and minimum commitments are no
-part of it: nobody knows them before they are used.
+prices. Tax on top is no part of it; a price with its tax inside counts with it. Percentages that
+are granted for good come off; those for a number of periods and amounts do not, for they pass, and
+neither do credits. Usage and minimum commitments do not count: nobody knows them before they are
+used.
 
 Active is who is neither to come, on trial, paused nor cancelled; a cancellation counts from the
 moment it takes effect. A lifetime is active, and does not recur.

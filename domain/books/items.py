@@ -137,7 +137,8 @@ def decide_remove(
         ItemRemoved.
 
     Raises:
-        Rejected: item_unknown, when it does not wait; item_kept, for a correction.
+        Rejected: item_unknown, when it does not wait; item_kept, for a correction or what a change
+            comes to: taken away, the way back would give back what nobody paid.
     """
     fields = fields_of_command(command, names=("item", "reason"))
     name = fields.text("item")
@@ -149,6 +150,10 @@ def decide_remove(
         raise Rejected(Code.ITEM_UNKNOWN, f"no item {name!r} waits for an invoice")
     if item.kind is ItemKind.CORRECTION:
         raise Rejected(Code.ITEM_KEPT, f"item {name!r} corrects invoice {item.refers[0]}")
+    if item.kind is ItemKind.PRORATION:
+        raise Rejected(
+            Code.ITEM_KEPT, f"item {name!r} is what a change of {item.subscription} comes to"
+        )
     decision = Decision(state, command, received_at_ms)
     decision.add(
         "ItemRemoved",

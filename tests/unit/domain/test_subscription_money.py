@@ -71,6 +71,15 @@ class TestOwnPrices:
         own_price(story, "31", on="2025-04-17", code="BIG")
         assert waiting(story) == story.credit_minor == 1_550
 
+    def test_what_a_change_comes_to_cannot_be_taken_away(self) -> None:
+        """Without it, the change back would give back what nobody paid."""
+        story = Story(plan("PRO", "31"), plan("BIG", "3100"))
+        story.subscribe("PRO", start="2025-01-01")
+        story.change("ChangePlan", on="2025-01-16", plan="BIG")
+        (item,) = story.content().terms.items
+        outcome = story.sent("RemoveItem", {"item": item.item, "reason": "kind"})
+        assert outcome.code == Code.ITEM_KEPT
+
     def test_an_invoice_before_an_own_price_cannot_be_voided(self) -> None:
         """Its period would be billed again beside what was put right since."""
         story = Story(plan("PRO", "31"))
