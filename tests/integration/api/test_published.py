@@ -10,6 +10,8 @@ import psycopg
 import pytest
 
 from domain.canonical import Json, to_canonical_json
+from domain.codes import Code
+from domain.errors import Fatal
 from projections import published
 from projections.published import read_published, read_version
 from runtime.postgres import connect
@@ -90,3 +92,36 @@ class TestPublishedCatalogues:
         assert read_version(asked, version=1) is not None
         assert asked.texts == 4
         assert len(published._parsed) == 2
+
+    def test_are_kept_up_to_so_much_text(
+        self, asked: Any, books: MemoryBooks, tenant: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Few large ones take as much as many small ones: room for two, the newest stay."""
+        for version in (1, 2, 3):
+            publish(books, tenant, version=version, fee=f"{version}0")
+        texts = [each.content for each in read_published(asked).catalogues.values()]
+        published._parsed.clear()
+        monkeypatch.setattr(published, "TEXT_MAX", len(texts[1]) + len(texts[2]))
+
+        assert [*read_published(asked).catalogues] == [1, 2, 3]
+
+        assert [each.content for each in published._parsed.values()] == texts[1:]
+
+    def test_that_were_changed_in_the_table_are_nobodys(
+        self, asked: Any, books: MemoryBooks, tenant: str, settings: Settings
+    ) -> None:
+        """The hash is held by all tenants: a content that is not its own must not get there."""
+        publish(books, tenant, version=1, fee="100")
+        change = "UPDATE catalogue SET content = replace(content, %s, %s) WHERE tenant = %s"
+        with connect(settings, role="owner", autocommit=True) as owner:
+            assert owner.execute(change, ('"100"', '"1"', tenant)).rowcount == 1
+
+        for read in (read_published, lambda asked: read_version(asked, version=None)):
+            with pytest.raises(Fatal) as stopped:
+                read(asked)
+            assert stopped.value.code == Code.STATE_CORRUPT
+            assert not published._parsed
+
+        with connect(settings, role="owner", autocommit=True) as owner:
+            owner.execute(change, ('"1"', '"100"', tenant))
+        assert [*read_published(asked).catalogues] == [1]
