@@ -29,7 +29,7 @@ from projections.invoicing.replay_all import replay_all
 from projections.invoicing.run_file import differences, entry_of, noted, path_of, read_run
 from projections.invoicing.trace import trace as trace_line
 from projections.queries import invoices
-from projections.queries.clocks import find_clock
+from projections.queries.clocks import find_clock, tenant_now
 from projections.queries.connection import tenant_connection
 from projections.queries.invoices import InvoiceFilter
 from runtime import clock, postgres
@@ -250,15 +250,16 @@ def reconcile(
     ] = None,
     tenant: Tenant = "",
 ) -> None:
-    """Compare accepted, counted, rated and invoiced usage; without days, the last 35.
+    """Compare accepted, counted, rated and invoiced usage; without days, the tenant's last 35.
 
     Ends with status 1 when they differ by one unit anywhere.
     """
     settings = load_settings("reconcile")
-    today = clock.now().astimezone(UTC).date()
+    owner = tenant or settings.tenant
+    today = _today(settings, tenant=owner)
     start = _day(day or first, default=today - timedelta(days=34))
     end = _day(day or last, default=max(today, start))
-    result = reconcile_days(settings, tenant=tenant or settings.tenant, first=start, last=end)
+    result = reconcile_days(settings, tenant=owner, first=start, last=end)
     if metric_file is not None:
         write_metric(RECONCILE_MISMATCHES, metric_file)
     _show_days(result, title=f"{start} to {end}")
@@ -271,7 +272,18 @@ def reconcile(
             next_step="Usage that came after an invoice is taken up by `tidegauge correct`; for "
             "anything else see the runbook of a billing day",
         )
-    typer.echo("accepted = counted = rated = invoiced")
+    is_empty = not result.days and not result.invoices
+    typer.echo("nothing to compare" if is_empty else "accepted = counted = rated = invoiced")
+
+
+def _today(settings: Settings, *, tenant: str) -> date:
+    """Return the UTC day of the tenant's time; a test clock may stand in another year."""
+    engine = postgres.new_engine(settings, role="app")
+    try:
+        with tenant_connection(engine, tenant=tenant) as connection:
+            return tenant_now(connection).astimezone(UTC).date()
+    finally:
+        engine.dispose()  # what follows has connections of its own
 
 
 def _show_days(result: Reconciled, *, title: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from domain.canonical import Json
 from domain.codes import Code
 from domain.coverage import Unbilled
 from domain.errors import Fatal
+from domain.period import time_text
 from projections.invoicing.day_usage import Count
 from projections.invoicing.reconcile import Reconciled, reconcile
 from runtime.metrics import RECONCILE_MISMATCHES
@@ -152,6 +154,14 @@ class TestReconcile:
         assert failed.value.code == Code.RECONCILE_DIFFERS
         assert "accepted = counted = rated = invoiced" in _run(world)
 
+    def test_without_days_goes_by_the_tenants_clock(self, world: World) -> None:
+        """Where it stands in 2020 there is nothing to compare, and that is what is said."""
+        assert _run(world, days=()).endswith("\nnothing to compare\n")
+
+        world.act("AdvanceClock", as_of=time_text(START + timedelta(days=1)))
+
+        assert "accepted = counted = rated = invoiced" in _run(world, days=())
+
 
 @contextmanager
 def _changed(world: World, there: str, back: str) -> Iterator[None]:
@@ -164,10 +174,10 @@ def _changed(world: World, there: str, back: str) -> Iterator[None]:
             connection.execute(back.encode())
 
 
-def _run(world: World, *more: str) -> str:
+def _run(world: World, *more: str, days: tuple[str, ...] = ("--day", DAY.isoformat())) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(billing, "load_settings", lambda _: world.settings)
-        words = ["reconcile", "--day", DAY.isoformat(), "--tenant", TENANT, *more]
+        words = ["reconcile", *days, "--tenant", TENANT, *more]
         done = CliRunner().invoke(app, words)
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
