@@ -1,7 +1,8 @@
 """A billing day under kills: builders, folds, projector, database and broker die meanwhile.
 
-What must come out follows from the script alone: each customer's usage and plan are functions of
-its number, and this file works the totals out in whole cents by itself.
+The days of the month are added up first, under kills as well: bills read them.
+
+What must come out follows from the script alone (tests.faults.billing_script).
 
 `./dev faults billing-day` runs it at any size; it exits with 0 when every proof holds, 1 when one
 objects, 3 when time ran out.
@@ -26,7 +27,16 @@ from typing import Any, NoReturn
 from domain.books.records import Command
 from projections.invoicing.outcomes import await_projected
 from projections.invoicing.replay_all import replay_all
+from projections.usage_days import DAYS_BACK
 from runtime.commands import CommandSender
+from tests.faults.billing_script import (
+    CATALOGUE,
+    LATE_CALLS,
+    LATE_EVERY,
+    calls_of,
+    rise_of,
+    total_cents,
+)
 from tests.faults.run import OUT_OF_TIME, UNEXPECTED, OutOfTimeError
 from tests.faults.verdict import SCHEMA
 from tests.faults.world import Services, Stage
@@ -45,52 +55,16 @@ PROGRAMS = {
     "books-2": ["stream", "books"],
 }
 COMMANDS_AT_ONCE = 500
-BASE_CENTS = 9_900
-INCLUDED = 10
-RATE_CENTS = 5
-LATE_EVERY = 20
-"""One customer in so many has usage that arrives after the invoice: 5 %."""
-LATE_CALLS = 7
 BUILDER_TIMEOUT_S = 600
 LAST_RUNS_MAX = 5
 """Last runs, when one of them has to be run again because answers took too long to be visible."""
 BASE_LIMIT_S, PER_KILL_S, SUBSCRIPTIONS_PER_S = 600, 20, 20
 """What a run by hand may take at most: a start, its kills, and so many subscriptions a second."""
 REPLAYED = 1_000
-CATALOGUE = {
-    "version": 1,
-    "billing": {"grace_hours": 0, "due_days": 14},
-    "taxes": [{"code": "vat", "name": "VAT", "category": "standard", "rate": "10"}],
-    "meters": [{"key": "calls", "event_type": "call", "aggregation": "sum", "unit": "call"}],
-    "plans": [
-        {
-            "code": "basic",
-            "name": "Basic",
-            "currency": "CAD",
-            "prices": [
-                {"key": "base", "form": "flat", "amount": "99.00"},
-                {
-                    "key": "calls",
-                    "form": "per_unit",
-                    "meter": "calls",
-                    "included": str(INCLUDED),
-                    "rate": "0.05",
-                },
-            ],
-        }
-    ],
-}
-
-
-def calls_of(number: int) -> int:
-    """Calls of a customer before the invoice."""
-    return number % 31
-
-
-def total_cents(calls: int) -> int:
-    """What a month costs, tax of 10 % included, rounded half up to whole cents."""
-    net = BASE_CENTS + max(0, calls - INCLUDED) * RATE_CENTS
-    return net + (net + 5) // 10
+ROLL_UP_KILLS = 4
+"""Kills of who adds up days; with the last one the database dies under it."""
+LOOK_S = 0.01
+"""How often it is looked whether a day was added up: one takes about as long."""
 
 
 @dataclass(slots=True)
@@ -119,14 +93,17 @@ class BillingDay:
     verdicts: dict[str, int] = field(default_factory=dict)
 
     def execute(self) -> None:
-        """Open the books, use, bill under kills, send late usage, correct, and judge."""
+        """Open the books, use, add up and bill under kills, use late, correct, and judge."""
         for name, arguments in PROGRAMS.items():
             self.stage.fleet.add(name, arguments)
         self.stage.fleet.watch()
         self._publish()
         self._open_books()
         self._use(late=False)
+        self._roll_up_under_kills()
+        self._judge("days added up once and whole", self._judge_days)
         self._bill_under_kills()
+        self._judge("kills met work", self._judge_kills)
         self._judge("one right invoice each, no gaps", self._judge_invoices)
         self._judge("replay to the same bytes", self._judge_replay)
         self._use(late=True)
@@ -210,6 +187,29 @@ class BillingDay:
                     raise AssertionError("usage was not acknowledged")
             await_projected(self.stage.typed_settings(), tenant=tenant)
 
+    def _roll_up_under_kills(self) -> None:
+        """Add up the days, and kill who does it as soon as one more is there."""
+        made = [0]
+        for number in range(ROLL_UP_KILLS):
+            name = f"roll-up-{number}"
+            self.stage.fleet.release(name)
+            maker = self.stage.fleet.add(name, ["usage", "roll-up"])
+            while maker.is_running and self._count("usage_day_made") == made[-1]:
+                time.sleep(LOOK_S)
+            if number + 1 < ROLL_UP_KILLS:
+                maker.kill()
+            else:
+                self.stage.services.control.kill("postgres")
+                maker.kill()
+                self.stage.services.control.restart("postgres")
+            made.append(self._count("usage_day_made"))
+        self.stage.tidegauge("usage", "roll-up")
+        whole = self._count("usage_day_made")
+        self.figures["days_added_up"] = whole
+        self.figures["roll_up_kills_at_work"] = sum(
+            before < after < whole for before, after in pairwise(made)
+        )
+
     def _builder(self, tenant: str, number: int | str) -> Child:
         name = f"bill-{tenant}-{number}"
         arguments = ["bill", "--ahead", "--as-of", self.as_of, "--tenant", tenant]
@@ -240,7 +240,7 @@ class BillingDay:
             for service in services:
                 self.stage.services.control.restart(service)
             self.stage.fleet.check()
-            made.append(self._made())
+            made.append(self._count("invoice"))
             print(
                 f"  kill {number + 1:3}/{self.kills} {name:10} {made[-1]:6} invoices", flush=True
             )
@@ -273,9 +273,10 @@ class BillingDay:
                 return
         self.faults += [f"a last builder failed:\n{builder.tail()}" for builder in failed]
 
-    def _made(self) -> int:
-        """Return how many invoices are projected."""
-        ((count,),) = Tables(self.stage.database_url, SCHEMA).rows("SELECT count(*) FROM invoice")
+    def _count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        statement = f"SELECT count(*) FROM {table}"
+        ((count,),) = Tables(self.stage.database_url, SCHEMA).rows(statement)
         return int(count)
 
     def _correct(self) -> None:
@@ -299,6 +300,25 @@ class BillingDay:
                 for fact in outcome["facts"]:
                     if fact["kind"] == kind:
                         yield outcome["tenant"], json.loads(fact["body"])
+
+    def _judge_days(self) -> None:
+        """Every day of both tenants, and in them all that was used."""
+        tables = Tables(self.stage.database_url, SCHEMA)
+        days = dict(tables.rows("SELECT tenant, count(*) FROM usage_day_made GROUP BY tenant"))
+        sums = dict(tables.rows("SELECT tenant, sum(sum) FROM usage_day GROUP BY tenant"))
+        for tenant in TENANTS:
+            # One more when a day came to be over meanwhile.
+            if days.get(tenant) not in {DAYS_BACK, DAYS_BACK + 1}:
+                self.faults.append(f"{tenant} has {days.get(tenant)} days that were added up")
+            used = sum(calls_of(number) for number in self._mine(tenant))
+            if sums.get(tenant) != used:
+                self.faults.append(f"days of {tenant} have {sums.get(tenant)} of {used} calls")
+
+    def _judge_kills(self) -> None:
+        """Kills of who had nothing to do prove nothing."""
+        for figure in ("roll_up_kills_at_work", "kills_at_work"):
+            if not self.figures[figure]:
+                self.faults.append(f"{figure} is 0: raise --subscriptions")
 
     def _judge_invoices(self) -> None:
         """One invoice per subscription, numbers without gap, totals by the script."""
@@ -331,10 +351,17 @@ class BillingDay:
         equal = 0
         for tenant in TENANTS:
             most = REPLAYED // len(TENANTS)
-            for replayed in replay_all(settings, tenant=tenant, count_max=most):
-                equal += replayed.is_equal
-                if not replayed.is_equal:
-                    self.faults.append(f"{replayed.original.number} replays to other bytes")
+            made = list(replay_all(settings, tenant=tenant, count_max=most))
+            equal += sum(replayed.is_equal for replayed in made)
+            self.faults += [
+                f"{replayed.original.number} replays to other bytes"
+                for replayed in made
+                if not replayed.is_equal
+            ]
+            every = len(self._mine(tenant))
+            step = -(-every // most)
+            if len(made) != -(-every // step):
+                self.faults.append(f"{len(made)} of {every} invoices of {tenant} were replayed")
         self.figures["replayed_equal"] = equal
 
     def _judge_corrections(self) -> None:
@@ -357,7 +384,7 @@ class BillingDay:
         expected = {
             f"sub_{number:05}": rise
             for number in range(0, self.subscriptions, LATE_EVERY)
-            if (rise := _rise(number))
+            if (rise := rise_of(number))
         }
         if {name: each for name, each in differences.items() if each} != expected:
             self.faults.append("corrections differ from the script")
@@ -378,12 +405,6 @@ class BillingDay:
         differing = [name for name in live if live[name] != rebuilt.get(name)]
         if differing:
             self.faults.append(f"the rebuild differs in {differing}")
-
-
-def _rise(number: int) -> int:
-    """What late usage adds to the lines of a customer, cents before tax."""
-    before, after = calls_of(number), calls_of(number) + LATE_CALLS
-    return (max(0, after - INCLUDED) - max(0, before - INCLUDED)) * RATE_CENTS
 
 
 def _command(tenant: str, kind: str, number: int, **body: str) -> Command:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.billing_day import LATE_EVERY, REPLAYED, BillingDay, report_text
+from tests.faults.billing_day import REPLAYED, BillingDay, report_text
+from tests.faults.billing_script import LATE_EVERY
 from tests.faults.world import Services, Stage
 
 SEED = 20_261_121
