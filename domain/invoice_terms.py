@@ -155,7 +155,8 @@ class Item:
         end: End of it; the same as start for a moment.
         refers: (invoice id, line id) that it corrects; ("", "") for none.
         taxed: Tax that it bears whatever holds on its invoice: a correction has that of the line
-            it corrects; None for the tax of its category as it is then.
+            it corrects, a proration that of the fee as it was charged; None for the tax of its
+            category as it is then.
         added_at: When it was booked.
     """
 

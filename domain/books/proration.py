@@ -5,9 +5,10 @@ is the fees of each part for its days. The difference of the two is what items a
 have to make up for; a change moves it, and posts exactly by how much. However many changes a
 period has, what was charged so adds up to what is owed.
 
-An item is taxed by the invoice that takes it along. Account credit is given with the tax of what
-it gives back, that of the fee as it was charged. What promotions paid of a fee comes back as
-promotions, once less than that is owed.
+Fees that an invoice has keep its tax, up and down: an item that asks for more of them bears it
+whatever the customer has become, as account credit gives it back. An item of fees that are still
+to be charged is taxed by the invoice that takes it along. What promotions paid of a fee comes back
+as promotions, once less than that is owed.
 """
 
 from __future__ import annotations
@@ -196,6 +197,7 @@ def post(
     name = subscription.subscription
     for tax, difference in amounts.items():
         if difference.amount_minor > 0:
+            charged = _charged_fees(subscription, tax)
             items.add_item(
                 decision,
                 Item(
@@ -209,6 +211,7 @@ def post(
                     end=max(day, end),
                     added_at=decision.moment,
                     tax=tax,
+                    taxed=None if charged is None else charged.taxed,
                 ),
             )
         else:

@@ -36,6 +36,13 @@ def treated(books: BillingBooks, treatment: str) -> None:
     assert outcome.code == "", outcome.reason
 
 
+def changed(books: BillingBooks, kind: str, *, day: str = "2024-12-31", **more: Json) -> None:
+    """Change the subscription as of a day: what is of it counts to the end of the day."""
+    body: dict[str, Json] = {"subscription": "sub_1", "as_of": f"{day}T00:00:00Z", **more}
+    outcome = books.send(kind, body)
+    assert outcome.code == "", outcome.reason
+
+
 class TestMoney:
     @pytest.mark.parametrize("policy", POLICIES)
     def test_pays_two_invoices_of_110(self, policy: str) -> None:
@@ -221,3 +228,17 @@ class TestGivenBack:
         assert books.send("CancelSubscription", cancel).code == ""
         assert balance(books) == CreditBalance(11_000, 22_000)
         assert books.accounts()["tax"] == 0
+
+    def test_the_way_up_of_a_charged_fee_keeps_its_tax(self) -> None:
+        """341.00 paid; paused, exempt since, resumed, paused: 341.00 and no tax is left."""
+        books = BillingBooks()
+        books.agreed(flat("fee", "310"), taxes=TEN, plan_parts={"fees": "in_advance"})
+        books.billed(as_of="2025-01-01T00:00:00Z")
+        paid(books, 34_100)
+        changed(books, "PauseSubscription")
+        treated(books, "exempt")
+        changed(books, "ResumeSubscription")
+        changed(books, "PauseSubscription")
+        books.billed(as_of="2025-02-02T00:00:00Z", invoice="inv_2")
+        assert balance(books) == CreditBalance(0, 34_100)
+        assert (books.accounts()["tax"], books.accounts()["revenue"]) == (0, 0)
