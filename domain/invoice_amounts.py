@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from domain.billing_terms import Credits, DiscountKind, TaxMode, TaxRounding
 from domain.money import minor_unit_places, round_half_up
+from domain.rated import FEE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ class Draft:
         price: Key of its price; empty for an item or a minimum.
         tax: Its tax.
         amount: Rounded amount before discounts.
+        is_of_fee: Whether it is an item below 0 that takes days off a fee on this invoice.
         left: What is left of it after the discounts so far.
         discounts: (code, amount) so far; amounts are positive.
         credited: Promotions that lower what is taxed.
@@ -55,6 +57,7 @@ class Draft:
     price: str
     tax: LineTax
     amount: int
+    is_of_fee: bool = False
     left: int = 0
     discounts: list[tuple[str, int]] = field(default_factory=list)
     credited: int = 0
@@ -166,16 +169,18 @@ def settle(
         What the lines come to.
     """
     scale = terms.scale
+    less = sum(-draft.left for draft in drafts if draft.is_of_fee)
     for discount in terms.discounts:
         if discount.kind is DiscountKind.PERCENT:
             _take_percent(drafts, discount)
     for discount in terms.discounts:
         if discount.kind is DiscountKind.AMOUNT:
             most = round_half_up(Fraction(discount.value), places=scale)
-            _take_amount(_discounted(drafts, discount), code=discount.code, most=most)
+            found = _discounted(drafts, discount)
+            _take_amount(found, code=discount.code, most=min(most, _left(found, less)))
     if maximum is not None:
         capped = [draft for index, draft in enumerate(drafts) if is_capped(index)]
-        over = sum(draft.left for draft in capped) - round_half_up(maximum, places=scale)
+        over = _left(capped, less) - round_half_up(maximum, places=scale)
         _take_amount(capped, code=MAXIMUM_CODE, most=over)
     return _added_up(drafts, terms=terms, scale=scale)
 
@@ -195,6 +200,15 @@ def _take_percent(drafts: Sequence[Draft], discount: GrantedDiscount) -> None:
     part = Fraction(discount.value) / 100
     for draft in _discounted(drafts, discount):
         draft.take(discount.code, round_half_up(draft.left * part, places=0))
+
+
+def _left(drafts: Sequence[Draft], less: int) -> int:
+    """Return what is left of lines, those of fees without the days that were taken off them.
+
+    Days and an amount off one fee would else be more than the fee, and so money.
+    """
+    has_fees = any(draft.kind in FEE_KINDS for draft in drafts if draft.left > 0)
+    return sum(draft.left for draft in drafts) - (less if has_fees else 0)
 
 
 def _take_amount(drafts: Sequence[Draft], *, code: str, most: int) -> None:

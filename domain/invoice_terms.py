@@ -70,6 +70,11 @@ class ItemKind(StrEnum):
     CORRECTION = "correction"
 
 
+_BELOW_0 = frozenset({ItemKind.PRORATION, ItemKind.CORRECTION})
+"""Kinds of items that may be below 0: of a fee that stands on the same invoice, or of a line of
+an invoice before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A part of a period in which nothing changed.
@@ -149,7 +154,8 @@ class Item:
         subscription: On whose invoice it goes; empty for the customer's next one, whichever.
         kind: Where it comes from.
         label: What it is, for people.
-        amount_minor: Whole minor units before tax; below 0 for a correction alone.
+        amount_minor: Whole minor units before tax; below 0 for corrections, and for prorations
+            of a fee that is still to be charged.
         tax: Tax category.
         start: Start of the time it is for.
         end: End of it; the same as start for a moment.
@@ -226,7 +232,7 @@ class Item:
             label=fields.text("label"),
             amount_minor=fields.integer(
                 "amount_minor",
-                minimum=-AMOUNT_MAX if kind is ItemKind.CORRECTION else 0,
+                minimum=-AMOUNT_MAX if kind in _BELOW_0 else 0,
                 maximum=AMOUNT_MAX,
             ),
             tax=fields.text("tax"),

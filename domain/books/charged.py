@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from domain.billing_terms import DiscountKind
 from domain.invoice_reading import POSITION_MAX
 from domain.invoice_taxes import LineTax
-from domain.invoice_terms import GRANTED_MAX, GrantedDiscount, Override
+from domain.invoice_terms import GRANTED_MAX, GrantedDiscount, ItemKind, Override
 from domain.money import minor_unit_places, round_half_up
 from domain.rated import FEE_KINDS
 
@@ -137,7 +137,20 @@ def charged_by(content: InvoiceContent) -> Charged | None:
     fees: dict[str, int] = {}
     off: dict[str, int] = {}
     promotion: dict[str, int] = {}
+    asked = {
+        f"item/{item.item}"
+        for item in terms.items
+        if item.kind is ItemKind.PRORATION
+        and item.taxed is None
+        and item.subscription == terms.subscription
+        and terms.fees.start <= item.start < terms.fees.end
+    }
     for line in content.lines:
+        if line.line_id in asked:
+            # What was asked for in the period before its fees were charged: no fee of its start.
+            fees.setdefault(line.tax, 0)
+            off.setdefault(line.tax, 0)
+            promotion[line.tax] = promotion.get(line.tax, 0) + line.credited
         if line.kind not in FEE_KINDS:
             continue
         taken = sum(amount for code, amount in line.discounts if code not in codes)

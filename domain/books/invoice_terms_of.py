@@ -11,7 +11,7 @@ from domain.books import agreement
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice_taxes import resolved_taxes
-from domain.invoice_terms import InvoiceKind, InvoiceTerms
+from domain.invoice_terms import InvoiceKind, InvoiceTerms, ItemKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,7 +63,8 @@ def invoice_terms(
     Args:
         subscription: What is billed; None for an invoice of items alone.
         customer: Who pays.
-        items: What waits for this invoice, in the order in which it was added.
+        items: What waits for this invoice, in the order in which it was added. Prorations of a
+            fee that a later invoice charges wait on.
         credit: Account credit of the customer.
         catalogues: Every version that was published, by version. Items alone are billed without
             any: by the default terms, untaxed.
@@ -103,7 +104,7 @@ def invoice_terms(
         fees=what.fees,
         overrides=tuple(each for each in customer.overrides if each.plan in plans),
         discounts=() if subscription is None else subscription.discounts,
-        items=tuple(items),
+        items=tuple(each for each in items if not _is_early(each, what=what, of=subscription)),
         taxes=resolved_taxes(
             rates=() if catalogue is None else catalogue.taxes,
             treatment=customer.tax.treatment,
@@ -126,6 +127,22 @@ class _Billed:
     period: Period | None
     segments: tuple[Segment, ...]
     fees: Segment | None
+
+
+def _is_early(item: Item, *, what: _Billed, of: Subscription | None) -> bool:
+    """Say whether an item belongs to a fee that a later invoice of its subscription charges.
+
+    Less than a fee goes on one invoice with it: it would else give back what nobody paid yet.
+    """
+    return (
+        of is not None
+        and item.subscription == of.subscription
+        and item.kind is ItemKind.PRORATION
+        and what.fees is not None
+        and item.start >= what.fees.end
+        # What an end changes lies at that end, and no later invoice is to come.
+        and of.following() is not None
+    )
 
 
 def _billed(

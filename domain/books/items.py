@@ -90,8 +90,8 @@ def add_item(decision: Decision, item: Item) -> None:
 
     Args:
         decision: What is being decided.
-        item: The item; its customer exists, and below 0 are corrections alone. Its label is cut
-            to what a text may have.
+        item: The item; its customer exists, and below 0 are corrections and prorations alone. Its
+            label is cut to what a text may have.
 
     Raises:
         Rejected: item_exists, item_limit, or amount_limit for more than an invoice could hold

@@ -21,20 +21,18 @@ from domain.billing_terms import TaxMode
 from domain.books import account_credit, agreement, items
 from domain.books.ledger import LedgerAccount, post_money
 from domain.invoice_amounts import tax_part
-from domain.invoice_taxes import resolved_taxes
 from domain.invoice_terms import Item, ItemKind
 from domain.money import minor_unit_places, round_half_up
 from domain.period import Interval, days_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime
 
     from domain.books.charged import ChargedFees
     from domain.books.decision import Decision
     from domain.books.state import TenantState
     from domain.books.subscription import BillingPeriod, Phase, Subscription
-    from domain.invoice_taxes import LineTax
     from domain.invoice_terms import GrantedDiscount, Override
     from domain.period import Period
 
@@ -46,13 +44,18 @@ class Difference:
     """What a change costs in one tax category, minor units.
 
     Args:
+        tax: Tax category.
         amount_minor: As fees have it, without the tax that comes on top; negative is less.
+        charged: The fees that an invoice has of the category, where it is about those; None for
+            fees that are still to be charged.
         tax_minor: Tax of what is less; 0 of what is more.
         is_tax_inside: Whether the amount has that tax in it.
         promotion_minor: What of the less promotions paid.
     """
 
+    tax: str
     amount_minor: int
+    charged: ChargedFees | None = None
     tax_minor: int = 0
     is_tax_inside: bool = False
     promotion_minor: int = 0
@@ -65,7 +68,7 @@ def differences(
     after: Subscription,
     overrides: tuple[Override, ...] | None = None,
     published: TenantState | None = None,
-) -> dict[str, Difference]:
+) -> tuple[Difference, ...]:
     """This function will say what a change costs beyond what invoices charge on their own.
 
     A lifetime gives nothing back, for it has no days of which some would be left; so it is charged
@@ -79,55 +82,63 @@ def differences(
         published: Books with another catalogue version, where that is the change; None else.
 
     Returns:
-        By tax category, rounded half up, sorted, without those of 0.
+        Fees that an invoice has apart from those that are still to be charged, by tax category,
+        rounded half up, sorted, without those of 0.
     """
     current = state.customers[after.customer].overrides
     new = current if overrides is None else overrides
     owed_after = _uncharged(state if published is None else published, after, new)
     places = minor_unit_places(after.currency)
     if after.interval is Interval.LIFETIME:
-        owed = {
-            tax: round_half_up(amount, places=places) - _posted(after, tax)
-            for tax, amount in sorted(owed_after.items())
-        }
-        return {tax: Difference(amount) for tax, amount in owed.items() if amount > 0}
+        owed = (
+            (tax, round_half_up(amount, places=places) - _posted(after, tax))
+            for (_, tax), amount in sorted(owed_after.items())
+        )
+        return tuple(
+            Difference(tax, amount, _charged_fees(after, tax))
+            for tax, amount in owed
+            if amount > 0
+        )
     owed_before = _uncharged(state, before, current)
     amounts = {
-        tax: round_half_up(
-            owed_after.get(tax, _NOTHING) - owed_before.get(tax, _NOTHING), places=places
+        place: round_half_up(
+            owed_after.get(place, _NOTHING) - owed_before.get(place, _NOTHING), places=places
         )
-        for tax in sorted(owed_before.keys() | owed_after.keys())
+        for place in sorted(owed_before.keys() | owed_after.keys())
     }
-    return {
-        tax: Difference(amount)
-        if amount > 0
-        else _less(state, before, after, overrides=(current, new), tax=tax, amount_minor=-amount)
-        for tax, amount in amounts.items()
+    return tuple(
+        _difference(state, before, after, (current, new), Difference(tax, amount, charged))
+        for (is_charged, tax), amount in amounts.items()
+        for charged in (_charged_fees(before, tax) if is_charged else None,)
         if amount
-    }
+    )
 
 
-def _less(
+def _difference(
     state: TenantState,
     before: Subscription,
     after: Subscription,
-    *,
     overrides: tuple[tuple[Override, ...], tuple[Override, ...]],
-    tax: str,
-    amount_minor: int,
+    found: Difference,
 ) -> Difference:
-    """Return what is given back, with the tax that it was or will be charged with."""
-    charged = _charged_fees(before, tax)
-    taxed = _tax_of(state, before, tax) if charged is None else charged.taxed
+    """Return a difference with the tax of what is less of charged fees, and its promotions."""
+    charged = found.charged
+    if charged is None or found.amount_minor > 0:
+        return found
     promotion = 0
-    if charged is not None and charged.promotion_minor:
+    if charged.promotion_minor:
         paid = Fraction(charged.promotion_minor)
-        was = min(paid, _level(state, before, overrides[0], tax))
-        now = min(paid, _level(state, after, overrides[1], tax))
-        promotion = min(amount_minor, round_half_up(max(_NOTHING, was - now), places=0))
-    tax_minor = round_half_up((amount_minor - promotion) * tax_part(taxed), places=0)
-    is_inside = taxed.mode is TaxMode.INCLUSIVE
-    return Difference(-amount_minor, tax_minor, is_inside, promotion)
+        was = min(paid, _level(state, before, overrides[0], found.tax))
+        now = min(paid, _level(state, after, overrides[1], found.tax))
+        promotion = min(-found.amount_minor, round_half_up(max(_NOTHING, was - now), places=0))
+    return replace(
+        found,
+        tax_minor=round_half_up(
+            (-found.amount_minor - promotion) * tax_part(charged.taxed), places=0
+        ),
+        is_tax_inside=charged.taxed.mode is TaxMode.INCLUSIVE,
+        promotion_minor=promotion,
+    )
 
 
 def _charged_fees(subscription: Subscription, tax: str) -> ChargedFees | None:
@@ -151,28 +162,17 @@ def _level(
     return Fraction(owed.get(tax, _NOTHING) * unit)
 
 
-def _tax_of(state: TenantState, subscription: Subscription, tax: str) -> LineTax:
-    """Return the tax with which the next invoice would charge a fee of a category."""
-    version = subscription.phase_at(subscription.period.start).catalogue_version
-    customer = state.customers[subscription.customer].tax
-    return resolved_taxes(
-        rates=state.catalogues[version].taxes,
-        treatment=customer.treatment,
-        region=customer.region,
-    ).tax_of(tax)
-
-
 def _posted(subscription: Subscription, tax: str) -> int:
     return dict(subscription.posted).get(tax, 0)
 
 
-def noted(subscription: Subscription, amounts: Mapping[str, Difference]) -> Subscription:
+def noted(subscription: Subscription, amounts: tuple[Difference, ...]) -> Subscription:
     """This function will note on a lifetime what differences it is charged."""
     if subscription.interval is not Interval.LIFETIME or not amounts:
         return subscription
     posted = dict(subscription.posted)
-    for tax, amount in amounts.items():
-        posted[tax] = posted.get(tax, 0) + amount.amount_minor
+    for each in amounts:
+        posted[each.tax] = posted.get(each.tax, 0) + each.amount_minor
     return replace(subscription, posted=tuple(sorted(posted.items())))
 
 
@@ -180,11 +180,15 @@ def post(
     decision: Decision,
     *,
     subscription: Subscription,
-    amounts: Mapping[str, Difference],
+    amounts: tuple[Difference, ...],
     day: datetime,
     label: str,
 ) -> None:
-    """This function will post differences: more is an item on the next invoice, less is credit.
+    """This function will post differences.
+
+    What is less of charged fees is account credit. All else is an item: what is more goes on the
+    next invoice; what is less of fees that are still to be charged goes on the invoice that
+    charges them, below 0, taxed and paid for by promotions together with them.
 
     Args:
         decision: Where the facts go.
@@ -194,34 +198,29 @@ def post(
         label: What changes, for people.
     """
     note, end = _note(subscription, day=day)
-    name = subscription.subscription
-    for tax, difference in amounts.items():
-        if difference.amount_minor > 0:
-            charged = _charged_fees(subscription, tax)
-            items.add_item(
-                decision,
-                Item(
-                    item=decision.id_of("itm", decision.command.command_id, name, tax),
-                    customer=subscription.customer,
-                    subscription=name,
-                    kind=ItemKind.PRORATION,
-                    label=f"{label}{note}",
-                    amount_minor=difference.amount_minor,
-                    start=day,
-                    end=max(day, end),
-                    added_at=decision.moment,
-                    tax=tax,
-                    taxed=None if charged is None else charged.taxed,
-                ),
-            )
-        else:
-            _give_back(
-                decision,
-                subscription,
-                credit=decision.id_of("crd", decision.command.command_id, name, tax),
-                less=difference,
-                reason=f"{label}{note}",
-            )
+    name, command = subscription.subscription, decision.command.command_id
+    for each in amounts:
+        if each.charged is not None and each.amount_minor < 0:
+            credit = decision.id_of("crd", command, name, each.tax)
+            _give_back(decision, subscription, credit=credit, less=each, reason=f"{label}{note}")
+            continue
+        of = ("itm", command, name, each.tax)
+        items.add_item(
+            decision,
+            Item(
+                item=decision.id_of(*of) if each.charged else decision.id_of(*of, "to_charge"),
+                customer=subscription.customer,
+                subscription=name,
+                kind=ItemKind.PRORATION,
+                label=f"{label}{note}",
+                amount_minor=each.amount_minor,
+                start=day,
+                end=max(day, end),
+                added_at=decision.moment,
+                tax=each.tax,
+                taxed=None if each.charged is None else each.charged.taxed,
+            ),
+        )
 
 
 def _give_back(
@@ -256,12 +255,13 @@ def _give_back(
 
 def _uncharged(
     state: TenantState, subscription: Subscription, overrides: tuple[Override, ...]
-) -> dict[str, Fraction]:
-    """Return what is owed for days beyond what invoices have charged or will charge, by category.
+) -> dict[tuple[bool, str], Fraction]:
+    """Return what is owed for days beyond what invoices have charged or will charge.
 
+    By whether an invoice has the fees of the period already, and by tax category.
     Periods after the last phase add nothing: what they are charged is what they owe.
     """
-    total: dict[str, Fraction] = {}
+    total: dict[tuple[bool, str], Fraction] = {}
     for period in subscription.periods():
         if (
             period.index > subscription.period_index
@@ -271,12 +271,14 @@ def _uncharged(
         spans = _spans(state, subscription, period)
         owed = spans[-1:] if period.interval is Interval.LIFETIME else spans
         if agreement.is_charged(subscription, period):
-            _add(total, _owed_of_charged(state, subscription, period, owed, overrides), sign=1)
+            of = _owed_of_charged(state, subscription, period, owed, overrides)
+            total |= {(True, tax): amount for tax, amount in of.items()}
             continue
         charged = ((spans[0][0], period.period),)
         for parts, sign in ((owed, 1), (charged, -1)):
             fees = _fees(state, subscription, period, parts, overrides, subscription.discounts)
-            _add(total, fees, sign=sign)
+            for tax, amount in fees.items():
+                total[False, tax] = total.get((False, tax), _NOTHING) + sign * amount
     return total
 
 
@@ -352,13 +354,9 @@ def _fees(
             discounts=discounts,
             currency=subscription.currency,
         )
-        _add(total, fees, sign=1)
+        for category, amount in fees.items():
+            total[category] = total.get(category, _NOTHING) + amount
     return total
-
-
-def _add(total: dict[str, Fraction], fees: Mapping[str, Fraction], *, sign: int) -> None:
-    for category, amount in fees.items():
-        total[category] = total.get(category, _NOTHING) + sign * amount
 
 
 def _note(subscription: Subscription, *, day: datetime) -> tuple[str, datetime]:

@@ -61,6 +61,8 @@ class Bill:
     """(id, minor units, tax category)"""
     own_taxes: Mapping[str, tuple[str, Fraction, bool]] = field(default_factory=dict)
     """What a correction is taxed with, by its id: the tax of the invoice that it corrects."""
+    days_off: frozenset[str] = frozenset()
+    """Ids of items below 0 that take days off the fees of this invoice."""
     discounts: Sequence[Document] = ()
     taxes: Mapping[str, tuple[str, Fraction, bool]] = field(default_factory=dict)
     """Category to (code, percent, whether amounts include it)."""
@@ -369,8 +371,15 @@ def _amounts(bill: Bill, lines: Sequence[Line], unit: int) -> None:
     for discount in bill.discounts:
         if discount["kind"] == "amount":
             reached = [line for line in lines if _reached(discount, line)]
-            left = sum(line.net for line in reached)
-            _take(reached, min(left, half_up(Fraction(discount["value"]) * unit)))
+            left = sum(line.net for line in reached) - _days_off(bill, lines, reached)
+            _take(reached, max(0, min(left, half_up(Fraction(discount["value"]) * unit))))
+
+
+def _days_off(bill: Bill, lines: Sequence[Line], reached: Sequence[Line]) -> int:
+    """What days took off the fees, where fees are among the lines and have something left."""
+    if not any(line.kind in ("fee", "add_on") and line.net > 0 for line in reached):
+        return 0
+    return -sum(line.net for line in lines if line.key.removeprefix("item/") in bill.days_off)
 
 
 def _cap(bill: Bill, lines: Sequence[Line], unit: int) -> None:
@@ -378,7 +387,8 @@ def _cap(bill: Bill, lines: Sequence[Line], unit: int) -> None:
     if bound is not None:
         most, counted = bound
         mine = counted(lines)
-        _take(mine, max(0, sum(line.net for line in mine) - half_up(most * unit)))
+        left = sum(line.net for line in mine) - _days_off(bill, lines, mine)
+        _take(mine, max(0, left - half_up(most * unit)))
 
 
 def _take(lines: Sequence[Line], whole: int) -> None:
@@ -414,7 +424,7 @@ def _settled(bill: Bill, lines: Sequence[Line]) -> Result:
             if beyond <= 0:
                 break
             # A minor unit of promotions takes at most three off the total: no tax is above 200 %.
-            promotion -= max(1, beyond // 3)
+            promotion = max(0, promotion - max(1, beyond // 3))
     taxes, total = _with_taxes(bill, lines, promotion * fine)
     left = half_up(Fraction(total, fine))
     late = 0

@@ -158,6 +158,7 @@ def _case(
         parts=parts,
         fees=fees,
         items=items,
+        days_off=frozenset(item for item, minor, _ in items if minor < 0 and rng.random() < 0.5),
         own_taxes={
             item: rng.choice(OWN_TAXES)
             for item, minor, _ in items
@@ -380,6 +381,12 @@ def _percent(rate: Fraction) -> Decimal:
     return Decimal(rate.numerator) / Decimal(rate.denominator)
 
 
+def _kind(minor: int, *, is_of_fee: bool) -> ItemKind:
+    if is_of_fee:
+        return ItemKind.PRORATION
+    return ItemKind.CORRECTION if minor < 0 else ItemKind.ONE_OFF
+
+
 def _own_tax(own: tuple[str, Fraction, bool] | None) -> LineTax | None:
     if own is None:
         return None
@@ -436,7 +443,7 @@ def _terms(
                 item=item,
                 customer="customer",
                 subscription="",
-                kind=ItemKind.CORRECTION if minor < 0 else ItemKind.ONE_OFF,
+                kind=_kind(minor, is_of_fee=item in bill.days_off),
                 label=item,
                 amount_minor=minor,
                 start=START,

@@ -242,3 +242,62 @@ class TestGivenBack:
         books.billed(as_of="2025-02-02T00:00:00Z", invoice="inv_2")
         assert balance(books) == CreditBalance(0, 34_100)
         assert (books.accounts()["tax"], books.accounts()["revenue"]) == (0, 0)
+
+
+class TestFeesInArrears:
+    """A fee that is still to be charged gives nothing back: less of it stands on its invoice."""
+
+    def test_s2_e_a_promotion_pays_what_is_left_of_the_fee(self) -> None:
+        """310.00 and as much given, paused after 9 of 31 days: 90.00 used, 220.00 left."""
+        books = BillingBooks()
+        books.agreed(flat("fee", "310"), taxes=TEN)
+        books.grant(31_000)
+        changed(books, "PauseSubscription", day="2025-01-10")
+        assert balance(books) == CreditBalance(31_000, 0)
+        books.billed()
+        assert books.invoice().total_minor == 0
+        assert balance(books) == CreditBalance(22_000, 0)
+        assert books.accounts().get("tax", 0) == 0
+
+    def test_s2_f_less_is_taxed_as_the_fee_will_be(self) -> None:
+        """Exempt before the invoice: 310.00 - 220.00, and no tax either way."""
+        books = BillingBooks()
+        books.agreed(flat("fee", "310"), taxes=TEN)
+        changed(books, "PauseSubscription", day="2025-01-10")
+        treated(books, "exempt")
+        books.billed()
+        assert books.invoice().total_minor == 9_000
+        assert books.accounts().get("tax", 0) == 0
+
+    def test_less_waits_for_the_invoice_that_charges_its_fee(self) -> None:
+        """February is paused before January is billed: January is whole, February a day."""
+        books = BillingBooks()
+        books.agreed(flat("fee", "310"), taxes=TEN)
+        changed(books, "PauseSubscription", day="2025-02-02")
+        books.billed(as_of="2025-02-02T00:00:00Z")
+        assert books.invoice().total_minor == 34_100
+        books.billed(as_of="2025-03-02T00:00:00Z", invoice="inv_2")
+        assert (books.invoice("inv_2").total_minor, books.credit()) == (1_218, 0)
+
+    @pytest.mark.parametrize(("bound", "total"), [("discount", 0), ("maximum", 35)])
+    def test_what_comes_off_the_fee_comes_off_what_is_left_of_it(
+        self, bound: str, total: int
+    ) -> None:
+        """310.00, of which 300.00 come off, or a most of 10.00 a month; 300.00 less: none is over.
+
+        They would else come back as money, with tax, although nobody was asked for them.
+        """
+        books = BillingBooks()
+        off: Json = {"code": "off", "name": "Off", "kind": "amount", "value": "300"}
+        most: dict[str, Json] = {"maximum": {"amount": "10", "of": "all"}}
+        books.agreed(
+            flat("fee", "310"),
+            taxes=TEN,
+            discounts=[off],
+            subscription={"discounts": ["off"] if bound == "discount" else []},
+            plan_parts=most if bound == "maximum" else {},
+        )
+        changed(books, "PauseSubscription", day="2025-01-02")
+        books.billed()
+        assert (books.invoice().total_minor, books.invoice().carry_minor) == (total, 0)
+        assert books.credit() == 0

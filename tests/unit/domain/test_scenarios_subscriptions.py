@@ -47,18 +47,18 @@ class TestChangesOfPlan:
             | base 99.00, Plan STARTER to PROFESSIONAL, 15 of 30 days 200.00 = 299.00
         """)
 
-    def test_s3_r8_a_downgrade_gives_account_credit_that_the_invoice_uses(self) -> None:
+    def test_s3_r8_a_downgrade_takes_its_days_off_the_fee_of_its_invoice(self) -> None:
         """Never a negative line: 400 x 15 / 30 goes onto the account and off the next invoice."""
         story = Story(*S3)
         story.subscribe("PROFESSIONAL", start="2025-06-01")
         story.change("ChangePlan", on="2025-06-16", plan="STARTER")
-        assert story.credit_minor == 20_000
+        assert story.credit_minor == 0
         story.bill("2025-08-01")
         assert story.credit_minor == 0
         assert story.told == told("""
-            2025-06-16 credit Plan PROFESSIONAL to STARTER, 15 of 30 days: 200.00
+            2025-06-16 item Plan PROFESSIONAL to STARTER, 15 of 30 days: -200.00
             2025-07-01 sub_1 period 2025-06-01 to 2025-07-01:
-            | base 499.00, account credit -200.00 = 299.00
+            | base 499.00, Plan PROFESSIONAL to STARTER, 15 of 30 days -200.00 = 299.00
             2025-08-01 sub_1 period 2025-07-01 to 2025-08-01: base 99.00 = 99.00
         """)
 
@@ -87,10 +87,10 @@ class TestChangesOfPlan:
         story.bill("2025-06-01")
         assert story.told == told("""
             2025-04-11 item Plan PRO to ENTERPRISE, 20 of 30 days: 6000.00
-            2025-04-21 credit Plan ENTERPRISE to PRO, 10 of 30 days: 3000.00
+            2025-04-21 item Plan ENTERPRISE to PRO, 10 of 30 days: -3000.00
             2025-05-01 sub_1 period 2025-04-01 to 2025-05-01:
             | base 9000.00, Plan PRO to ENTERPRISE, 20 of 30 days 6000.00,
-            | account credit -3000.00 = 12000.00
+            | Plan ENTERPRISE to PRO, 10 of 30 days -3000.00 = 12000.00
             2025-06-01 sub_1 period 2025-05-01 to 2025-06-01: base 9000.00 = 9000.00
         """)
 
@@ -265,9 +265,9 @@ class TestEnds:
         story.change("ResumeSubscription", on="2025-02-15")
         story.bill("2025-04-01")
         assert story.told == told("""
-            2025-01-17 credit Subscription paused, 15 of 31 days: 150.00
+            2025-01-17 item Subscription paused, 15 of 31 days: -150.00
             2025-02-01 sub_1 period 2025-01-01 to 2025-02-01:
-            | base 310.00, account credit -150.00 = 160.00
+            | base 310.00, Subscription paused, 15 of 31 days -150.00 = 160.00
             2025-02-15 item Subscription resumed, 14 of 28 days: 155.00
             2025-03-01 sub_1 period 2025-02-01 to 2025-03-01:
             | Subscription resumed, 14 of 28 days 155.00 = 155.00
@@ -285,10 +285,10 @@ class TestPartsOfASubscription:
         story.bill("2025-03-01")
         assert story.told == told("""
             2025-01-17 item Seats 3 to 5, 15 of 31 days: 30.00
-            2025-01-27 credit Seats 5 to 2, 5 of 31 days: 15.00
+            2025-01-27 item Seats 5 to 2, 5 of 31 days: -15.00
             2025-02-01 sub_1 period 2025-01-01 to 2025-02-01:
             | base 62.00, seats 31.00, Seats 3 to 5, 15 of 31 days 30.00,
-            | account credit -15.00 = 108.00
+            | Seats 5 to 2, 5 of 31 days -15.00 = 108.00
             2025-03-01 sub_1 period 2025-02-01 to 2025-03-01: base 62.00 = 62.00
         """)
 
@@ -368,9 +368,10 @@ class TestPartsOfASubscription:
             | base 180.00, seats 62.00, fee 62.00 = 304.00
             2025-08-01 sub_1 period 2025-07-01 to 2025-08-01: nothing = 0.00
             2025-09-01 sub_1 period 2025-08-01 to 2025-09-01: nothing = 0.00
-            2025-09-16 credit Plan BUSINESS to TEAM, 15 of 30 days: 60.00
+            2025-09-16 item Plan BUSINESS to TEAM, 15 of 30 days: -60.00
             2025-10-01 sub_1 period 2025-09-01 to 2025-10-01:
-            | base 180.00, seats 62.00, fee 62.00, account credit -60.00 = 244.00
+            | base 180.00, seats 62.00, fee 62.00, Plan BUSINESS to TEAM, 15 of 30 days -60.00
+            | = 244.00
             2025-11-01 sub_1 period 2025-10-01 to 2025-11-01:
             | base 60.00, seats 62.00, fee 62.00 = 184.00
         """)
@@ -378,13 +379,13 @@ class TestPartsOfASubscription:
 
 class TestMistakesThatCancelOut:
     def test_an_upgrade_that_is_taken_back_on_the_same_day_costs_nothing(self) -> None:
-        """The item and the credit are the same amount."""
+        """The two items are the same amount."""
         story = Story(*S1)
         story.subscribe("PRO", start="2025-01-01")
         story.change("ChangePlan", on="2025-01-22", plan="ENTERPRISE")
         story.change("ChangePlan", on="2025-01-22", plan="PRO")
         story.bill("2025-02-01")
-        assert story.told[-1].endswith("account credit -2903.23 = 9000.00")
+        assert story.told[-1].endswith("ENTERPRISE to PRO, 10 of 31 days -2903.23 = 9000.00")
         assert len(story.subscription().phases) == 1
 
     def test_the_same_change_twice_is_one(self) -> None:

@@ -311,11 +311,12 @@ class TestFactsThatApply:
     """What a decision writes is applied at once and after every restart: else the books stop."""
 
     def test_labels_of_the_longest_codes_are_cut(self) -> None:
-        """Two plan codes of 200 characters, up and down again: an item and account credit."""
+        """Two plan codes of 200 characters, down and up again: account credit and an item."""
         small, large = "S" * TEXT_LENGTH_MAX, "L" * TEXT_LENGTH_MAX
-        story = Story(plan(small, "31"), plan(large, "310"))
-        story.subscribe(small, start="2025-01-01")
-        for code, day in ((large, "2025-01-16"), (small, "2025-01-20")):
+        story = Story(plan(small, "31"), plan(large, "310", fees="in_advance"))
+        story.subscribe(large, start="2025-01-01")
+        story.bill("2025-01-01")
+        for code, day in ((small, "2025-01-16"), (large, "2025-01-20")):
             body: dict[str, Json] = {"subscription": "sub_1", "plan": code, "as_of": at(day)}
             assert story.sent("ChangePlan", body, on=day).code == ""
         facts = [
