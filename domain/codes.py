@@ -348,7 +348,7 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.INVOICE_LIMIT: "An invoice would have more lines, steps of a line or usage than it may.",
     Code.ITEM_EXISTS: "The item id is taken.",
     Code.ITEM_UNKNOWN: "No such item waits for an invoice.",
-    Code.ITEM_KEPT: "What a correction or a change comes to is not taken back: change again.",
+    Code.ITEM_KEPT: "What a correction or a change comes to is not taken back; grant credit.",
     Code.ITEM_LIMIT: "As many items wait for the customer as may.",
     Code.CREDIT_EXISTS: "The account credit id is taken.",
     Code.CREDIT_LIMIT: "The account credit would be larger than it may.",

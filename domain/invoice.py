@@ -17,7 +17,6 @@ from domain.canonical import Json, decimal_text, sha256_hex, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected, invariant
 from domain.invoice_amounts import Draft, Totals, settle
-from domain.invoice_terms import ItemKind
 from domain.money import exact_text, minor_unit_places, round_half_up
 from domain.period import HOUR_MS, Period, time_text, to_ms
 from domain.quantity import nanos_text
@@ -315,7 +314,7 @@ def build_invoice(
             price="",
             tax=item.taxed or terms.taxes.tax_of(item.tax),
             amount=_whole(item.amount_minor * 10 ** (scale - places), line_id=item.item),
-            is_of_fee=item.kind is ItemKind.PRORATION and item.amount_minor < 0,
+            is_of_fee=item.is_of_fee,
         )
         for item in terms.items
     ]

@@ -180,6 +180,11 @@ class Item:
     taxed: LineTax | None = None
 
     @property
+    def is_of_fee(self) -> bool:
+        """Say whether it takes days off a fee that its own invoice charges."""
+        return self.kind is ItemKind.PRORATION and self.amount_minor < 0 and self.taxed is None
+
+    @property
     def document(self) -> str:
         """Return it as canonical JSON."""
         return to_canonical_json(self.to_json())

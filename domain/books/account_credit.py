@@ -12,8 +12,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from domain.books import held
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
+from domain.books.held import Drawn
 from domain.books.ledger import LedgerAccount, credit_after, post_money
 from domain.books.records import Command, fields_of_command
 from domain.books.state import read_id
@@ -21,7 +23,7 @@ from domain.codes import Code
 from domain.credit_balance import NO_CREDIT
 from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX
-from domain.invoice import AMOUNT_MINOR_MAX
+from domain.invoice import AMOUNT_MINOR_MAX, LINES_MAX
 
 if TYPE_CHECKING:
     from domain.books.customer import Customer
@@ -84,7 +86,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     return decision.made()
 
 
-def add_credit(
+def add_credit(  # noqa: PLR0913 -- what the fact says, each by its name
     decision: Decision,
     *,
     credit: str,
@@ -94,6 +96,7 @@ def add_credit(
     kind: str,
     reference: str,
     reason: str,
+    drawn: tuple[tuple[tuple[str, str], Drawn], ...] = (),
 ) -> None:
     """This function will say that account credit was given; its posting comes before.
 
@@ -106,6 +109,7 @@ def add_credit(
         kind: A CreditKind.
         reference: What it is from, for example an invoice id.
         reason: Why, for people; cut to what a text may have.
+        drawn: What it takes of which line of which invoice.
 
     Raises:
         Rejected: credit_exists or credit_limit.
@@ -127,6 +131,10 @@ def add_credit(
             "kind": kind,
             "reference": reference,
             "reason": reason[:TEXT_LENGTH_MAX],
+            "drawn": [
+                {"invoice": invoice, "line": line, **each.to_json()}
+                for (invoice, line), each in drawn
+            ],
             "balance_minor": after.total_minor,
             "promotion_balance_minor": after.promotion_minor,
             "granted_at": decision.at,
@@ -181,8 +189,14 @@ def amount_of(fields: Fields, name: str) -> int:
 
 
 def apply_granted(*, state: TenantState, fact: Fact) -> None:
-    """This function will take the credit's id; the posting beside it moved the balance."""
-    state.billing.ids.add(fields_of_fact(fact).text("credit"))
+    """This function will take the credit's id, and what it gives back of lines.
+
+    The posting beside it moved the balance.
+    """
+    fields = fields_of_fact(fact)
+    state.billing.ids.add(fields.text("credit"))
+    for each in fields.objects("drawn", count_max=LINES_MAX):
+        held.take(state, (each.text("invoice"), each.text("line")), Drawn.from_fields(each))
 
 
 def apply_applied(*, state: TenantState, fact: Fact) -> None:

@@ -68,6 +68,8 @@ class InvoiceEntry:
         taxes: Their taxes, packed.
         in_prices: Which of them have their tax in the price: a byte each, 1 for yes.
         credited: What promotions took off each before its tax, packed.
+        held_nets: Net amounts without the days that items of the invoice take off fees, packed.
+        held_taxes: Taxes without those days', packed.
         effective: Net amounts after corrections, packed.
         positions: usage.events positions of the newest pin.
         items: (sequence, item) of what it took along.
@@ -101,6 +103,8 @@ class InvoiceEntry:
     taxes: bytes
     in_prices: bytes
     credited: bytes
+    held_nets: bytes
+    held_taxes: bytes
     effective: bytes
     positions: tuple[int, ...]
     items: tuple[tuple[int, Item], ...] = ()
@@ -179,6 +183,28 @@ class Noted:
 NOTHING_NOTED = Noted()
 
 
+@dataclass(frozen=True, slots=True)
+class HeldLine:
+    """What was charged of a line and has not come back, in units of its invoice's scale.
+
+    Args:
+        money: Net amount that was charged in money.
+        money_tax: Its tax.
+        promotion: Net amount that promotions paid.
+        promotion_tax: Tax that they paid as well, where they come off after it.
+    """
+
+    money: int = 0
+    money_tax: int = 0
+    promotion: int = 0
+    promotion_tax: int = 0
+
+    @property
+    def net(self) -> int:
+        """Return the net amount that can come back."""
+        return max(0, self.money) + max(0, self.promotion)
+
+
 @dataclass(slots=True)
 class BillingState:
     """The part of a tenant's books that is about invoices and money.
@@ -195,6 +221,8 @@ class BillingState:
         credit: Account credit by customer; moved by postings alone.
         payments: By id.
         noted: What credit notes took from a line, in minor units, by invoice and line.
+        held: How lines stand of which something came back, or was asked for again, by invoice and
+            line; all others stand as they were charged (domain.books.held).
         before_renewal: Of each subscription its last invoice and itself as it was before it, so
             that a void invoice gives the period back.
         shared: Equal values that many invoices have, kept once; saves memory and says nothing.
@@ -210,6 +238,7 @@ class BillingState:
     credit: dict[str, CreditBalance] = field(default_factory=dict)
     payments: dict[str, PaymentEntry] = field(default_factory=dict)
     noted: dict[tuple[str, str], Noted] = field(default_factory=dict)
+    held: dict[tuple[str, str], HeldLine] = field(default_factory=dict)
     before_renewal: dict[str, tuple[str, Subscription]] = field(default_factory=dict)
     shared: dict[object, object] = field(default_factory=dict, compare=False)
 

@@ -36,15 +36,15 @@ class ChargedFees:
         tax: Tax category.
         fees_minor: What percentages left of them, minor units.
         off_minor: What amounts took off that.
-        promotion_minor: What promotions took off before the tax.
         taxed: The tax that they bear.
+        lines: Ids of the invoice's lines that charge them.
     """
 
     tax: str
     fees_minor: int
     off_minor: int
-    promotion_minor: int
     taxed: LineTax
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,14 @@ class Charged:
     """Fees of the open period as an invoice has them.
 
     Args:
+        invoice: Invoice that charges them.
         plan: Plan whose fees they are.
         discounts: Percentages that came off.
         overrides: The customer's own prices of the plan, as they were.
         fees: What they came to, by tax category.
     """
 
+    invoice: str
     plan: str
     discounts: tuple[GrantedDiscount, ...]
     overrides: tuple[Override, ...]
@@ -84,6 +86,7 @@ class Charged:
     def to_json(self) -> dict[str, Json]:
         """Return it as it stands in the subscription's document."""
         return {
+            "invoice": self.invoice,
             "plan": self.plan,
             "discounts": [each.to_json() for each in self.discounts],
             "overrides": [each.to_json() for each in self.overrides],
@@ -92,8 +95,8 @@ class Charged:
                     "tax": each.tax,
                     "fees_minor": each.fees_minor,
                     "off_minor": each.off_minor,
-                    "promotion_minor": each.promotion_minor,
                     "taxed": each.taxed.to_json(),
+                    "lines": list(each.lines),
                 }
                 for each in self.fees
             ],
@@ -103,6 +106,7 @@ class Charged:
     def from_fields(cls, fields: Fields) -> Charged:
         """Read what to_json wrote."""
         return cls(
+            invoice=fields.text("invoice"),
             plan=fields.text("plan"),
             discounts=tuple(
                 GrantedDiscount.from_fields(item)
@@ -117,18 +121,16 @@ class Charged:
                     tax=item.text("tax"),
                     fees_minor=item.integer("fees_minor", minimum=0, maximum=POSITION_MAX),
                     off_minor=item.integer("off_minor", minimum=0, maximum=POSITION_MAX),
-                    promotion_minor=item.integer(
-                        "promotion_minor", minimum=0, maximum=POSITION_MAX
-                    ),
                     taxed=LineTax.from_fields(item.object("taxed")),
+                    lines=item.texts("lines"),
                 )
                 for item in fields.objects("fees", count_max=CATEGORIES_MAX)
             ),
         )
 
 
-def charged_by(content: InvoiceContent) -> Charged | None:
-    """This function will return what a content charges of fees; None for no fees."""
+def charged_by(content: InvoiceContent, *, invoice: str) -> Charged | None:
+    """This function will return what an invoice's content charges of fees; None for no fees."""
     terms = content.terms
     if terms.fees is None:
         return None
@@ -136,7 +138,7 @@ def charged_by(content: InvoiceContent) -> Charged | None:
     codes = {each.code for each in percent}
     fees: dict[str, int] = {}
     off: dict[str, int] = {}
-    promotion: dict[str, int] = {}
+    lines: dict[str, tuple[str, ...]] = {}
     asked = {
         f"item/{item.item}"
         for item in terms.items
@@ -150,19 +152,20 @@ def charged_by(content: InvoiceContent) -> Charged | None:
             # What was asked for in the period before its fees were charged: no fee of its start.
             fees.setdefault(line.tax, 0)
             off.setdefault(line.tax, 0)
-            promotion[line.tax] = promotion.get(line.tax, 0) + line.credited
+            lines[line.tax] = (*lines.get(line.tax, ()), line.line_id)
         if line.kind not in FEE_KINDS:
             continue
         taken = sum(amount for code, amount in line.discounts if code not in codes)
         fees[line.tax] = fees.get(line.tax, 0) + line.net + taken
         off[line.tax] = off.get(line.tax, 0) + taken
-        promotion[line.tax] = promotion.get(line.tax, 0) + line.credited
+        lines[line.tax] = (*lines.get(line.tax, ()), line.line_id)
     places = minor_unit_places(terms.currency)
 
     def minor(amount: int) -> int:
         return round_half_up(Fraction(amount, 10**content.scale), places=places)
 
     return Charged(
+        invoice=invoice,
         plan=terms.fees.plan,
         discounts=percent,
         overrides=tuple(each for each in terms.overrides if each.plan == terms.fees.plan),
@@ -171,8 +174,8 @@ def charged_by(content: InvoiceContent) -> Charged | None:
                 tax,
                 minor(amount),
                 minor(off[tax]),
-                minor(promotion[tax]),
                 terms.taxes.tax_of(tax),
+                lines[tax],
             )
             for tax, amount in sorted(fees.items())
         ),

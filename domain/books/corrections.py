@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from domain.billing_terms import STANDARD_CATEGORY, Corrections
+from domain.billing_terms import STANDARD_CATEGORY, Corrections, TaxMode
 from domain.books import items
 from domain.books.account_credit import CreditKind, add_credit
 from domain.books.billing_state import packed, unpacked
@@ -25,6 +25,7 @@ from domain.books.credit_notes import (
 )
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_beside_content
+from domain.books.held import Drawn, draw, less, standing, unit_of, waiting_minor
 from domain.books.invoice_checks import as_of_in, content_in, hash_of_terms, rebuilt
 from domain.books.invoices import (
     billing_in_force,
@@ -47,7 +48,9 @@ from domain.money import minor_unit_places
 from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
-    from domain.books.billing_state import InvoiceEntry
+    from collections.abc import Mapping
+
+    from domain.books.billing_state import HeldLine, InvoiceEntry
     from domain.books.state import TenantState
     from domain.canonical import Json
     from domain.fields import Fields
@@ -114,12 +117,12 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     differences = _differences(state, entry, content)
     decision = Decision(state, command, received_at_ms)
     noted, added = _divided(state, entry, differences)
-    added, promotion = _without_promotions(state, entry, added)
+    added, drawn = _drawn(state, entry, differences=differences, added=added, noted=noted)
     note = decision.id_of("crn", correction) if noted else ""
     new = tuple(
         _item(decision, entry, content=content, difference=each, of=correction) for each in added
     )
-    made = (("credit_note", noted), ("items", new), ("promotion", promotion))
+    made = (("credit_note", noted), ("items", new), ("promotion", drawn))
     effect = next((name for name, what in made if what), "none")
     decision.add(
         "InvoiceCorrected",
@@ -130,7 +133,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             "effect": effect,
             "differences": [each.to_json() for each in differences],
             "items": [item.item for item in new],
-            "promotion_minor": promotion,
+            "promotion_minor": sum(each.promotion for each in drawn.values()),
             "credit_note": note,
             "kept": kept_of(content),
             "content": text,
@@ -140,8 +143,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     )
     for item in new:
         items.add_item(decision, item)
-    if promotion:
-        _give_promotion_back(decision, entry, correction=correction, amount_minor=promotion)
+    if drawn:
+        _give_promotion_back(decision, entry, content, correction=correction, drawn=drawn)
     if noted:
         labels = {each.line: each.label for each in differences}
         add_note(
@@ -237,42 +240,74 @@ def _divided(
     moved = tuple(each for each in differences if each.minor)
     if billing_in_force(state).corrections is Corrections.NEXT_INVOICE:
         return {}, moved
-    less = {
-        each.line: min(-each.minor, left_of(state, entry, line=each.line))
-        for each in moved
-        if each.minor < 0 and each.line in entry.lines
-    }
-    wanted = {line: amount for line, amount in less.items() if amount}
+    wanted = {}
+    for each in moved:
+        if each.minor < 0 and each.line in entry.lines:
+            less_minor = -each.minor - max(0, waiting_minor(state, (entry.invoice, each.line)))
+            amount = min(less_minor, left_of(state, entry, line=each.line))
+            if amount > 0:
+                wanted[each.line] = amount
     noted = within_billed(state, entry, wanted=wanted)
     rest = (replace(each, minor=each.minor + noted.get(each.line, 0)) for each in moved)
     return noted, tuple(each for each in rest if each.minor)
 
 
-def _without_promotions(
-    state: TenantState, entry: InvoiceEntry, added: tuple[Difference, ...]
-) -> tuple[tuple[Difference, ...], int]:
-    """Take out of what is less what promotions had paid before its tax, minor units.
+def _drawn(
+    state: TenantState,
+    entry: InvoiceEntry,
+    *,
+    differences: tuple[Difference, ...],
+    added: tuple[Difference, ...],
+    noted: Mapping[str, int],
+) -> tuple[tuple[Difference, ...], dict[str, Drawn]]:
+    """Take out of what is less what promotions had paid: it comes back as promotions, at once.
 
-    It bore no tax, and money was never there: it comes back as a promotion, once the line no
-    longer covers it. By credit notes it does not, for their tax follows the whole line.
+    Less nets against items of the line that wait; the rest is drawn from what is held of it,
+    without what a credit note of the same correction draws.
     """
-    if billing_in_force(state).corrections is Corrections.CREDIT_NOTE:
-        return added, 0
-    unit = 10 ** (entry.scale - minor_unit_places(entry.currency))
-    credited = dict(zip(entry.lines, unpacked(entry.credited), strict=True))
-    kept, total = [], 0
+    # Parts of a minor unit fall to any of the lines that changed, so those pay for each other.
+    shared = [each.line for each in differences] if unit_of(entry) > 1 else []
+    stands = {
+        line: _without(standing(state, (entry.invoice, line)), noted.get(line, 0), entry)
+        for line in {*shared, *(each.line for each in added)}
+    }
+    kept = []
+    found: dict[str, Drawn] = {}
     for each in added:
-        paid = credited.get(each.line, 0)
-        less = max(0, min(paid, each.before) - min(paid, each.after))
-        back = max(0, min(-each.minor, _half_up(less, unit=unit)))
-        total += back
-        kept.append(replace(each, minor=each.minor + back))
-    return tuple(each for each in kept if each.minor), total
+        rest = -each.minor - max(0, waiting_minor(state, (entry.invoice, each.line)))
+        minor = each.minor + max(0, rest)
+        for line in (each.line, *shared) if rest > 0 else ():
+            drawn = draw(stands[line], rest, entry)
+            stands[line] = less(stands[line], drawn, entry)
+            if drawn.promotion:
+                found[line] = found.get(line, Drawn()) + replace(drawn, money=0, money_tax=0)
+            minor -= drawn.money
+            rest -= drawn.net
+        # What is not held any more came back in another way, as by the end of a subscription.
+        kept.append(replace(each, minor=minor))
+    return tuple(each for each in kept if each.minor), found
+
+
+def _without(stands: HeldLine, noted_minor: int, entry: InvoiceEntry) -> HeldLine:
+    return less(stands, draw(stands, noted_minor, entry), entry)
 
 
 def _give_promotion_back(
-    decision: Decision, entry: InvoiceEntry, *, correction: str, amount_minor: int
+    decision: Decision,
+    entry: InvoiceEntry,
+    content: InvoiceContent,
+    *,
+    correction: str,
+    drawn: Mapping[str, Drawn],
 ) -> None:
+    inside = {
+        line.line_id for line in content.lines if content.tax_of(line).mode is TaxMode.INCLUSIVE
+    }
+    tax = sum(each.promotion_tax for each in drawn.values())
+    net = sum(
+        each.promotion - (each.promotion_tax if line in inside else 0)
+        for line, each in drawn.items()
+    )
     post_money(
         decision,
         kind="correction",
@@ -280,20 +315,22 @@ def _give_promotion_back(
         currency=entry.currency,
         reference=correction,
         legs=(
-            (LedgerAccount.REVENUE, amount_minor),
-            (LedgerAccount.ACCOUNT_CREDIT, -amount_minor),
+            (LedgerAccount.REVENUE, net),
+            (LedgerAccount.TAX, tax),
+            (LedgerAccount.ACCOUNT_CREDIT, -net - tax),
         ),
-        promotion_minor=-amount_minor,
+        promotion_minor=-net - tax,
     )
     add_credit(
         decision,
         credit=decision.id_of("crd", "correction", correction),
         customer=entry.customer,
-        amount_minor=amount_minor,
+        amount_minor=net + tax,
         currency=entry.currency,
         kind=CreditKind.CORRECTION,
         reference=correction,
         reason=f"promotions had paid for it on invoice {entry.number}",
+        drawn=tuple(((entry.invoice, line), each) for line, each in drawn.items()),
     )
 
 
@@ -352,6 +389,8 @@ def apply(*, state: TenantState, fact: Fact) -> None:
         taxes=entry.taxes + packed([0] * added),
         in_prices=entry.in_prices + bytes(added),
         credited=entry.credited + packed([0] * added),
+        held_nets=entry.held_nets + packed([0] * added),
+        held_taxes=entry.held_taxes + packed([0] * added),
         effective=packed(after.get(line, 0) for line in lines),
         positions=billing.once(tuple(whole_numbers(kept, "positions"))),
         is_corrected=entry.is_corrected or fields.text("effect") != "none",

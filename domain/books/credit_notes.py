@@ -11,6 +11,7 @@ from domain.books.account_credit import CreditKind, add_credit
 from domain.books.billing_state import NOTHING_NOTED, unpacked
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
+from domain.books.held import Drawn, draw, less, root_of, standing, take
 from domain.books.invoices import (
     billing_in_force,
     entry_of,
@@ -32,7 +33,7 @@ from domain.period import from_ms
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from domain.books.billing_state import InvoiceEntry
+    from domain.books.billing_state import HeldLine, InvoiceEntry
     from domain.books.state import TenantState
     from domain.canonical import Json
     from domain.fields import Fields
@@ -55,6 +56,7 @@ class NotedLine:
         amount_minor: What is credited, minor units, as the invoice's lines have it.
         tax_minor: Its tax.
         is_tax_in_price: Whether the amount has the tax in it.
+        drawn: What of both was money, and what promotions had paid.
     """
 
     line: str
@@ -62,6 +64,12 @@ class NotedLine:
     amount_minor: int
     tax_minor: int
     is_tax_in_price: bool
+    drawn: Drawn
+
+    @property
+    def promotion_minor(self) -> int:
+        """Return what comes back as promotions, with the tax that they paid."""
+        return self.drawn.promotion + (0 if self.is_tax_in_price else self.drawn.promotion_tax)
 
     def to_json(self) -> dict[str, Json]:
         """Return it as facts carry it."""
@@ -70,6 +78,7 @@ class NotedLine:
             "label": self.label,
             "amount_minor": self.amount_minor,
             "tax_minor": self.tax_minor,
+            "drawn": self.drawn.to_json(),
         }
 
 
@@ -149,13 +158,16 @@ def left_of(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
     place = entry.lines.index(line)
     noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
     invoiced = _minor_upwards(entry, unpacked(entry.nets)[place]) - noted.amount_minor
+    root = root_of(entry, line=line)
+    # Items have whole minor units; what is held of them is at most a unit of another scale off.
+    held = _minor_upwards(state.billing.found(root[0]) or entry, standing(state, root).net)
     corrected = corrected_by(entry, line=line)
     if corrected is None:
-        return max(0, min(invoiced, _holds(state, entry, line=line)))
+        return max(0, min(invoiced, held, _holds(state, entry, line=line)))
     original = state.billing.found(corrected[0])
     if original is None:
         raise Rejected(Code.STATE_CORRUPT, f"{corrected[0]} is corrected and was never made")
-    return max(0, min(invoiced, _holds(state, original, line=corrected[1])))
+    return max(0, min(invoiced, held, _holds(state, original, line=corrected[1])))
 
 
 def _holds(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
@@ -238,8 +250,8 @@ def noted_lines(
 ) -> tuple[NotedLine, ...]:
     """This function will work out the tax of what is to be credited.
 
-    The tax of a line follows what was credited of it in all: parts of a line together give back
-    its tax, and no rounding adds up.
+    It is drawn from what is held of the lines: money first with its tax, of which the last part
+    takes the last, then what promotions paid, without.
 
     Args:
         state: Books of the tenant.
@@ -247,21 +259,22 @@ def noted_lines(
         wanted: Minor units by line, within left_of.
         labels: Labels by line, for people, where they are known.
     """
-    nets, taxes = unpacked(entry.nets), unpacked(entry.taxes)
     found = []
+    stands: dict[tuple[str, str], HeldLine] = {}
     for line, amount in wanted.items():
-        place = entry.lines.index(line)
-        noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
-        upto = noted.amount_minor + amount
-        # Both amounts of the line have its scale, so their quotient is a share of the line.
-        share = Fraction(taxes[place], nets[place])
+        root = root_of(entry, line=line)
+        original = state.billing.found(root[0]) or entry
+        held = stands.get(root) or standing(state, root)
+        drawn = draw(held, amount, original)
+        stands[root] = less(held, drawn, original)
         found.append(
             NotedLine(
                 line=line,
                 label=labels.get(line, ""),
                 amount_minor=amount,
-                tax_minor=max(0, round_half_up(share * upto, places=0) - noted.tax_minor),
-                is_tax_in_price=bool(entry.in_prices[place]),
+                tax_minor=max(0, drawn.tax),
+                is_tax_in_price=bool(entry.in_prices[entry.lines.index(line)]),
+                drawn=drawn,
             )
         )
     return tuple(found)
@@ -279,8 +292,9 @@ def add_note(
 ) -> None:
     """This function will issue a credit note within a decision.
 
-    It lowers what is open of the invoice first. What is more becomes account credit, or, as far as
-    it was paid in money, waits to be refunded.
+    What promotions had paid becomes promotions again. Of the money it lowers what is open of the
+    invoice first; what is more becomes account credit, or, as far as it was paid in money, waits
+    to be refunded.
 
     Raises:
         Rejected: credit_note_exists, or credit_note_too_large for more than was invoiced.
@@ -308,6 +322,7 @@ def add_note(
             "lines": [line.to_json() for line in lines],
             "net_minor": sums.net,
             "tax_minor": sums.tax,
+            "promotion_minor": sums.promotion,
             "total_minor": sums.total,
             "to_receivable_minor": sums.to_receivable,
             "to_credit_minor": sums.total - sums.to_receivable,
@@ -326,6 +341,7 @@ class _Sums:
 
     net: int
     tax: int
+    promotion: int
     to_receivable: int
 
     @property
@@ -343,12 +359,14 @@ def _sums(entry: InvoiceEntry, *, lines: tuple[NotedLine, ...], to: CreditTo) ->
         )
     # Where the invoice rounded down, the last minor unit of the lines' taxes was never billed.
     tax = min(sum(line.tax_minor for line in lines), billed - net)
-    to_receivable = min(net + tax, max(0, entry.open_minor))
+    promotion = min(sum(line.promotion_minor for line in lines), net + tax)
+    money = net + tax - promotion
+    to_receivable = min(money, max(0, entry.open_minor))
     if to is CreditTo.REFUND:
         # What is to be refunded already is not there to be refunded again.
         unclaimed = max(0, entry.paid_minor - max(0, -entry.open_minor))
-        to_receivable += min(net + tax - to_receivable, unclaimed)
-    return _Sums(net, tax, to_receivable)
+        to_receivable += min(money - to_receivable, unclaimed)
+    return _Sums(net, tax, promotion, to_receivable)
 
 
 def _billed(entry: InvoiceEntry) -> int:
@@ -377,6 +395,7 @@ def _post(decision: Decision, entry: InvoiceEntry, *, note: str, sums: _Sums, re
             (LedgerAccount.RECEIVABLE, -sums.to_receivable),
             (LedgerAccount.ACCOUNT_CREDIT, -to_credit),
         ),
+        promotion_minor=-sums.promotion,
     )
     if to_credit:
         add_credit(
@@ -410,6 +429,8 @@ def apply(*, state: TenantState, fact: Fact) -> None:
         key = entry.invoice, line.text("line")
         amount = line.integer("amount_minor", minimum=1, maximum=AMOUNT_MINOR_MAX)
         tax = line.integer("tax_minor", minimum=0, maximum=AMOUNT_MINOR_MAX)
+        drawn = Drawn.from_fields(line.object("drawn"))
+        take(state, root_of(entry, line=key[1]), drawn)
         before = billing.noted.get(key, NOTHING_NOTED)
         billing.noted[key] = replace(
             before,

@@ -138,7 +138,7 @@ def decide_remove(
 
     Raises:
         Rejected: item_unknown, when it does not wait; item_kept, for a correction or what a change
-            comes to: taken away, the way back would give back what nobody paid.
+            costs: less of it later would give back what nobody paid.
     """
     fields = fields_of_command(command, names=("item", "reason"))
     name = fields.text("item")
@@ -148,12 +148,9 @@ def decide_remove(
     )
     if item is None:
         raise Rejected(Code.ITEM_UNKNOWN, f"no item {name!r} waits for an invoice")
-    if item.kind is ItemKind.CORRECTION:
-        raise Rejected(Code.ITEM_KEPT, f"item {name!r} corrects invoice {item.refers[0]}")
-    if item.kind is ItemKind.PRORATION:
-        raise Rejected(
-            Code.ITEM_KEPT, f"item {name!r} is what a change of {item.subscription} comes to"
-        )
+    if item.kind in {ItemKind.CORRECTION, ItemKind.PRORATION}:
+        what = f"corrects invoice {item.refers[0]}" if item.refers[0] else "is what a change costs"
+        raise Rejected(Code.ITEM_KEPT, f"item {name!r} {what}: grant account credit instead")
     decision = Decision(state, command, received_at_ms)
     decision.add(
         "ItemRemoved",

@@ -18,9 +18,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import TaxMode
-from domain.books import account_credit, agreement, items
+from domain.books import account_credit, agreement, held, items
+from domain.books.billing_state import NOTHING_NOTED
+from domain.books.held import Drawn
 from domain.books.ledger import LedgerAccount, post_money
-from domain.invoice_amounts import tax_part
 from domain.invoice_terms import Item, ItemKind
 from domain.money import minor_unit_places, round_half_up
 from domain.period import Interval, days_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from domain.books.charged import ChargedFees
+    from domain.books.charged import Charged, ChargedFees
     from domain.books.decision import Decision
     from domain.books.state import TenantState
     from domain.books.subscription import BillingPeriod, Phase, Subscription
@@ -48,17 +49,11 @@ class Difference:
         amount_minor: As fees have it, without the tax that comes on top; negative is less.
         charged: The fees that an invoice has of the category, where it is about those; None for
             fees that are still to be charged.
-        tax_minor: Tax of what is less; 0 of what is more.
-        is_tax_inside: Whether the amount has that tax in it.
-        promotion_minor: What of the less promotions paid.
     """
 
     tax: str
     amount_minor: int
     charged: ChargedFees | None = None
-    tax_minor: int = 0
-    is_tax_inside: bool = False
-    promotion_minor: int = 0
 
 
 def differences(
@@ -107,37 +102,9 @@ def differences(
         for place in sorted(owed_before.keys() | owed_after.keys())
     }
     return tuple(
-        _difference(state, before, after, (current, new), Difference(tax, amount, charged))
+        Difference(tax, amount, _charged_fees(before, tax) if is_charged else None)
         for (is_charged, tax), amount in amounts.items()
-        for charged in (_charged_fees(before, tax) if is_charged else None,)
         if amount
-    )
-
-
-def _difference(
-    state: TenantState,
-    before: Subscription,
-    after: Subscription,
-    overrides: tuple[tuple[Override, ...], tuple[Override, ...]],
-    found: Difference,
-) -> Difference:
-    """Return a difference with the tax of what is less of charged fees, and its promotions."""
-    charged = found.charged
-    if charged is None or found.amount_minor > 0:
-        return found
-    promotion = 0
-    if charged.promotion_minor:
-        paid = Fraction(charged.promotion_minor)
-        was = min(paid, _level(state, before, overrides[0], found.tax))
-        now = min(paid, _level(state, after, overrides[1], found.tax))
-        promotion = min(-found.amount_minor, round_half_up(max(_NOTHING, was - now), places=0))
-    return replace(
-        found,
-        tax_minor=round_half_up(
-            (-found.amount_minor - promotion) * tax_part(charged.taxed), places=0
-        ),
-        is_tax_inside=charged.taxed.mode is TaxMode.INCLUSIVE,
-        promotion_minor=promotion,
     )
 
 
@@ -147,19 +114,6 @@ def _charged_fees(subscription: Subscription, tax: str) -> ChargedFees | None:
     if charged is None or not agreement.is_charged(subscription, subscription.open_period):
         return None
     return charged.of(tax)
-
-
-def _level(
-    state: TenantState, subscription: Subscription, overrides: tuple[Override, ...], tax: str
-) -> Fraction:
-    """Return what is owed of a category for the open period, minor units; 0 after its end."""
-    period = next(subscription.periods(), None)
-    if period is None:
-        return _NOTHING
-    spans = _spans(state, subscription, period)
-    owed = _owed_of_charged(state, subscription, period, spans, overrides)
-    unit = Fraction(10) ** minor_unit_places(subscription.currency)
-    return Fraction(owed.get(tax, _NOTHING) * unit)
 
 
 def _posted(subscription: Subscription, tax: str) -> int:
@@ -200,34 +154,74 @@ def post(
     note, end = _note(subscription, day=day)
     name, command = subscription.subscription, decision.command.command_id
     for each in amounts:
-        if each.charged is not None and each.amount_minor < 0:
+        amount, charged = each.amount_minor, each.charged
+        if charged is not None and amount < 0:
+            # 1. What waits was asked of nobody yet: less nets against it.
+            amount = -min(-amount, _waiting_minor(decision.state, subscription, each.tax))
+            # 2. The rest was charged, and comes back.
             credit = decision.id_of("crd", command, name, each.tax)
-            _give_back(decision, subscription, credit=credit, less=each, reason=f"{label}{note}")
+            rest = amount - each.amount_minor
+            _give_back(
+                decision,
+                subscription,
+                charged,
+                credit=credit,
+                less_minor=rest,
+                reason=f"{label}{note}",
+            )
+        if not amount:
             continue
         of = ("itm", command, name, each.tax)
         items.add_item(
             decision,
             Item(
-                item=decision.id_of(*of) if each.charged else decision.id_of(*of, "to_charge"),
+                item=decision.id_of(*of) if charged else decision.id_of(*of, "to_charge"),
                 customer=subscription.customer,
                 subscription=name,
                 kind=ItemKind.PRORATION,
                 label=f"{label}{note}",
-                amount_minor=each.amount_minor,
+                amount_minor=amount,
                 start=day,
                 end=max(day, end),
                 added_at=decision.moment,
                 tax=each.tax,
-                taxed=None if each.charged is None else each.charged.taxed,
+                taxed=None if charged is None else charged.taxed,
             ),
         )
 
 
+def _waiting_minor(state: TenantState, subscription: Subscription, tax: str) -> int:
+    """Return what items ask for that wait, beyond what was charged of the period's fees."""
+    return sum(
+        item.amount_minor
+        for _, item in state.billing.waiting.get(subscription.customer, ())
+        if item.kind is ItemKind.PRORATION
+        and item.subscription == subscription.subscription
+        and item.tax == tax
+        and item.taxed is not None
+    )
+
+
 def _give_back(
-    decision: Decision, subscription: Subscription, *, credit: str, less: Difference, reason: str
+    decision: Decision,
+    subscription: Subscription,
+    charged: ChargedFees,
+    *,
+    credit: str,
+    less_minor: int,
+    reason: str,
 ) -> None:
-    """Post what is less with its tax, and give it as account credit."""
-    net = -less.amount_minor - (less.tax_minor if less.is_tax_inside else 0)
+    """Draw what is less from the charged lines, and give it as account credit with its tax."""
+    drawn = _drawn(decision.state, subscription, charged, less_minor)
+    is_inside = charged.taxed.mode is TaxMode.INCLUSIVE
+    tax, promotion_tax = (
+        sum(of)
+        for of in ((each.tax for _, each in drawn), (each.promotion_tax for _, each in drawn))
+    )
+    net = sum(each.net for _, each in drawn) - (tax if is_inside else 0)
+    promotion = sum(each.promotion for _, each in drawn) + (0 if is_inside else promotion_tax)
+    if net + tax <= 0:
+        return
     post_money(
         decision,
         kind="credit_downgrade",
@@ -236,21 +230,44 @@ def _give_back(
         reference=credit,
         legs=(
             (LedgerAccount.REVENUE, net),
-            (LedgerAccount.TAX, less.tax_minor),
-            (LedgerAccount.ACCOUNT_CREDIT, -net - less.tax_minor),
+            (LedgerAccount.TAX, tax),
+            (LedgerAccount.ACCOUNT_CREDIT, -net - tax),
         ),
-        promotion_minor=-less.promotion_minor,
+        promotion_minor=-promotion,
     )
     account_credit.add_credit(
         decision,
         credit=credit,
         customer=subscription.customer,
-        amount_minor=net + less.tax_minor,
+        amount_minor=net + tax,
         currency=subscription.currency,
         kind=account_credit.CreditKind.DOWNGRADE,
         reference=subscription.subscription,
         reason=reason,
+        drawn=drawn,
     )
+
+
+def _drawn(
+    state: TenantState, subscription: Subscription, charged: ChargedFees, amount_minor: int
+) -> tuple[tuple[tuple[str, str], Drawn], ...]:
+    """Draw an amount from the lines of charged fees: the money of all, then their promotions."""
+    by = subscription.charged
+    entry = None if by is None else state.billing.found(by.invoice)
+    if entry is None:
+        return ()
+    stands = {line: held.standing(state, (entry.invoice, line)) for line in charged.lines}
+    drawn: dict[str, Drawn] = {}
+    for is_promotion in (False, True):
+        for line, stand in stands.items():
+            before = drawn.get(line, Drawn())
+            left = held.less(stand, before, entry)
+            if not is_promotion:
+                left = replace(left, promotion=0, promotion_tax=0)
+            more = held.draw(left, amount_minor, entry)
+            amount_minor -= more.net
+            drawn[line] = before + more
+    return tuple(((entry.invoice, line), each) for line, each in drawn.items() if each.net)
 
 
 def _uncharged(
@@ -291,8 +308,9 @@ def _owed_of_charged(
 ) -> dict[str, Fraction]:
     """Return what is owed for a period whose fees an invoice has, by what it charged them with.
 
-    What amounts took off stays off, as far as there is something left: less than nothing is never
-    owed, so that no more comes back than was charged. Of a lifetime only the rest is returned.
+    What amounts and credit notes took off stays off, as far as there is something left: less than
+    nothing is never owed, so that no more comes back than was charged. Of a lifetime only the rest
+    is returned.
     """
     charged = subscription.charged
     if charged is None:
@@ -306,9 +324,22 @@ def _owed_of_charged(
             for tax in fees
         }
     return {
-        tax: max(_NOTHING, amount - Fraction(charged.off_minor(tax), 10**places))
+        tax: max(
+            _NOTHING,
+            amount
+            - Fraction(charged.off_minor(tax) + _noted_minor(state, charged, tax), 10**places),
+        )
         for tax, amount in fees.items()
     }
+
+
+def _noted_minor(state: TenantState, charged: Charged, tax: str) -> int:
+    """Return what credit notes gave back of charged fees: it is not given back a second time."""
+    fees = charged.of(tax)
+    return sum(
+        state.billing.noted.get((charged.invoice, line), NOTHING_NOTED).given_minor
+        for line in (() if fees is None else fees.lines)
+    )
 
 
 def _spans(

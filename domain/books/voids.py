@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domain.books import exclusive_meters, items, subscriptions
+from domain.books import exclusive_meters, held, items, subscriptions
 from domain.books.account_credit import CreditKind, add_credit, balance, use_credit
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
@@ -148,5 +148,6 @@ def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will take the invoice back; its items wait again, in their old places."""
     entry = entry_of(state, fields_of_fact(fact))
     state.billing.invoices[entry.invoice] = replace(entry, is_void=True, items=())
+    held.move_items(state, entry, sign=-1)
     items.let_wait(state, customer=entry.customer, items=entry.items)
     state.billing.before_renewal.pop(entry.subscription, None)

@@ -63,13 +63,13 @@ class TestOwnPrices:
         assert 310_000 == story.invoices[0].totals.total_minor
 
     def test_of_another_plan_counts_after_an_upgrade_in_a_paid_period(self) -> None:
-        """Half a month of BIG at 62 is 31 more; at an own 31 it is nothing more."""
+        """Half a month of BIG at 62 is 15.50 more; at an own 31 it is nothing more."""
         story = Story(plan("PRO", "31", fees="in_advance"), plan("BIG", "62", fees="in_advance"))
         story.subscribe("PRO", start="2025-04-01")
         story.bill("2025-04-01")
         story.change("ChangePlan", on="2025-04-16", plan="BIG")
         own_price(story, "31", on="2025-04-17", code="BIG")
-        assert waiting(story) == story.credit_minor == 1_550
+        assert waiting(story) == story.credit_minor == 0
 
     def test_what_a_change_comes_to_cannot_be_taken_away(self) -> None:
         """Without it, the change back would give back what nobody paid."""

@@ -1,0 +1,229 @@
+"""What is held of an invoice's line: what was charged of it and has not come back.
+
+Everything that gives back draws from here, in one order (ADR 0031): first the money with its tax,
+then what promotions paid, as promotions. So a note, a correction and a downgrade of one line never
+give it back twice, and no part turns into the other. An item that corrects a line adds to that
+line once its invoice is final; until then it waits, and less nets against it first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from domain.books.billing_state import HeldLine, unpacked
+from domain.codes import Code
+from domain.errors import invariant
+from domain.invoice import AMOUNT_MINOR_MAX
+from domain.invoice_amounts import spread
+from domain.money import minor_unit_places, round_half_up
+
+if TYPE_CHECKING:
+    from domain.books.billing_state import InvoiceEntry
+    from domain.books.state import TenantState
+    from domain.canonical import Json
+    from domain.fields import Fields
+
+NOTHING_HELD = HeldLine()
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is drawn from a line, minor units.
+
+    Args:
+        money: Of its net amount, what was money.
+        money_tax: The tax of that.
+        promotion: Of its net amount, what promotions paid.
+        promotion_tax: The tax that they paid as well; 0 where they came off before it.
+    """
+
+    money: int = 0
+    money_tax: int = 0
+    promotion: int = 0
+    promotion_tax: int = 0
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as facts carry it."""
+        return {
+            "money_minor": self.money,
+            "money_tax_minor": self.money_tax,
+            "promotion_minor": self.promotion,
+            "promotion_tax_minor": self.promotion_tax,
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Drawn:
+        """Read what to_json wrote (Rejected otherwise)."""
+        names = ("money_minor", "money_tax_minor", "promotion_minor", "promotion_tax_minor")
+        return cls(*(fields.integer(name, minimum=0, maximum=AMOUNT_MINOR_MAX) for name in names))
+
+    def __add__(self, other: Drawn) -> Drawn:
+        """Return both together."""
+        return Drawn(
+            self.money + other.money,
+            self.money_tax + other.money_tax,
+            self.promotion + other.promotion,
+            self.promotion_tax + other.promotion_tax,
+        )
+
+    @property
+    def net(self) -> int:
+        """Return what of the line's net amount is drawn."""
+        return self.money + self.promotion
+
+    @property
+    def tax(self) -> int:
+        """Return its tax."""
+        return self.money_tax + self.promotion_tax
+
+
+def unit_of(entry: InvoiceEntry) -> int:
+    """This function will return how many units of the lines' scale a minor unit is."""
+    return int(10 ** (entry.scale - minor_unit_places(entry.currency)))
+
+
+def root_of(entry: InvoiceEntry, *, line: str) -> tuple[str, str]:
+    """This function will say where a line is held: on the line that it corrects, or itself."""
+    refers = (item.refers for _, item in entry.items if f"item/{item.item}" == line)
+    found = next(refers, ("", ""))
+    return found if found[0] else (entry.invoice, line)
+
+
+def held_line(state: TenantState, key: tuple[str, str]) -> HeldLine:
+    """This function will return what is held of a line, waiting items apart.
+
+    Raises:
+        Fatal: state_corrupt, when the invoice was never made.
+    """
+    known = state.billing.held.get(key)
+    if known is not None:
+        return known
+    entry = state.billing.found(key[0])
+    if entry is None:
+        invariant(False, Code.STATE_CORRUPT, "a line of no invoice is held", invoice=key[0])  # noqa: FBT003 -- says so
+        return NOTHING_HELD
+    return as_charged(entry).get(key[1], NOTHING_HELD)
+
+
+def standing(state: TenantState, key: tuple[str, str]) -> HeldLine:
+    """This function will return what can be drawn: without what waiting items give back."""
+    held, entry = held_line(state, key), state.billing.found(key[0])
+    given = -min(0, waiting_minor(state, key))
+    return held if entry is None or not given else less(held, draw(held, given, entry), entry)
+
+
+def waiting_minor(state: TenantState, key: tuple[str, str]) -> int:
+    """This function will say what the items that wait and correct a line come to, minor units."""
+    entry = state.billing.found(key[0])
+    waiting = () if entry is None else state.billing.waiting.get(entry.customer, ())
+    return sum(item.amount_minor for _, item in waiting if item.refers == key)
+
+
+def draw(held: HeldLine, amount_minor: int, entry: InvoiceEntry) -> Drawn:
+    """This function will draw from a line: money first, and never more than is held.
+
+    The part that takes the last of the money takes the last of its tax.
+
+    Args:
+        held: What is held.
+        amount_minor: What is wanted of its net amount, from 0. Part of a minor unit that is held
+            counts as one.
+        entry: Its invoice, whose scale counts.
+    """
+    unit = unit_of(entry)
+    money, money_tax = _taken(amount_minor, held.money, held.money_tax, unit)
+    rest = min(amount_minor, -(-held.net // unit)) - money
+    promotion, promotion_tax = _taken(rest, held.promotion, held.promotion_tax, unit)
+    return Drawn(money, money_tax, promotion, promotion_tax)
+
+
+def _taken(amount: int, net: int, tax: int, unit: int) -> tuple[int, int]:
+    taken = max(0, min(amount, -(-net // unit)))
+    if not taken:
+        return 0, 0
+    part = min(Fraction(1), Fraction(taken * unit, net))
+    return taken, round_half_up(Fraction(tax) * part / unit, places=0)
+
+
+def less(held: HeldLine, drawn: Drawn, entry: InvoiceEntry) -> HeldLine:
+    """This function will return what is held after something was drawn."""
+    unit = unit_of(entry)
+    money = max(0, held.money - drawn.money * unit)
+    promotion = max(0, held.promotion - drawn.promotion * unit)
+    return HeldLine(
+        money=money,
+        money_tax=held.money_tax - drawn.money_tax * unit if money else 0,
+        promotion=promotion,
+        promotion_tax=held.promotion_tax - drawn.promotion_tax * unit if promotion else 0,
+    )
+
+
+def take(state: TenantState, key: tuple[str, str], drawn: Drawn) -> None:
+    """This function will note, within an apply, that something came back of a line."""
+    entry = state.billing.found(key[0])
+    if entry is not None:
+        state.billing.held[key] = less(held_line(state, key), drawn, entry)
+
+
+def move_items(state: TenantState, entry: InvoiceEntry, *, sign: int) -> None:
+    """This function will add what an invoice charges of corrected lines, or take it back.
+
+    Args:
+        state: Books of the tenant.
+        entry: The invoice, with its items.
+        sign: 1 when it is final, -1 when it is voided.
+    """
+    asked = _lines_as_charged(entry)
+    for _, item in entry.items:
+        original = state.billing.found(item.refers[0])
+        if original is None:
+            continue
+        charged, before = asked[f"item/{item.item}"], held_line(state, item.refers)
+        # An item has whole minor units, so either scale has all of them.
+        of, to = unit_of(entry), unit_of(original)
+        state.billing.held[item.refers] = HeldLine(
+            money=max(0, before.money + sign * charged.money * to // of),
+            money_tax=before.money_tax + sign * charged.money_tax * to // of,
+            promotion=max(0, before.promotion + sign * charged.promotion * to // of),
+            promotion_tax=before.promotion_tax + sign * charged.promotion_tax * to // of,
+        )
+
+
+def as_charged(entry: InvoiceEntry) -> dict[str, HeldLine]:
+    """This function will say what is held of each line of an invoice when it is final.
+
+    Of a line that corrects another one it is nothing: that one holds it.
+    """
+    found = _lines_as_charged(entry)
+    corrections = {f"item/{item.item}" for _, item in entry.items if item.refers[0]}
+    return {line: NOTHING_HELD if line in corrections else held for line, held in found.items()}
+
+
+def _lines_as_charged(entry: InvoiceEntry) -> dict[str, HeldLine]:
+    nets, taxes, credited = (
+        unpacked(amounts) for amounts in (entry.held_nets, entry.held_taxes, entry.credited)
+    )
+    gross = [
+        max(0, net + (0 if inside else tax))
+        for net, tax, inside in zip(nets, taxes, entry.in_prices, strict=True)
+    ]
+    late = entry.promotion_minor * unit_of(entry) - sum(credited)
+    parts = spread(max(0, min(late, sum(gross))), over=gross)
+    found = {}
+    for place, line in enumerate(entry.lines):
+        held = HeldLine(nets[place] - credited[place], taxes[place], credited[place], 0)
+        if parts[place]:
+            # What promotions paid after the tax, they paid of the amount and of its tax.
+            tax = taxes[place] * parts[place] // gross[place]
+            net = parts[place] - (0 if entry.in_prices[place] else tax)
+            held = replace(
+                held,
+                money=held.money - net,
+                money_tax=held.money_tax - tax,
+                promotion=net,
+                promotion_tax=tax,
+            )
+        found[line] = held
+    return found
