@@ -167,7 +167,8 @@ def _dry_run(settings: Settings, scope: Scope) -> None:
     changed = differences(before, after)
     if before:
         typer.echo(f"{len(changed)} differ from the last run of {len(before)} invoices")
-        Console().print(_difference_table(changed))
+        if changed:
+            Console().print(_difference_table(changed))
 
 
 def _totals(entries: Iterable[RunEntry]) -> list[tuple[str, int]]:
@@ -287,9 +288,9 @@ def _today(settings: Settings, *, tenant: str) -> date:
 
 
 def _show_days(result: Reconciled, *, title: str) -> None:
-    table = Table(title=title, title_justify="left")
-    for name in ("day", "meter"):
-        table.add_column(name)
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("day", no_wrap=True)
+    table.add_column("meter", overflow="fold")
     for name in ("accepted", "counted", "invoiced", "on no invoice"):
         table.add_column(name, justify="right")
     table.add_column("")
