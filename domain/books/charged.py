@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import DiscountKind
+from domain.invoice_amounts import shares, spread
 from domain.invoice_reading import POSITION_MAX
 from domain.invoice_taxes import LineTax
 from domain.invoice_terms import GRANTED_MAX, GrantedDiscount, ItemKind, Override
@@ -20,7 +21,8 @@ from domain.rated import FEE_KINDS
 if TYPE_CHECKING:
     from domain.canonical import Json
     from domain.fields import Fields
-    from domain.invoice import InvoiceContent
+    from domain.invoice import InvoiceContent, Line
+    from domain.invoice_terms import Item
 
 OVERRIDES_MAX = 100
 """Own prices of one plan: as many as a customer has."""
@@ -180,3 +182,57 @@ def charged_by(content: InvoiceContent, *, invoice: str) -> Charged | None:
             for tax, amount in sorted(fees.items())
         ),
     )
+
+
+def without_days_off(content: InvoiceContent) -> tuple[list[int], list[int], list[int]]:
+    """This function will return nets, taxes and promotions of lines, with days off off their fees.
+
+    Who is given back such a fee paid no more than this for it. Promotions and the tax of such a
+    row of the tax table fall on what is left of its lines.
+    """
+    nets = [line.net for line in content.lines]
+    taxes = [line.tax_amount for line in content.lines]
+    credited = [line.credited for line in content.lines]
+    items_of = {f"item/{each.item}": each for each in content.terms.items}
+    found = [items_of.get(line.line_id) for line in content.lines]
+    off = [
+        place
+        for place, item in enumerate(found)
+        if item is not None and item.kind is ItemKind.PRORATION and item.amount_minor < 0
+    ]
+    for row in sorted({content.lines[place].tax_row for place in off}):
+        rows = [place for place, line in enumerate(content.lines) if line.tax_row == row]
+        days = [place for place in rows if place in off]
+        left = [place for place in rows if nets[place] > 0]
+        for is_waiting in (False, True):
+            fees = [
+                place
+                for place in left
+                if _is_fee(content.lines[place], found[place], is_waiting=is_waiting)
+            ]
+            weights = [nets[place] for place in fees]
+            less = -sum(nets[place] for place in days if _is_netted(found[place]) is is_waiting)
+            less = min(sum(weights), less)
+            for place, part in zip(fees, spread(less, over=weights), strict=True):
+                nets[place] -= part
+        promotion = sum(credited[place] for place in left)
+        tax = sum(taxes[place] for place in (*days, *left))
+        parts = spread(promotion, over=[nets[place] for place in left])
+        bases = [nets[place] - part for place, part in zip(left, parts, strict=True)]
+        for place, part, amount in zip(left, parts, shares(tax, of=bases), strict=True):
+            credited[place], taxes[place] = part, amount
+        for place in days:
+            nets[place] = taxes[place] = 0
+    return nets, taxes, credited
+
+
+def _is_fee(line: Line, item: Item | None, *, is_waiting: bool) -> bool:
+    """Say whether a line has what days come off: a fee, or an item that waited with them."""
+    if item is None:
+        return line.kind in FEE_KINDS and not is_waiting
+    return item.kind is ItemKind.PRORATION and _is_netted(item) is is_waiting
+
+
+def _is_netted(item: Item | None) -> bool:
+    """Say whether an item is of a fee that an invoice before had charged."""
+    return item is not None and item.taxed is not None

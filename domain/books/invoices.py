@@ -11,7 +11,7 @@ from domain.billing_terms import DEFAULT_TERMS, BillingTerms, TaxMode, ZeroInvoi
 from domain.books import held, items, subscriptions
 from domain.books.account_credit import CreditKind, add_credit, balance, use_credit
 from domain.books.billing_state import InvoiceEntry, packed
-from domain.books.charged import charged_by
+from domain.books.charged import charged_by, without_days_off
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_beside_content
 from domain.books.invoice_checks import (
@@ -28,13 +28,11 @@ from domain.books.state import read_id
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice import LINES_MAX
-from domain.invoice_amounts import spread
 from domain.invoice_reading import POSITION_MAX
 from domain.invoice_taxes import text_or_none
-from domain.invoice_terms import ITEMS_MAX, PERIODS_MAX, InvoiceKind, ItemKind
+from domain.invoice_terms import ITEMS_MAX, PERIODS_MAX, InvoiceKind
 from domain.money import minor_unit_places, round_half_up
 from domain.period import Period, time_text
-from domain.rated import FEE_KINDS
 
 if TYPE_CHECKING:
     from domain.books.customer import Customer
@@ -335,7 +333,7 @@ def kept_of(content: InvoiceContent) -> Json:
         {terms_sha256, scale, positions, lines: ids, nets, taxes, credited, in_prices: 0 or 1 for
         each line, held_nets, held_taxes}.
     """
-    held_nets, held_taxes = _without_days_off(content)
+    held_nets, held_taxes, credited = without_days_off(content)
     return {
         "terms_sha256": hash_of_terms(content.terms).hex(),
         "scale": content.scale,
@@ -343,45 +341,13 @@ def kept_of(content: InvoiceContent) -> Json:
         "lines": [line.line_id for line in content.lines],
         "nets": [line.net for line in content.lines],
         "taxes": [line.tax_amount for line in content.lines],
-        "credited": [line.credited for line in content.lines],
+        "credited": credited,
         "held_nets": held_nets,
         "held_taxes": held_taxes,
         "in_prices": [
             int(content.tax_of(line).mode is TaxMode.INCLUSIVE) for line in content.lines
         ],
     }
-
-
-def _without_days_off(content: InvoiceContent) -> tuple[list[int], list[int]]:
-    """Return nets and taxes of the lines, with days that items took off fees taken off the fees.
-
-    Who is given back such a fee paid no more than this for it.
-    """
-    nets, taxes = (
-        [getattr(line, name) for line in content.lines] for name in ("net", "tax_amount")
-    )
-    terms = content.terms
-    for category in sorted({item.tax for item in terms.items if item.is_of_fee}):
-        items_of = {f"item/{each.item}": each for each in terms.items if each.tax == category}
-        off, fees = [], []
-        for place, line in enumerate(content.lines):
-            item = items_of.get(line.line_id)
-            if item is not None and item.is_of_fee:
-                off.append(place)
-            elif line.net > 0 and (
-                item.kind is ItemKind.PRORATION
-                if item is not None
-                else line.tax == category and line.kind in FEE_KINDS
-            ):
-                fees.append(place)
-        for amounts in (nets, taxes):
-            weights = [max(0, amounts[place]) for place in fees]
-            less = min(sum(weights), max(0, -sum(amounts[place] for place in off)))
-            for place, part in zip(fees, spread(less, over=weights), strict=True):
-                amounts[place] -= part
-            for place in off:
-                amounts[place] = 0
-    return nets, taxes
 
 
 def apply_finalized(*, state: TenantState, fact: Fact) -> None:
