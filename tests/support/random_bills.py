@@ -148,6 +148,10 @@ def _case(
         )
         for n in range(rng.choice((0, 0, 1, 2)))
     )
+    # What takes days off a fee is taxed with it; what has a tax of its own is of another invoice.
+    own_taxes = {
+        item: rng.choice(OWN_TAXES) for item, minor, _ in items if minor < 0 and rng.random() < 0.5
+    }
     rounding = rng.choice(("line", "line", "invoice"))
     taxes = _taxes(rng)
     bill = Bill(
@@ -158,12 +162,12 @@ def _case(
         parts=parts,
         fees=fees,
         items=items,
-        days_off=frozenset(item for item, minor, _ in items if minor < 0 and rng.random() < 0.5),
-        own_taxes={
-            item: rng.choice(OWN_TAXES)
+        days_off=frozenset(
+            item
             for item, minor, _ in items
-            if minor < 0 and rng.random() < 0.7
-        },
+            if minor < 0 and item not in own_taxes and rng.random() < 0.7
+        ),
+        own_taxes=own_taxes,
         discounts=_discounts(rng, plans),
         taxes=taxes,
         promotion_minor=rng.choice((0, 0, 5, 12_345, 10**9)),
