@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from domain.books.billing_state import HeldLine, unpacked
 from domain.codes import Code
-from domain.errors import invariant
+from domain.errors import Fatal
 from domain.invoice import AMOUNT_MINOR_MAX
 from domain.invoice_amounts import spread
 from domain.money import minor_unit_places, round_half_up
@@ -102,8 +102,12 @@ def held_line(state: TenantState, key: tuple[str, str]) -> HeldLine:
         return known
     entry = state.billing.found(key[0])
     if entry is None:
-        invariant(False, Code.STATE_CORRUPT, "a line of no invoice is held", invoice=key[0])  # noqa: FBT003 -- says so
-        return NOTHING_HELD
+        raise Fatal(
+            Code.STATE_CORRUPT,
+            "a line of no invoice is held",
+            next_step="Keep the logs and report this as a defect",
+            invoice=key[0],
+        )
     return as_charged(entry).get(key[1], NOTHING_HELD)
 
 
