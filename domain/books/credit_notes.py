@@ -11,7 +11,7 @@ from domain.books.account_credit import CreditKind, add_credit
 from domain.books.billing_state import NOTHING_NOTED, unpacked
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
-from domain.books.held import Drawn, draw, less, root_of, standing, take
+from domain.books.held import Drawn, corrected_by, draw, less, root_of, standing, take
 from domain.books.invoices import (
     billing_in_force,
     entry_of,
@@ -175,13 +175,6 @@ def _holds(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
     net = unpacked(entry.effective)[entry.lines.index(line)]
     noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
     return _minor_upwards(entry, net) - noted.given_minor
-
-
-def corrected_by(entry: InvoiceEntry, *, line: str) -> tuple[str, str] | None:
-    """This function will say which line of which invoice a line corrects; None for none."""
-    refers = (item.refers for _, item in entry.items if f"item/{item.item}" == line)
-    found = next(refers, ("", ""))
-    return found if found[0] else None
 
 
 def borne_of(state: TenantState, entry: InvoiceEntry, *, line: str, net: int) -> int:

@@ -84,11 +84,16 @@ def unit_of(entry: InvoiceEntry) -> int:
     return int(10 ** (entry.scale - minor_unit_places(entry.currency)))
 
 
-def root_of(entry: InvoiceEntry, *, line: str) -> tuple[str, str]:
-    """This function will say where a line is held: on the line that it corrects, or itself."""
+def corrected_by(entry: InvoiceEntry, *, line: str) -> tuple[str, str] | None:
+    """This function will say which line of which invoice a line corrects; None for none."""
     refers = (item.refers for _, item in entry.items if f"item/{item.item}" == line)
     found = next(refers, ("", ""))
-    return found if found[0] else (entry.invoice, line)
+    return found if found[0] else None
+
+
+def root_of(entry: InvoiceEntry, *, line: str) -> tuple[str, str]:
+    """This function will say where a line is held: on the line that it corrects, or itself."""
+    return corrected_by(entry, line=line) or (entry.invoice, line)
 
 
 def held_line(state: TenantState, key: tuple[str, str]) -> HeldLine:

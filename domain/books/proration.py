@@ -214,12 +214,10 @@ def _give_back(
     """Draw what is less from the charged lines, and give it as account credit with its tax."""
     drawn = _drawn(decision.state, subscription, charged, less_minor)
     is_inside = charged.taxed.mode is TaxMode.INCLUSIVE
-    tax, promotion_tax = (
-        sum(of)
-        for of in ((each.tax for _, each in drawn), (each.promotion_tax for _, each in drawn))
-    )
-    net = sum(each.net for _, each in drawn) - (tax if is_inside else 0)
-    promotion = sum(each.promotion for _, each in drawn) + (0 if is_inside else promotion_tax)
+    total = sum((each for _, each in drawn), Drawn())
+    tax = total.tax
+    net = total.net - (tax if is_inside else 0)
+    promotion = total.promotion + (0 if is_inside else total.promotion_tax)
     if net + tax <= 0:
         return
     post_money(
