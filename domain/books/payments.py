@@ -152,8 +152,8 @@ def decide_refund(
     """This function will answer RecordRefund: money of a payment went back to the customer.
 
     It is taken, in this order, 1. from what the invoice owes the customer, after a credit note to
-    be refunded; 2. from what the payment put into account credit, as far as it is still there;
-    3. from what the payment paid, which is open again then.
+    be refunded; 2. from the money in account credit, wherever it came from: an overpayment, a
+    note, a cancellation; 3. from what the payment paid, which is open again then.
 
     Args:
         state: Books of the tenant.
@@ -228,11 +228,7 @@ def _parts(
     applied = payment.amount_minor - payment.to_credit_minor
     applied -= payment.refunded_minor - payment.refunded_credit_minor
     first = min(amount, max(0, owed), applied)
-    from_credit = min(
-        amount - first,
-        payment.to_credit_minor - payment.refunded_credit_minor,
-        balance(state, payment.customer).money_minor,
-    )
+    from_credit = min(amount - first, balance(state, payment.customer).money_minor)
     if amount - from_credit > applied:
         raise Rejected(
             Code.REFUND_TOO_LARGE,

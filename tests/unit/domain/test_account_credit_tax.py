@@ -106,6 +106,27 @@ class TestMoney:
         assert books.send("RecordRefund", {**refund, "amount_minor": 11_000}).code == ""
         assert balance(books) == CreditBalance(9_000, 0)
 
+    @pytest.mark.parametrize("parts", [(34_100,), (10_000, 24_100)])
+    def test_what_a_cancellation_gave_is_paid_out(self, parts: tuple[int, ...]) -> None:
+        """341.00 paid in advance and cancelled: the refund ends the credit, nothing is open."""
+        books = BillingBooks()
+        books.agreed(flat("fee", "310"), taxes=TEN, plan_parts={"fees": "in_advance"})
+        books.billed(as_of="2025-01-01T00:00:00Z")
+        paid(books, 34_100)
+        changed(books, "CancelSubscription", when="now")
+        assert balance(books) == CreditBalance(0, 34_100)
+        for number, amount in enumerate(parts):
+            refund: dict[str, Json] = {
+                "refund": f"rfd_{number}",
+                "payment": "pay_1",
+                "amount_minor": amount,
+                "reason": "left",
+            }
+            assert books.send("RecordRefund", refund).code == ""
+        assert balance(books) == CreditBalance()
+        assert (books.invoice().status, books.invoice().open_minor) == ("paid", 0)
+        assert books.accounts()["cash"] == 0
+
 
 class TestCorrections:
     def test_bear_the_tax_of_their_line(self) -> None:
