@@ -312,7 +312,7 @@ def _row(group: Sequence[Draft], *, rounding: TaxRounding) -> TaxGroup:
     if rounding is TaxRounding.LINE:
         parts = [round_half_up(base * part, places=0) for base in bases]
     else:
-        parts = shares(round_half_up(sum(bases) * part, places=0), of=bases)
+        parts = shares(round_half_up(sum(bases) * part, places=0), of=bases, part=part)
     for draft, amount in zip(group, parts, strict=True):
         draft.tax_amount = amount
     amount = sum(parts)
@@ -327,31 +327,36 @@ def _row(group: Sequence[Draft], *, rounding: TaxRounding) -> TaxGroup:
     )
 
 
-def tax_part(tax: LineTax) -> Fraction:
+def tax_part(tax: LineTax | TaxGroup) -> Fraction:
     """This function will say how much of a line's amount its tax is."""
     rate = Fraction(tax.rate)
     return rate / (100 if tax.mode is TaxMode.EXCLUSIVE else 100 + rate)
 
 
-def shares(amount: int, *, of: Sequence[int]) -> list[int]:
+def shares(amount: int, *, of: Sequence[int], part: Fraction) -> list[int]:
     """This function will say how much of an amount falls on each of some values, of either sign.
 
+    They go by the part and never by the values' sum, which may be next to nothing where one value
+    gives back what another one asks for: what its rounding makes of it says nothing of either.
+
     Args:
-        amount: The tax of all values together, of their sign; 0 when they add up to 0.
+        amount: That part of all values together, rounded; it may be a few units from it.
         of: The values.
+        part: How much of a value it is, for example its tax.
 
     Returns:
-        Differences of amount times values so far over all values, rounded half up: they add up to
-        the amount, and each is near its own share.
+        Differences of the part of the values so far, rounded half up, and on the largest value
+        what is left: they add up to the amount, and each is next to its own share. When all
+        values are 0, so are the shares.
     """
-    total = sum(of)
-    if total == 0:
-        return [0] * len(of)
     found: list[int] = []
     so_far = given = 0
     for value in of:
         so_far += value
-        upto = round_half_up(Fraction(amount * so_far, total), places=0)
+        upto = round_half_up(so_far * part, places=0)
         found.append(upto - given)
         given = upto
+    largest = max(range(len(of)), key=lambda place: abs(of[place]), default=0)
+    if any(of):
+        found[largest] += amount - given
     return found

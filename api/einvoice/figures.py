@@ -178,7 +178,7 @@ def _group(
     row = FigureTax(vat_of(group), allowance, base, tax)
     if unit == 1 and not is_inside:
         return row, nets
-    return row, shares(base + allowance, of=nets)
+    return row, shares(base + allowance, of=nets, part=part / unit)
 
 
 def vat_of(group: TaxGroup) -> Vat:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import DiscountKind
-from domain.invoice_amounts import shares, spread
+from domain.invoice_amounts import shares, spread, tax_part
 from domain.invoice_reading import POSITION_MAX
 from domain.invoice_taxes import LineTax
 from domain.invoice_terms import GRANTED_MAX, GrantedDiscount, ItemKind, Override
@@ -219,8 +219,9 @@ def without_days_off(content: InvoiceContent) -> tuple[list[int], list[int], lis
         tax = sum(taxes[place] for place in (*days, *left))
         parts = spread(promotion, over=[nets[place] for place in left])
         bases = [nets[place] - part for place, part in zip(left, parts, strict=True)]
-        for place, part, amount in zip(left, parts, shares(tax, of=bases), strict=True):
-            credited[place], taxes[place] = part, amount
+        borne = shares(tax, of=bases, part=tax_part(content.totals.taxes[row]))
+        for place, part, amount in zip(left, parts, borne, strict=True):
+            credited[place], taxes[place] = part, max(0, amount)
         for place in days:
             nets[place] = taxes[place] = 0
     return nets, taxes, credited

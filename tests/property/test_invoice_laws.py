@@ -69,11 +69,22 @@ class TestSpread:
         for part, weight in zip(spread(amount, over=over), over, strict=True):
             assert abs(part - Fraction(amount * weight, sum(over))) < 1
 
-    @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=8), st.integers(0, 10**6))
-    def test_shares_add_up(self, values: list[int], amount: int) -> None:
-        """Also of values below 0, unless they cancel out: then nothing is shared."""
-        expected = amount if sum(values) else 0
-        assert sum(shares(amount, of=values)) == expected
+    @given(
+        st.lists(st.integers(-(10**9), 10**9), max_size=8),
+        st.fractions(0, 1, max_denominator=10_000),
+        st.integers(-2, 2),
+    )
+    def test_shares_add_up_and_each_is_its_own(
+        self, values: list[int], part: Fraction, away: int
+    ) -> None:
+        """However near to nothing their sum is: none is more than the rounding from its part."""
+        amount = round_half_up(sum(values) * part, places=0) + away
+        found = shares(amount, of=values, part=part)
+        assert sum(found) == (amount if any(values) else 0)
+        assert all(
+            abs(share - value * part) <= 1 + abs(away)
+            for share, value in zip(found, values, strict=True)
+        )
 
 
 @functools.cache

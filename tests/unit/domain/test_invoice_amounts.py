@@ -55,13 +55,19 @@ class TestSpread:
             (10, [99, 1], [10, 0]),
             (10, [33, 33, 34], [3, 4, 3]),
             (8, [100, -20], [10, -2]),
-            (0, [50, -50], [0, 0]),
+            (0, [50, -50], [5, -5]),
             (-2, [-20], [-2]),
+            (1, [-70_000, 70_005], [-7_000, 7_001]),
+            (2, [3, 3, 3], [1, 1, 0]),
+            (1, [0, 0], [0, 0]),
+            (0, [], []),
         ],
     )
-    def test_shares_take_either_sign(self, amount: int, of: list[int], parts: list[int]) -> None:
-        """A correction below 0 bears tax below 0."""
-        assert parts == shares(amount, of=of)
+    def test_a_tenth_is_shared_by_values_of_either_sign(
+        self, amount: int, of: list[int], parts: list[int]
+    ) -> None:
+        """A correction below 0 bears the tax of its own amount, whatever the sum is."""
+        assert parts == shares(amount, of=of, part=Fraction(1, 10))
 
 
 class TestPlanFees:
