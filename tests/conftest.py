@@ -2,13 +2,14 @@
 
 import os
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import hypothesis
 import pytest
 import structlog
 
 from tests.support import services
+from tests.support.databases import create_migrated
 
 # ── hypothesis ──────────────────────────────────────────────────────────────────────────────────
 # `ci` gives everybody the same examples, so a red run is red everywhere. `nightly` looks for new
@@ -71,13 +72,25 @@ def fresh_database(request: pytest.FixtureRequest, database_admin_url: str) -> I
     It is dropped afterwards; when the test failed it stays, and its URL is printed for a look
     inside.
     """
+    yield from _database(request, database_admin_url, services.create_database)
+
+
+@pytest.fixture
+def migrated_database(request: pytest.FixtureRequest, database_admin_url: str) -> Iterator[str]:
+    """The same with the projections' tables."""
+    yield from _database(request, database_admin_url, create_migrated)
+
+
+def _database(
+    request: pytest.FixtureRequest, admin_url: str, create: Callable[[str, str], str]
+) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
-    url = services.create_database(database_admin_url, name)
+    url = create(admin_url, name)
     yield url
     if request.node.stash.get(_test_failed, False):
         print(f"\nThe database of {request.node.nodeid} was kept: {url}")
     else:
-        services.drop_database(database_admin_url, name)
+        services.drop_database(admin_url, name)
 
 
 @pytest.fixture

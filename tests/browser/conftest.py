@@ -20,15 +20,15 @@ from cli.books import create_api_key, send
 from cli.catalogue_file import read_catalogue_file
 from cli.catalogues import publish_catalogue
 from domain.canonical import Json
-from projections.migrate import migrate
 from runtime import clock
 from runtime.commands import CommandSender
 from runtime.node_events import NodeEvent, NodeEventSender
 from runtime.settings import Settings
 from schemas.node_wire import NodeReport, to_wire_node_updated
 from tests.support.checkout import ROOT
+from tests.support.databases import create_migrated
 from tests.support.processes import Fleet
-from tests.support.services import create_database, drop_database
+from tests.support.services import drop_database
 from tests.support.topics import fresh_topics
 
 TENANT = "console"
@@ -110,13 +110,12 @@ def world(
     drop_database(database_admin_url, DATABASE)
     settings = Settings(
         kafka=kafka_bootstrap,
-        database_url=SecretStr(create_database(database_admin_url, DATABASE)),
+        database_url=SecretStr(create_migrated(database_admin_url, DATABASE)),
         state_dir=folder / "state",
         api_port=free_port(),
         log_level="warning",
     )
     fresh_topics(settings)
-    migrate(settings)
     fleet = Fleet(folder, _environment(settings))
     for name, arguments in {
         "emergence": ["stream", "emergence"],

@@ -21,7 +21,6 @@ from domain.period import time_text
 from projections.invoicing.builder import Billed, Scope, bill
 from projections.invoicing.corrector import Corrected, correct
 from projections.invoicing.outcomes import await_projected
-from projections.migrate import migrate
 from projections.projector import run_projector
 from runtime.commands import CommandSender
 from runtime.postgres import connect
@@ -30,7 +29,8 @@ from runtime.shutdown import Shutdown
 from streams.books import BooksBinding
 from streams.engine import FoldEngine
 from streams.usage import UsageBinding
-from tests.support.services import create_database, drop_database
+from tests.support.databases import create_migrated
+from tests.support.services import drop_database
 from tests.support.topics import fresh_topics
 from tidegauge import Meter
 
@@ -159,12 +159,11 @@ def running_world(
     drop_database(database_admin_url, name)
     settings = Settings(
         kafka=kafka,
-        database_url=SecretStr(create_database(database_admin_url, name)),
+        database_url=SecretStr(create_migrated(database_admin_url, name)),
         state_dir=state_dir,
         log_level="error",
     )
     fresh_topics(settings)
-    migrate(settings)
     shutdown = Shutdown()
     threads = [
         threading.Thread(target=FoldEngine(settings, UsageBinding(settings), shutdown).run),

@@ -14,11 +14,11 @@ import httpx
 
 from api.routes.schema_registry import BASE_PATH
 from cli.checkout import free_port
-from projections.migrate import migrate
 from runtime.settings import Settings
 from runtime.web.scopes import Scope
 from tests.support import services
 from tests.support.api_world import Rows
+from tests.support.databases import create_migrated
 from tests.support.processes import TIDEGAUGE, environment_of
 from tests.support.registries import HttpDoor
 
@@ -81,9 +81,8 @@ def registry_servers(
 ) -> Iterator[list[RegistryServer]]:
     """Servers on one log and one database of their own; the log's topics must be there."""
     name = f"test_registry_{uuid.uuid4().hex}"
-    url = services.create_database(admin_url, name)
+    url = create_migrated(admin_url, name)
     given = settings.model_copy(update={"database_url": type(settings.database_url)(url)})
-    migrate(given)
     rows = Rows(given)
     writer = rows.api_key("acme", scopes=[Scope.SCHEMA_WRITE]).key
     reader = rows.api_key("other").key

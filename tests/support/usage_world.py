@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from projections.migrate import migrate
 from projections.projector import run_projector
 from runtime import clock
 from runtime.commands import CommandSender
@@ -25,7 +24,8 @@ from runtime.shutdown import Shutdown
 from schemas.topics import USAGE_EVENTS, USAGE_FACTS_TOPIC
 from streams.engine import FoldEngine
 from streams.usage import UsageBinding
-from tests.support.services import create_database, drop_database
+from tests.support.databases import create_migrated
+from tests.support.services import drop_database
 from tests.support.topics import fresh_topics
 from tidegauge import Meter
 
@@ -114,14 +114,13 @@ def running_usage(
     drop_database(database_admin_url, name)
     settings = Settings(
         kafka=kafka,
-        database_url=SecretStr(create_database(database_admin_url, name)),
+        database_url=SecretStr(create_migrated(database_admin_url, name)),
         state_dir=state_dir,
         log_level="error",
         tenant=TENANT,
         **options,
     )
     fresh_topics(settings)
-    migrate(settings)
     shutdown = Shutdown()
     threads = [
         threading.Thread(target=FoldEngine(settings, UsageBinding(settings), shutdown).run),

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from projections.migrate import migrate
 from runtime.settings import Settings
 from tests.support import api_world, services
 from tests.support.api_world import MemoryBooks, Rows
+from tests.support.databases import create_migrated
 
 
 @pytest.fixture(scope="module")
 def settings(database_admin_url: str) -> Iterator[Settings]:
     name = f"test_api_{uuid.uuid4().hex}"
-    settings = api_world.settings_on(services.create_database(database_admin_url, name))
-    migrate(settings)
+    settings = api_world.settings_on(create_migrated(database_admin_url, name))
     yield settings
     services.drop_database(database_admin_url, name)
 

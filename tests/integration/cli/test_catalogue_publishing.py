@@ -25,7 +25,6 @@ from domain.codes import Code
 from domain.errors import Rejected
 from domain.routing import partition_of
 from projections.invoicing.outcomes import await_projected
-from projections.migrate import migrate
 from projections.projector import run_projector
 from runtime.kafka import read_partition
 from runtime.postgres import connect
@@ -149,12 +148,12 @@ class World:
 
 @pytest.fixture
 def world(
-    kafka_bootstrap: str, fresh_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kafka_bootstrap: str, migrated_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     """Two partitions with their folds and a projector as threads."""
     settings = Settings(
         kafka=kafka_bootstrap,
-        database_url=SecretStr(fresh_database),
+        database_url=SecretStr(migrated_database),
         partitions=2,
         tenant=TENANT,
         state_dir=tmp_path / "state",
@@ -163,7 +162,6 @@ def world(
         projector_flush_ms=20,
     )
     fresh_topics(settings)
-    migrate(settings)
     # A command would set the logs of this whole process up anew.
     monkeypatch.setattr(catalogues, "load_settings", lambda _: settings)
     shutdown = Shutdown()

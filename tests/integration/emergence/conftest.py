@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from projections.migrate import migrate
 from runtime.settings import Settings
 from tests.support import services
+from tests.support.databases import create_migrated
 from tests.support.s0_world import S0World, Tenant, s0_world
 
 
@@ -21,10 +21,9 @@ def world(
     folder: Path = tmp_path_factory.mktemp("s0")
     settings = Settings(
         kafka=kafka_bootstrap,
-        database_url=SecretStr(services.create_database(database_admin_url, name)),
+        database_url=SecretStr(create_migrated(database_admin_url, name)),
         partitions=2,
     )
-    migrate(settings)
     with s0_world(settings, folder) as world:
         yield world
         world.rows.connection.close()

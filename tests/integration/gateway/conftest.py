@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from projections.migrate import migrate
 from runtime.settings import Settings
 from tests.support import services
 from tests.support.api_world import Rows
+from tests.support.databases import create_migrated
 from tests.support.gateway_pipeline import Pipeline, pipeline_behind
 from tests.support.gateway_process import Gateway, start_gateway
 from tests.support.gateway_world import TENANT
@@ -21,11 +21,10 @@ def settings(database_admin_url: str, kafka_bootstrap: str) -> Iterator[Settings
     settings = Settings.model_validate(
         {
             "kafka": kafka_bootstrap,
-            "database_url": services.create_database(database_admin_url, name),
+            "database_url": create_migrated(database_admin_url, name),
         }
     )
     fresh_topics(settings)
-    migrate(settings)
     yield settings
     services.drop_database(database_admin_url, name)
 

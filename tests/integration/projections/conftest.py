@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from projections import migrate as migration
 from runtime.settings import Settings
 from tests.support.topics import fresh_topics
 
@@ -13,13 +12,11 @@ PARTITIONS = 2
 
 
 @pytest.fixture
-def settings(fresh_database: str) -> Settings:
+def settings(migrated_database: str) -> Settings:
     """Settings of a process whose database is migrated; its broker is nobody's."""
-    settings = Settings.model_validate(
-        {"database_url": fresh_database, "partitions": PARTITIONS, "kafka": "127.0.0.1:1"}
+    return Settings.model_validate(
+        {"database_url": migrated_database, "partitions": PARTITIONS, "kafka": "127.0.0.1:1"}
     )
-    migration.migrate(settings)
-    return settings
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from domain.emergence.records import DetectionSettled
 from domain.errors import Retryable
 from projections.effects import sweep
 from projections.effects.sweep import Mark, Sweep, is_reached, limit_queries, note_mark
-from projections.migrate import migrate
 from projections.projector import run_projector
 from projections.queries import overlooked
 from projections.queries.overlooked import BEGINNING, Stretch, parameters_of
@@ -42,8 +41,9 @@ from schemas.topics import EMERGENCE_FACTS_TOPIC, NODE_EVENTS
 from streams.books import BooksBinding
 from streams.emergence import EmergenceBinding
 from streams.engine import FoldEngine
+from tests.support.databases import create_migrated
 from tests.support.emergence_world import BUNDLE, SINGLES, TENANT, node_data, s0
-from tests.support.services import create_database, drop_database
+from tests.support.services import drop_database
 from tests.support.tables import rows, wait_until
 from tests.support.topics import fresh_topics
 
@@ -190,14 +190,13 @@ def world(
     drop_database(database_admin_url, NAME)
     settings = Settings(
         kafka=kafka_bootstrap,
-        database_url=SecretStr(create_database(database_admin_url, NAME)),
+        database_url=SecretStr(create_migrated(database_admin_url, NAME)),
         partitions=PARTITIONS,
         state_dir=tmp_path_factory.mktemp("state"),
         kafka_session_timeout_ms=6_000,
         fold_linger_ms=20,
     )
     fresh_topics(settings)
-    migrate(settings)
     shutdown = Shutdown()
     threads = [
         threading.Thread(target=FoldEngine(settings, EmergenceBinding(settings), shutdown).run),

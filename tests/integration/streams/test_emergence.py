@@ -24,7 +24,6 @@ from domain.emergence.project import Project
 from domain.emergence.records import DetectionSettled, NodeReported
 from domain.routing import partition_of
 from projections import rebuild
-from projections.migrate import migrate
 from projections.projector import run_projector
 from projections.queries import emergence
 from projections.queries.connection import tenant_connection
@@ -173,11 +172,11 @@ def wait_until(holds: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture
-def pipeline(kafka_bootstrap: str, fresh_database: str, tmp_path: Path) -> Pipeline:
+def pipeline(kafka_bootstrap: str, migrated_database: str, tmp_path: Path) -> Pipeline:
     """Fresh topics and tables, S0's catalogue published."""
     settings = Settings(
         kafka=kafka_bootstrap,
-        database_url=SecretStr(fresh_database),
+        database_url=SecretStr(migrated_database),
         partitions=PARTITIONS,
         state_dir=tmp_path / "state",
         kafka_session_timeout_ms=6_000,
@@ -185,7 +184,6 @@ def pipeline(kafka_bootstrap: str, fresh_database: str, tmp_path: Path) -> Pipel
         checkpoint_interval_ms=50,
     )
     fresh_topics(settings)
-    migrate(settings)
     CommandSender(settings, actor="test").publish_catalogue(
         tenant=TENANT, version=1, content=to_canonical_json(s0())
     )
