@@ -195,8 +195,9 @@ def apply_granted(*, state: TenantState, fact: Fact) -> None:
     """
     fields = fields_of_fact(fact)
     state.billing.ids.add(fields.text("credit"))
+    lines = held.Lines(state)
     for each in fields.objects("drawn", count_max=LINES_MAX):
-        held.take(state, (each.text("invoice"), each.text("line")), Drawn.from_fields(each))
+        lines.take((each.text("invoice"), each.text("line")), Drawn.from_fields(each))
 
 
 def apply_applied(*, state: TenantState, fact: Fact) -> None:

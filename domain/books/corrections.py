@@ -8,7 +8,9 @@ are those of the invoice, or the credit note, that it ends up on.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import STANDARD_CATEGORY, Corrections, TaxMode
@@ -25,7 +27,7 @@ from domain.books.credit_notes import (
 )
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_beside_content
-from domain.books.held import Drawn, draw, less, standing, unit_of, waiting_minor
+from domain.books.held import Drawn, Lines, draw, less, unit_of
 from domain.books.invoice_checks import as_of_in, content_in, hash_of_terms, rebuilt
 from domain.books.invoices import (
     billing_in_force,
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from domain.books.state import TenantState
     from domain.canonical import Json
     from domain.fields import Fields
-    from domain.invoice import InvoiceContent
+    from domain.invoice import InvoiceContent, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,21 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     content = _made_again(state, entry, text=text, opened=opened)
     differences = _differences(state, entry, content)
     decision = Decision(state, command, received_at_ms)
-    noted, added = _divided(state, entry, differences)
-    added, drawn = _drawn(state, entry, differences=differences, added=added, noted=noted)
+    lines = Lines(state)
+    noted, added = _divided(lines, entry, differences)
+    added, drawn = _drawn(lines, entry, differences=differences, added=added, noted=noted)
     note = decision.id_of("crn", correction) if noted else ""
+    made_of = {line.line_id: line for line in content.lines}
     new = tuple(
-        _item(decision, entry, content=content, difference=each, of=correction) for each in added
+        _item(
+            decision,
+            entry,
+            content=content,
+            line=made_of.get(each.line),
+            difference=each,
+            of=correction,
+        )
+        for each in added
     )
     made = (("credit_note", noted), ("items", new), ("promotion", drawn))
     effect = next((name for name, what in made if what), "none")
@@ -151,7 +163,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             decision,
             entry,
             note=note,
-            lines=noted_lines(state, entry, wanted=noted, labels=labels),
+            lines=noted_lines(lines, entry, wanted=noted, labels=labels),
             reason=f"correction {correction} of invoice {entry.number}",
             to=CreditTo.ACCOUNT_CREDIT,
             correction=correction,
@@ -229,7 +241,7 @@ def _whole_parts(changes: list[int], *, whole: int, unit: int) -> list[int]:
 
 
 def _divided(
-    state: TenantState, entry: InvoiceEntry, differences: tuple[Difference, ...]
+    lines: Lines, entry: InvoiceEntry, differences: tuple[Difference, ...]
 ) -> tuple[dict[str, int], tuple[Difference, ...]]:
     """Return what goes on a credit note, in minor units by line, and what on the next invoice.
 
@@ -238,22 +250,22 @@ def _divided(
     invoice, and goes back by an item as well.
     """
     moved = tuple(each for each in differences if each.minor)
-    if billing_in_force(state).corrections is Corrections.NEXT_INVOICE:
+    if billing_in_force(lines.state).corrections is Corrections.NEXT_INVOICE:
         return {}, moved
     wanted = {}
     for each in moved:
-        if each.minor < 0 and each.line in entry.lines:
-            less_minor = -each.minor - max(0, waiting_minor(state, (entry.invoice, each.line)))
-            amount = min(less_minor, left_of(state, entry, line=each.line))
+        if each.minor < 0 and each.line in lines.of(entry):
+            less_minor = -each.minor - max(0, lines.waiting_minor((entry.invoice, each.line)))
+            amount = min(less_minor, left_of(lines, entry, line=each.line))
             if amount > 0:
                 wanted[each.line] = amount
-    noted = within_billed(state, entry, wanted=wanted)
+    noted = within_billed(lines, entry, wanted=wanted)
     rest = (replace(each, minor=each.minor + noted.get(each.line, 0)) for each in moved)
     return noted, tuple(each for each in rest if each.minor)
 
 
 def _drawn(
-    state: TenantState,
+    lines: Lines,
     entry: InvoiceEntry,
     *,
     differences: tuple[Difference, ...],
@@ -266,17 +278,22 @@ def _drawn(
     without what a credit note of the same correction draws.
     """
     # Parts of a minor unit fall to any of the lines that changed, so those pay for each other.
-    shared = [each.line for each in differences] if unit_of(entry) > 1 else []
+    shared = deque(each.line for each in differences if unit_of(entry) > 1)
     stands = {
-        line: _without(standing(state, (entry.invoice, line)), noted.get(line, 0), entry)
+        line: _without(lines.standing((entry.invoice, line)), noted.get(line, 0), entry)
         for line in {*shared, *(each.line for each in added)}
     }
     kept = []
     found: dict[str, Drawn] = {}
     for each in added:
-        rest = -each.minor - max(0, waiting_minor(state, (entry.invoice, each.line)))
+        rest = -each.minor - max(0, lines.waiting_minor((entry.invoice, each.line)))
         minor = each.minor + max(0, rest)
-        for line in (each.line, *shared) if rest > 0 else ():
+        # A line of which nothing is held any more pays for no other one.
+        while shared and not stands[shared[0]].net:
+            shared.popleft()
+        for line in chain((each.line,), shared):
+            if rest <= 0:
+                break
             drawn = draw(stands[line], rest, entry)
             stands[line] = less(stands[line], drawn, entry)
             if drawn.promotion:
@@ -339,12 +356,12 @@ def _item(
     entry: InvoiceEntry,
     *,
     content: InvoiceContent,
+    line: Line | None,
     difference: Difference,
     of: str,
 ) -> Item:
     """Return the item of a difference; it names the line that it corrects, and has its tax."""
     now = from_ms(decision.received_at_ms)
-    line = next((each for each in content.lines if each.line_id == difference.line), None)
     category = STANDARD_CATEGORY if line is None else line.tax
     label = f"{_what(entry, content)}: {difference.label}"
     return Item(
@@ -379,7 +396,7 @@ def apply(*, state: TenantState, fact: Fact) -> None:
     entry = entry_of(state, fields) if skipped is None else skipped
     kept = fields.object("kept")
     after = dict(zip(kept_texts(kept, "lines"), whole_numbers(kept, "nets"), strict=True))
-    lines = (*entry.lines, *(line for line in after if line not in entry.lines))
+    lines = tuple(dict.fromkeys((*entry.lines, *after)))
     added = len(lines) - len(entry.lines)
     books = billing.invoices if skipped is None else billing.skipped
     books[entry.invoice] = replace(

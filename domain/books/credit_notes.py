@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.books.account_credit import CreditKind, add_credit
-from domain.books.billing_state import NOTHING_NOTED, unpacked
+from domain.books.billing_state import NOTHING_NOTED
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
-from domain.books.held import Drawn, corrected_by, draw, less, root_of, standing, take
+from domain.books.held import Drawn, Lines, draw, less
 from domain.books.invoices import (
     billing_in_force,
     entry_of,
@@ -101,9 +101,9 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     fields = fields_of_command(command, names=("credit_note", "invoice", "lines", "reason", "to"))
     note = read_id(fields, "credit_note", prefix="crn")
     entry = invoice_in(state, fields)
-    wanted = _wanted(fields)
+    wanted, lines = _wanted(fields), Lines(state)
     for line, amount in wanted.items():
-        left = left_of(state, entry, line=line)
+        left = left_of(lines, entry, line=line)
         if amount > left:
             raise Rejected(
                 Code.CREDIT_NOTE_TOO_LARGE,
@@ -114,7 +114,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         decision,
         entry,
         note=note,
-        lines=noted_lines(state, entry, wanted=wanted, labels={}),
+        lines=noted_lines(lines, entry, wanted=wanted, labels={}),
         reason=fields.text("reason"),
         to=CreditTo(fields.choice("to", CreditTo)),
     )
@@ -139,7 +139,7 @@ def _unit(entry: InvoiceEntry) -> int:
     return int(10 ** (entry.scale - minor_unit_places(entry.currency)))
 
 
-def left_of(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
+def left_of(lines: Lines, entry: InvoiceEntry, *, line: str) -> int:
     """This function will say what can still be credited of a line, whole minor units.
 
     It is what was invoiced without what credit notes took, and not more than what holds after
@@ -153,28 +153,27 @@ def left_of(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
     Raises:
         Rejected: line_unknown.
     """
-    if line not in entry.lines:
+    found = lines.of(entry).get(line)
+    if found is None:
         raise Rejected(Code.LINE_UNKNOWN, f"invoice {entry.number} has no line {line!r}")
-    place = entry.lines.index(line)
-    noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
-    invoiced = _minor_upwards(entry, unpacked(entry.nets)[place]) - noted.amount_minor
-    root = root_of(entry, line=line)
+    billing = lines.state.billing
+    noted = billing.noted.get((entry.invoice, line), NOTHING_NOTED)
+    invoiced = _minor_upwards(entry, found.net) - noted.amount_minor
+    root = lines.root_of(entry, line=line)
     # Items have whole minor units; what is held of them is at most a unit of another scale off.
-    held = _minor_upwards(state.billing.found(root[0]) or entry, standing(state, root).net)
-    corrected = corrected_by(entry, line=line)
-    if corrected is None:
-        return max(0, min(invoiced, held, _holds(state, entry, line=line)))
-    original = state.billing.found(corrected[0])
+    held = _minor_upwards(billing.found(root[0]) or entry, lines.standing(root).net)
+    if not found.corrects[0]:
+        return max(0, min(invoiced, held, _holds(lines, entry, line=line)))
+    original = billing.found(root[0])
     if original is None:
-        raise Rejected(Code.STATE_CORRUPT, f"{corrected[0]} is corrected and was never made")
-    return max(0, min(invoiced, held, _holds(state, original, line=corrected[1])))
+        raise Rejected(Code.STATE_CORRUPT, f"{root[0]} is corrected and was never made")
+    return max(0, min(invoiced, held, _holds(lines, original, line=root[1])))
 
 
-def _holds(state: TenantState, entry: InvoiceEntry, *, line: str) -> int:
+def _holds(lines: Lines, entry: InvoiceEntry, *, line: str) -> int:
     """Return what holds of a line after corrections and is not given back, minor units upwards."""
-    net = unpacked(entry.effective)[entry.lines.index(line)]
-    noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
-    return _minor_upwards(entry, net) - noted.given_minor
+    noted = lines.state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
+    return _minor_upwards(entry, lines.of(entry)[line].effective) - noted.given_minor
 
 
 def borne_of(state: TenantState, entry: InvoiceEntry, *, line: str, net: int) -> int:
@@ -202,14 +201,14 @@ def _minor_upwards(entry: InvoiceEntry, amount: int) -> int:
 
 
 def within_billed(
-    state: TenantState, entry: InvoiceEntry, *, wanted: Mapping[str, int]
+    lines: Lines, entry: InvoiceEntry, *, wanted: Mapping[str, int]
 ) -> dict[str, int]:
     """This function will lower what is to be credited, tax included, to what is left as billed.
 
     An invoice bills less than its lines when an item on it is below 0.
 
     Args:
-        state: Books of the tenant.
+        lines: Lines of the tenant's invoices.
         entry: The invoice.
         wanted: Minor units by line, within left_of.
 
@@ -217,15 +216,15 @@ def within_billed(
         Minor units by line, from 1.
     """
     left = _billed(entry)
-    lines = noted_lines(state, entry, wanted=wanted, labels={})
-    tax_inside = sum(_tax_inside(line) for line in lines)
+    notes = noted_lines(lines, entry, wanted=wanted, labels={})
+    tax_inside = sum(_tax_inside(line) for line in notes)
     net = sum(wanted.values()) - tax_inside
-    tax = sum(line.tax_minor for line in lines)
+    tax = sum(line.tax_minor for line in notes)
     # Each tax is rounded on its own: together they may be a minor unit a line beyond the invoice.
-    if net <= left and net + tax <= left + len(lines):
+    if net <= left and net + tax <= left + len(notes):
         return dict(wanted)
     found: dict[str, int] = {}
-    for line in lines:
+    for line in notes:
         beside = Fraction(0 if line.is_tax_in_price else line.tax_minor, line.amount_minor)
         amount = min(line.amount_minor, int(max(0, left) / (1 + beside)))
         if amount:
@@ -235,7 +234,7 @@ def within_billed(
 
 
 def noted_lines(
-    state: TenantState,
+    lines: Lines,
     entry: InvoiceEntry,
     *,
     wanted: Mapping[str, int],
@@ -247,7 +246,7 @@ def noted_lines(
     takes the last, then what promotions paid, without.
 
     Args:
-        state: Books of the tenant.
+        lines: Lines of the tenant's invoices.
         entry: The invoice.
         wanted: Minor units by line, within left_of.
         labels: Labels by line, for people, where they are known.
@@ -255,9 +254,9 @@ def noted_lines(
     found = []
     stands: dict[tuple[str, str], HeldLine] = {}
     for line, amount in wanted.items():
-        root = root_of(entry, line=line)
-        original = state.billing.found(root[0]) or entry
-        held = stands.get(root) or standing(state, root)
+        root = lines.root_of(entry, line=line)
+        original = lines.state.billing.found(root[0]) or entry
+        held = stands.get(root) or lines.standing(root)
         drawn = draw(held, amount, original)
         stands[root] = less(held, drawn, original)
         found.append(
@@ -266,7 +265,7 @@ def noted_lines(
                 label=labels.get(line, ""),
                 amount_minor=amount,
                 tax_minor=max(0, drawn.tax),
-                is_tax_in_price=bool(entry.in_prices[entry.lines.index(line)]),
+                is_tax_in_price=lines.of(entry)[line].is_tax_in_price,
                 drawn=drawn,
             )
         )
@@ -411,6 +410,7 @@ def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will count the credit note against its invoice and lines."""
     fields = fields_of_fact(fact)
     billing, entry = state.billing, entry_of(state, fields)
+    lines = Lines(state)
     total = fields.integer("total_minor", minimum=0, maximum=AMOUNT_MINOR_MAX)
     billing.invoices[entry.invoice] = replace(
         entry,
@@ -423,7 +423,8 @@ def apply(*, state: TenantState, fact: Fact) -> None:
         amount = line.integer("amount_minor", minimum=1, maximum=AMOUNT_MINOR_MAX)
         tax = line.integer("tax_minor", minimum=0, maximum=AMOUNT_MINOR_MAX)
         drawn = Drawn.from_fields(line.object("drawn"))
-        take(state, root_of(entry, line=key[1]), drawn)
+        root = lines.root_of(entry, line=key[1])
+        lines.take(root, drawn)
         before = billing.noted.get(key, NOTHING_NOTED)
         billing.noted[key] = replace(
             before,
@@ -431,11 +432,8 @@ def apply(*, state: TenantState, fact: Fact) -> None:
             tax_minor=before.tax_minor + tax,
             by_correction_minor=before.by_correction_minor + (amount if is_correction else 0),
         )
-        corrected = corrected_by(entry, line=key[1])
-        if corrected is not None:
-            before = billing.noted.get(corrected, NOTHING_NOTED)
-            billing.noted[corrected] = replace(
-                before, elsewhere_minor=before.elsewhere_minor + amount
-            )
+        if root != key:
+            before = billing.noted.get(root, NOTHING_NOTED)
+            billing.noted[root] = replace(before, elsewhere_minor=before.elsewhere_minor + amount)
     billing.ids.add(fields.text("credit_note"))
     take_number(state, fields.text("number"))

@@ -84,50 +84,105 @@ def unit_of(entry: InvoiceEntry) -> int:
     return int(10 ** (entry.scale - minor_unit_places(entry.currency)))
 
 
-def corrected_by(entry: InvoiceEntry, *, line: str) -> tuple[str, str] | None:
-    """This function will say which line of which invoice a line corrects; None for none."""
-    refers = (item.refers for _, item in entry.items if f"item/{item.item}" == line)
-    found = next(refers, ("", ""))
-    return found if found[0] else None
+@dataclass(frozen=True, slots=True)
+class EntryLine:
+    """A line of an invoice, as the books keep it.
 
-
-def root_of(entry: InvoiceEntry, *, line: str) -> tuple[str, str]:
-    """This function will say where a line is held: on the line that it corrects, or itself."""
-    return corrected_by(entry, line=line) or (entry.invoice, line)
-
-
-def held_line(state: TenantState, key: tuple[str, str]) -> HeldLine:
-    """This function will return what is held of a line, waiting items apart.
-
-    Raises:
-        Fatal: state_corrupt, when the invoice was never made.
+    Args:
+        net: Net amount as invoiced, in units of the invoice's scale.
+        effective: Net amount after corrections.
+        is_tax_in_price: Whether the amount has its tax in it.
+        corrects: (invoice, line) that it corrects; ("", "") for none.
     """
-    known = state.billing.held.get(key)
-    if known is not None:
+
+    net: int
+    effective: int
+    is_tax_in_price: bool
+    corrects: tuple[str, str]
+
+
+class Lines:
+    """The lines of a tenant's invoices, for one decision or one fact.
+
+    What follows from an invoice as a whole, or from all items that wait, is worked out once: a
+    correction asks for it line by line, up to 5,000 times. What is held is read anew each time.
+
+    Args:
+        state: Books of the tenant.
+    """
+
+    def __init__(self, state: TenantState) -> None:
+        self.state = state
+        self._found: dict[str, dict[str, EntryLine]] = {}
+        self._charged: dict[str, dict[str, HeldLine]] = {}
+        self._waiting: dict[str, dict[tuple[str, str], int]] = {}
+
+    def of(self, entry: InvoiceEntry) -> dict[str, EntryLine]:
+        """This function will return the lines of an invoice by their ids, in its order."""
+        known = self._found.get(entry.invoice)
+        if known is None:
+            known = self._found[entry.invoice] = _entry_lines(entry)
         return known
-    entry = state.billing.found(key[0])
-    if entry is None:
-        raise Fatal(
-            Code.STATE_CORRUPT,
-            "a line of no invoice is held",
-            next_step="Keep the logs and report this as a defect",
-            invoice=key[0],
-        )
-    return as_charged(entry).get(key[1], NOTHING_HELD)
+
+    def root_of(self, entry: InvoiceEntry, *, line: str) -> tuple[str, str]:
+        """This function will say where a line is held: on the line that it corrects, or itself."""
+        found = self.of(entry).get(line)
+        return found.corrects if found and found.corrects[0] else (entry.invoice, line)
+
+    def held(self, key: tuple[str, str]) -> HeldLine:
+        """This function will return what is held of a line, waiting items apart.
+
+        Raises:
+            Fatal: state_corrupt, when the invoice was never made.
+        """
+        known = self.state.billing.held.get(key)
+        if known is not None:
+            return known
+        charged = self._charged.get(key[0])
+        if charged is None:
+            entry = self.state.billing.found(key[0])
+            if entry is None:
+                raise Fatal(
+                    Code.STATE_CORRUPT,
+                    "a line of no invoice is held",
+                    next_step="Keep the logs and report this as a defect",
+                    invoice=key[0],
+                )
+            charged = self._charged[key[0]] = as_charged(entry)
+        return charged.get(key[1], NOTHING_HELD)
+
+    def standing(self, key: tuple[str, str]) -> HeldLine:
+        """This function will return what can be drawn: without what waiting items give back."""
+        held, entry = self.held(key), self.state.billing.found(key[0])
+        given = -min(0, self.waiting_minor(key))
+        return held if entry is None or not given else less(held, draw(held, given, entry), entry)
+
+    def waiting_minor(self, key: tuple[str, str]) -> int:
+        """This function will say what items that wait and correct a line come to, minor units."""
+        entry = self.state.billing.found(key[0])
+        if entry is None:
+            return 0
+        sums = self._waiting.get(entry.customer)
+        if sums is None:
+            sums = self._waiting[entry.customer] = {}
+            for _, item in self.state.billing.waiting.get(entry.customer, ()):
+                sums[item.refers] = sums.get(item.refers, 0) + item.amount_minor
+        return sums.get(key, 0)
+
+    def take(self, key: tuple[str, str], drawn: Drawn) -> None:
+        """This function will note, within an apply, that something came back of a line."""
+        entry = self.state.billing.found(key[0])
+        if entry is not None:
+            self.state.billing.held[key] = less(self.held(key), drawn, entry)
 
 
-def standing(state: TenantState, key: tuple[str, str]) -> HeldLine:
-    """This function will return what can be drawn: without what waiting items give back."""
-    held, entry = held_line(state, key), state.billing.found(key[0])
-    given = -min(0, waiting_minor(state, key))
-    return held if entry is None or not given else less(held, draw(held, given, entry), entry)
-
-
-def waiting_minor(state: TenantState, key: tuple[str, str]) -> int:
-    """This function will say what the items that wait and correct a line come to, minor units."""
-    entry = state.billing.found(key[0])
-    waiting = () if entry is None else state.billing.waiting.get(entry.customer, ())
-    return sum(item.amount_minor for _, item in waiting if item.refers == key)
+def _entry_lines(entry: InvoiceEntry) -> dict[str, EntryLine]:
+    corrects = {f"item/{item.item}": item.refers for _, item in entry.items}
+    columns = (entry.lines, unpacked(entry.nets), unpacked(entry.effective), entry.in_prices)
+    return {
+        line: EntryLine(net, effective, bool(inside), corrects.get(line, ("", "")))
+        for line, net, effective, inside in zip(*columns, strict=True)
+    }
 
 
 def draw(held: HeldLine, amount_minor: int, entry: InvoiceEntry) -> Drawn:
@@ -169,13 +224,6 @@ def less(held: HeldLine, drawn: Drawn, entry: InvoiceEntry) -> HeldLine:
     )
 
 
-def take(state: TenantState, key: tuple[str, str], drawn: Drawn) -> None:
-    """This function will note, within an apply, that something came back of a line."""
-    entry = state.billing.found(key[0])
-    if entry is not None:
-        state.billing.held[key] = less(held_line(state, key), drawn, entry)
-
-
 def move_items(state: TenantState, entry: InvoiceEntry, *, sign: int) -> None:
     """This function will add what an invoice charges of corrected lines, or take it back.
 
@@ -184,12 +232,12 @@ def move_items(state: TenantState, entry: InvoiceEntry, *, sign: int) -> None:
         entry: The invoice, with its items.
         sign: 1 when it is final, -1 when it is voided.
     """
-    asked = _lines_as_charged(entry)
+    asked, lines = _lines_as_charged(entry), Lines(state)
     for _, item in entry.items:
         original = state.billing.found(item.refers[0])
         if original is None:
             continue
-        charged, before = asked[f"item/{item.item}"], held_line(state, item.refers)
+        charged, before = asked[f"item/{item.item}"], lines.held(item.refers)
         # An item has whole minor units, so either scale has all of them.
         of, to = unit_of(entry), unit_of(original)
         state.billing.held[item.refers] = HeldLine(

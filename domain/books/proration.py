@@ -254,7 +254,8 @@ def _drawn(
     entry = None if by is None else state.billing.found(by.invoice)
     if entry is None:
         return ()
-    stands = {line: held.standing(state, (entry.invoice, line)) for line in charged.lines}
+    lines = held.Lines(state)
+    stands = {line: lines.standing((entry.invoice, line)) for line in charged.lines}
     drawn: dict[str, Drawn] = {}
     for is_promotion in (False, True):
         for line, stand in stands.items():
