@@ -182,7 +182,7 @@ def seller_of(connection: sqlalchemy.Connection, content: InvoiceContent) -> Sel
     An invoice of items alone names no version: the one in force says it.
     """
     terms = content.terms
-    segments = (*terms.segments, *(() if terms.fees is None else (terms.fees,)))
+    segments = (*terms.segments, *terms.fees)
     version = max((segment.catalogue_version for segment in segments), default=None)
     catalogue = catalogue_of_version(connection, version=version)
     return (

@@ -42,9 +42,8 @@ def minor(content: InvoiceContent, amount_minor: int) -> str:
 def title_of(content: InvoiceContent) -> str:
     """This function will say whose invoice it is, and for what."""
     terms = content.terms
-    plans = ", ".join(dict.fromkeys(segment.plan for segment in (*terms.segments,)))
-    if not plans and terms.fees is not None:
-        plans = terms.fees.plan
+    billed = terms.segments or terms.fees
+    plans = ", ".join(dict.fromkeys(segment.plan for segment in billed))
     what = f" · plan {plans}" if plans else ""
     if terms.period is None:
         return f"{terms.customer} · items"
@@ -147,8 +146,8 @@ def _terms(content: InvoiceContent) -> Iterator[str]:
     terms = content.terms
     for number, segment in enumerate(terms.segments):
         yield f"   part {number}: {_segment(segment)}"
-    if terms.fees is not None:
-        yield f"   fees: {_segment(terms.fees)}"
+    for part in terms.fees:
+        yield f"   fees: {_segment(part)}"
     for override in terms.overrides:
         yield f"   this customer has a price of their own: {override.plan}/{override.price}"
     for discount in terms.discounts:
@@ -205,8 +204,7 @@ def _pin(found: Finalized) -> Iterator[str]:
     )
     versions = {
         segment.catalogue_version: segment.catalogue_sha256
-        for segment in (*found.content.terms.segments, found.content.terms.fees)
-        if segment is not None
+        for segment in (*found.content.terms.segments, *found.content.terms.fees)
     }
     for version, sha256 in sorted(versions.items()):
         yield f"   catalogue version {version}, {sha256}"

@@ -17,11 +17,11 @@ from domain.canonical import Json, decimal_text, sha256_hex, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected, invariant
 from domain.invoice_amounts import Draft, Totals, settle
-from domain.money import exact_text, minor_unit_places, round_half_up
+from domain.money import exact_text, minor_unit_places
 from domain.period import HOUR_MS, Period, time_text, to_ms
 from domain.quantity import nanos_text
 from domain.rated import RatedLine, UsageEntry
-from domain.rating import commitment, rate
+from domain.rating import commitment, rate, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from domain.invoice_amounts import TaxGroup
     from domain.invoice_terms import InvoiceTerms, Item
 
-FORMAT = 3
+FORMAT = 4
 """Form of a content; rises when old ones would be read wrongly."""
 AMOUNT_MINOR_MAX = 10**18
 """Largest amount of a line or invoice, in whole units: it fits the int64 of every reader."""
@@ -303,9 +303,9 @@ def build_invoice(
             kind=line.kind,
             price=line.price,
             tax=terms.taxes.tax_of(line.tax),
-            amount=_whole(round_half_up(line.amount_exact, places=scale), line_id=line.line_id),
+            amount=_whole(amount, line_id=line.line_id),
         )
-        for line in rated
+        for line, amount in zip(rated, rounded(rated, places=scale), strict=True)
     ]
     places = minor_unit_places(terms.currency)
     drafts += [
@@ -314,7 +314,7 @@ def build_invoice(
             price="",
             tax=item.taxed or terms.taxes.tax_of(item.tax),
             amount=_whole(item.amount_minor * 10 ** (scale - places), line_id=item.item),
-            is_of_fee=item.is_of_fee,
+            corrects=item.refers,
         )
         for item in terms.items
     ]
@@ -339,7 +339,7 @@ def build_invoice(
 
 
 def _require_catalogues(terms: InvoiceTerms, catalogues: Mapping[int, Catalogue]) -> None:
-    segments = terms.segments if terms.fees is None else (*terms.segments, terms.fees)
+    segments = (*terms.segments, *terms.fees)
     for version, sha256 in {(each.catalogue_version, each.catalogue_sha256) for each in segments}:
         found = catalogues.get(version)
         if found is None or found.sha256 != sha256:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from domain.billing_terms import Credits, DiscountKind, TaxMode, TaxRounding
 from domain.money import minor_unit_places, round_half_up
-from domain.rated import FEE_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,9 +44,9 @@ class Draft:
         price: Key of its price; empty for an item or a minimum.
         tax: Its tax.
         amount: Rounded amount before discounts.
-        is_of_fee: Whether it is an item below 0 that takes days off a fee on this invoice.
         left: What is left of it after the discounts so far.
         discounts: (code, amount) so far; amounts are positive.
+        corrects: (invoice, line) that it corrects; ("", "") for none.
         credited: Promotions that lower what is taxed.
         tax_row: Its row of the tax table, from 0.
         tax_amount: Its part of the tax.
@@ -57,7 +56,7 @@ class Draft:
     price: str
     tax: LineTax
     amount: int
-    is_of_fee: bool = False
+    corrects: tuple[str, str] = ("", "")
     left: int = 0
     discounts: list[tuple[str, int]] = field(default_factory=list)
     credited: int = 0
@@ -169,18 +168,16 @@ def settle(
         What the lines come to.
     """
     scale = terms.scale
-    less = sum(-draft.left for draft in drafts if draft.is_of_fee)
     for discount in terms.discounts:
         if discount.kind is DiscountKind.PERCENT:
             _take_percent(drafts, discount)
     for discount in terms.discounts:
         if discount.kind is DiscountKind.AMOUNT:
             most = round_half_up(Fraction(discount.value), places=scale)
-            found = _discounted(drafts, discount)
-            _take_amount(found, code=discount.code, most=min(most, _left(found, less)))
+            _take_amount(_discounted(drafts, discount), code=discount.code, most=most)
     if maximum is not None:
         capped = [draft for index, draft in enumerate(drafts) if is_capped(index)]
-        over = _left(capped, less) - round_half_up(maximum, places=scale)
+        over = sum(draft.left for draft in capped) - round_half_up(maximum, places=scale)
         _take_amount(capped, code=MAXIMUM_CODE, most=over)
     return _added_up(drafts, terms=terms, scale=scale)
 
@@ -200,15 +197,6 @@ def _take_percent(drafts: Sequence[Draft], discount: GrantedDiscount) -> None:
     part = Fraction(discount.value) / 100
     for draft in _discounted(drafts, discount):
         draft.take(discount.code, round_half_up(draft.left * part, places=0))
-
-
-def _left(drafts: Sequence[Draft], less: int) -> int:
-    """Return what is left of lines, those of fees without the days that were taken off them.
-
-    Days and an amount off one fee would else be more than the fee, and so money.
-    """
-    has_fees = any(draft.kind in FEE_KINDS for draft in drafts if draft.left > 0)
-    return sum(draft.left for draft in drafts) - (less if has_fees else 0)
 
 
 def _take_amount(drafts: Sequence[Draft], *, code: str, most: int) -> None:
@@ -299,9 +287,38 @@ def _credit(groups: Sequence[Sequence[Draft]], *, amount: int) -> None:
     """Spread a promotion over the taxes, and within each over its lines."""
     bases = [max(0, sum(draft.left for draft in group)) for group in groups]
     for group, part in zip(groups, spread(amount, over=bases), strict=True):
-        parts = spread(part, over=[max(0, draft.left) for draft in group])
-        for draft, credited in zip(group, parts, strict=True):
+        lefts = netted(
+            [draft.left for draft in group],
+            of=[
+                draft.corrects if draft.corrects[0] else (str(place), "")
+                for place, draft in enumerate(group)
+            ],
+        )
+        for draft, credited in zip(group, spread(part, over=lefts), strict=True):
             draft.credited = credited
+
+
+def netted(values: Sequence[int], *, of: Sequence[tuple[str, str]]) -> list[int]:
+    """This function will return what is left of values once those of one name are added up.
+
+    Args:
+        values: Amounts of either sign.
+        of: The name of each.
+
+    Returns:
+        Nothing where the values of a name come to nothing or less, else their sum spread over
+        those of them that are positive.
+    """
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, name in enumerate(of):
+        places.setdefault(name, []).append(place)
+    found = [0] * len(values)
+    for mine in places.values():
+        rest = max(0, sum(values[place] for place in mine))
+        parts = spread(rest, over=[max(0, values[place]) for place in mine])
+        for place, part in zip(mine, parts, strict=True):
+            found[place] = part
+    return found
 
 
 def _row(group: Sequence[Draft], *, rounding: TaxRounding) -> TaxGroup:

@@ -70,11 +70,6 @@ class ItemKind(StrEnum):
     CORRECTION = "correction"
 
 
-_BELOW_0 = frozenset({ItemKind.PRORATION, ItemKind.CORRECTION})
-"""Kinds of items that may be below 0: of a fee that stands on the same invoice, or of a line of
-an invoice before it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A part of a period in which nothing changed.
@@ -154,8 +149,7 @@ class Item:
         subscription: On whose invoice it goes; empty for the customer's next one, whichever.
         kind: Where it comes from.
         label: What it is, for people.
-        amount_minor: Whole minor units before tax; below 0 for corrections, and for prorations
-            of a fee that is still to be charged.
+        amount_minor: Whole minor units before tax; below 0 for corrections alone (S1-R17).
         tax: Tax category.
         start: Start of the time it is for.
         end: End of it; the same as start for a moment.
@@ -178,11 +172,6 @@ class Item:
     tax: str = STANDARD_CATEGORY
     refers: tuple[str, str] = ("", "")
     taxed: LineTax | None = None
-
-    @property
-    def is_of_fee(self) -> bool:
-        """Say whether it takes days off a fee that its own invoice charges."""
-        return self.kind is ItemKind.PRORATION and self.amount_minor < 0 and self.taxed is None
 
     @property
     def document(self) -> str:
@@ -237,7 +226,7 @@ class Item:
             label=fields.text("label"),
             amount_minor=fields.integer(
                 "amount_minor",
-                minimum=-AMOUNT_MAX if kind in _BELOW_0 else 0,
+                minimum=-AMOUNT_MAX if kind is ItemKind.CORRECTION else 0,
                 maximum=AMOUNT_MAX,
             ),
             tax=fields.text("tax"),
@@ -338,7 +327,8 @@ class InvoiceTerms:
         period: Billed period; None for items alone.
         period_index: Its number within the subscription, from 0.
         segments: Parts of the period whose usage is billed, in order, without gaps.
-        fees: The period that fees are charged for, as it stood at its start; None for no fees.
+        fees: Parts of the period that fees are charged for, each by what holds in it; empty for
+            no fees.
         overrides: Prices of this customer, sorted by plan and price.
         discounts: In the order in which they come off.
         items: In the order in which they were added.
@@ -360,7 +350,7 @@ class InvoiceTerms:
     period: Period | None
     period_index: int
     segments: tuple[Segment, ...]
-    fees: Segment | None
+    fees: tuple[Segment, ...]
     overrides: tuple[Override, ...]
     discounts: tuple[GrantedDiscount, ...]
     items: tuple[Item, ...]
@@ -396,7 +386,7 @@ class InvoiceTerms:
             "period": None if self.period is None else period_to_json(self.period),
             "period_index": self.period_index,
             "segments": [each.to_json() for each in self.segments],
-            "fees": None if self.fees is None else self.fees.to_json(),
+            "fees": [each.to_json() for each in self.fees],
             "overrides": [each.to_json() for each in self.overrides],
             "discounts": [each.to_json() for each in self.discounts],
             "items": [each.to_json() for each in self.items],
@@ -433,8 +423,9 @@ class InvoiceTerms:
                 Segment.from_fields(each)
                 for each in fields.objects("segments", count_max=SEGMENTS_MAX)
             ),
-            fees=(
-                None if values.get("fees") is None else Segment.from_fields(fields.object("fees"))
+            fees=tuple(
+                Segment.from_fields(each)
+                for each in fields.objects("fees", count_max=SEGMENTS_MAX)
             ),
             overrides=tuple(
                 Override.from_fields(each)

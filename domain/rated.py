@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from domain.canonical import from_json
 from domain.codes import Code
 from domain.fields import Fields
+from domain.money import round_half_up
 from domain.plan import price_over
 from domain.pricing.price import Share
 
@@ -69,8 +70,9 @@ class RatedLine:
 
     Args:
         line_id: Its name within the invoice, for good: "0/credit_overage" is part and price,
-            "fee/base" a fee, "fee/addon:CODE/KEY" and "0/addon:CODE/KEY" those of an add-on,
-            "minimum" what a commitment lacks.
+            "fee/base" a fee, "fee/1/base" one that began with the second part of its period,
+            "fee/addon:CODE/KEY" and "0/addon:CODE/KEY" those of an add-on, "minimum" what a
+            commitment lacks.
         kind: fee, seats, usage, add_on or minimum.
         label: What it is, for people.
         price: Key of the price; empty for a minimum.
@@ -85,6 +87,7 @@ class RatedLine:
         segment: Number of the part whose usage it is; -1 for other lines.
         start: Start of the time it is for.
         end: End of it.
+        fee: Name of the fee that it is, or is a part of; empty for what is no fee.
     """
 
     line_id: str
@@ -102,6 +105,7 @@ class RatedLine:
     segment: int
     start: datetime
     end: datetime
+    fee: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,35 @@ class Priced:
             return self.price.label
         name = self.price.name
         return f"{self.add_on.name}: {name}" if name else self.add_on.name
+
+
+def rounded(lines: Sequence[RatedLine], *, places: int) -> list[int]:
+    """This function will round the amounts of lines, each half up.
+
+    Of a fee that is charged by parts the rest goes with its next part: together they are the fee
+    rounded once, so that a change that changes nothing changes no cent (X-54).
+
+    Args:
+        lines: The lines.
+        places: Decimal places that stay.
+
+    Returns:
+        Whole 10^-places, one per line.
+    """
+    found: list[int] = []
+    exact: dict[tuple[str, str], Fraction] = {}
+    given: dict[tuple[str, str], int] = {}
+    for line in lines:
+        amount = line.amount_exact
+        if not line.fee:
+            found.append(round_half_up(amount, places=places))
+            continue
+        of = (line.fee, line.tax)
+        exact[of] = exact.get(of, Fraction(0)) + amount
+        upto = round_half_up(exact[of], places=places)
+        found.append(upto - given.get(of, 0))
+        given[of] = upto
+    return found
 
 
 def share_of(segment: Segment) -> Share:

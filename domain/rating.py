@@ -9,6 +9,7 @@ up what those lack. Everything about rating that others use is here.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -39,6 +40,7 @@ from domain.rated import (
     UsageEntry,
     override_price,
     priced_of,
+    rounded,
     share_of,
 )
 from domain.rated_levels import alike_parts
@@ -46,6 +48,7 @@ from domain.rated_usage import line_sources, meters_of, selections, sources_of, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from domain.catalogue import Catalogue
     from domain.invoice_terms import GrantedDiscount, InvoiceTerms, Override, Segment
@@ -64,6 +67,7 @@ __all__ = (
     "override_price",
     "rate",
     "rate_fees",
+    "rounded",
     "selections",
     "usage_entries",
 )
@@ -92,8 +96,7 @@ def rate(
         Fatal: state_corrupt, for a negative quantity: the usage fold never counts one (G-08).
     """
     lines: list[RatedLine] = []
-    if terms.fees is not None:
-        lines += _fee_lines(terms.fees, catalogues=catalogues, overrides=terms.overrides)
+    lines += _fee_lines(terms.fees, catalogues=catalogues, overrides=terms.overrides)
     found = _indexed(usage)
     free = [each for each in terms.discounts if each.kind is DiscountKind.FREE_UNITS]
     read: set[tuple[int, str]] = set()
@@ -144,40 +147,97 @@ def rate_fees(
         raise Rejected(
             Code.CURRENCY_DIFFERS, f"plan {plan.code!r} is in {plan.currency}, not in {currency}"
         )
-    return tuple(_fee_lines(segment, catalogues=catalogues, overrides=overrides))
+    return tuple(_fee_lines((segment,), catalogues=catalogues, overrides=overrides))
 
 
-def _fee_lines(
-    segment: Segment, *, catalogues: Mapping[int, Catalogue], overrides: Sequence[Override]
-) -> Iterator[RatedLine]:
-    share = share_of(segment)
-    for priced in priced_of(segment, catalogues[segment.catalogue_version], overrides):
-        price = priced.price
-        if price.meter:
-            continue
+@dataclass(frozen=True, slots=True)
+class _Fee:
+    """A fee over the parts of its period in which it stays the same.
+
+    Args:
+        number: Number of the first of them.
+        priced: Its price.
+        count: Seats that it counts; 1 for a fee that counts none.
+        start: Start of the first.
+        end: End of the last.
+        days: Their days.
+        of_days: Days of the whole cycle period.
+    """
+
+    number: int
+    priced: Priced
+    count: int
+    start: datetime
+    end: datetime
+    days: int
+    of_days: int
+
+    def goes_on(self, other: _Fee) -> bool:
+        """Say whether another one, of the next part, is the same fee."""
+        mine, its = self.priced, other.priced
+        return (mine.price, mine.times, mine.label, self.count) == (
+            *(its.price, its.times, its.label),
+            other.count,
+        )
+
+    def line(self) -> RatedLine:
+        """Return what it comes to."""
+        price, times = self.priced.price, self.priced.times
         is_seats = price.form == "seats"
-        count = Fraction(segment.seats if is_seats else 1)
-        steps = price.charge(PriceUsage(Quantity(count), is_flow=False), share=share)
+        steps = price.charge(
+            PriceUsage(Quantity(Fraction(self.count)), is_flow=False),
+            share=Share(self.days, self.of_days),
+        )
         kind = "seats" if is_seats else "fee"
-        if priced.times > 1:
-            steps = scaled(steps, factor=Fraction(priced.times), note=f"{priced.times} times")
-        yield RatedLine(
-            line_id=f"fee/{priced.name}",
-            kind=kind if priced.add_on is None else "add_on",
-            label=priced.label,
+        if times > 1:
+            steps = scaled(steps, factor=Fraction(times), note=f"{times} times")
+        part = f"{self.number}/" if self.number else ""
+        return RatedLine(
+            line_id=f"fee/{part}{self.priced.name}",
+            kind=kind if self.priced.add_on is None else "add_on",
+            label=self.priced.label,
             price=price.key,
             form=price.form,
             meter="",
             unit="seat" if is_seats else "",
-            quantity=exact_text(count * priced.times),
+            quantity=exact_text(Fraction(self.count * times)),
             amount_exact=amount_of(steps),
             steps=steps,
             is_estimate=False,
             tax=price.tax,
             segment=NO_SEGMENT,
-            start=segment.start,
-            end=segment.end,
+            start=self.start,
+            end=self.end,
+            fee=self.priced.name,
         )
+
+
+def _fee_lines(
+    parts: Sequence[Segment],
+    *,
+    catalogues: Mapping[int, Catalogue],
+    overrides: Sequence[Override],
+) -> Iterator[RatedLine]:
+    """Yield the fees of a period: those that a change leaves as they are have one line."""
+    found: list[_Fee] = []
+    before: dict[str, int] = {}
+    for number, part in enumerate(parts):
+        going_on: dict[str, int] = {}
+        for priced in priced_of(part, catalogues[part.catalogue_version], overrides):
+            if priced.price.meter:
+                continue
+            count = part.seats if priced.price.form == "seats" else 1
+            fee = _Fee(number, priced, count, part.start, part.end, part.days, part.of_days)
+            place = before.get(priced.name)
+            if place is not None and found[place].goes_on(fee):
+                last = found[place]
+                found[place] = replace(last, end=fee.end, days=last.days + fee.days)
+            else:
+                place = len(found)
+                found.append(fee)
+            going_on[priced.name] = place
+        before = going_on
+    return (fee.line() for fee in found)
 
 
 def _indexed(usage: Iterable[UsageEntry]) -> _Found:
@@ -340,9 +400,8 @@ def _minimum_lines(
     if bound is None:
         return
     places = terms.scale
-    reached = sum(
-        round_half_up(line.amount_exact, places=places) for line in lines if bound.counts(line)
-    )
+    amounts = zip(lines, rounded(lines, places=places), strict=True)
+    reached = sum(amount for line, amount in amounts if bound.counts(line))
     wanted = round_half_up(bound.amount, places=places)
     amount = Fraction(max(0, wanted - reached), 10**places)
     label = f"up to the minimum of {exact_text(Fraction(wanted, 10**places))}"

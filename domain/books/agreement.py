@@ -215,6 +215,40 @@ def spans_of(subscription: Subscription, period: Period) -> tuple[tuple[Phase, P
     )
 
 
+def fee_parts(
+    period: BillingPeriod,
+    *,
+    subscription: Subscription,
+    catalogues: Mapping[int, Catalogue],
+    published_at: Mapping[int, datetime],
+) -> tuple[Segment, ...]:
+    """This function will return what the fees of a period are charged for (ADR 0026).
+
+    Args:
+        period: The open period, or the one after it.
+        subscription: The subscription.
+        catalogues: Every published version.
+        published_at: When each was published.
+
+    Returns:
+        Its parts, each by what holds in it and by the version that will bill it. A lifetime has
+        no days to share: it is what holds at last.
+    """
+    parts = []
+    for phase, part in spans_of(subscription, period.period):
+        billed = phase
+        if period.index != subscription.period_index:
+            billed = raised(
+                phase,
+                at=period.period.start,
+                currency=subscription.currency,
+                catalogues=catalogues,
+                published_at=published_at,
+            )
+        parts.append(segment_of(billed, period=part, whole=period.whole, catalogues=catalogues))
+    return tuple(parts[-1:] if period.interval is Interval.LIFETIME else parts)
+
+
 def metered_by(phase: Phase, *, catalogue: Catalogue) -> frozenset[str]:
     """This function will return the meters that a phase's plan and add-ons price.
 

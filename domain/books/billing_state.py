@@ -68,8 +68,6 @@ class InvoiceEntry:
         taxes: Their taxes, packed.
         in_prices: Which of them have their tax in the price: a byte each, 1 for yes.
         credited: What promotions took off each before its tax, packed.
-        held_nets: Net amounts without the days that items of the invoice take off fees, packed.
-        held_taxes: Taxes without those days', packed.
         effective: Net amounts after corrections, packed.
         positions: usage.events positions of the newest pin.
         items: (sequence, item) of what it took along.
@@ -103,8 +101,6 @@ class InvoiceEntry:
     taxes: bytes
     in_prices: bytes
     credited: bytes
-    held_nets: bytes
-    held_taxes: bytes
     effective: bytes
     positions: tuple[int, ...]
     items: tuple[tuple[int, Item], ...] = ()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from domain.books import exclusive_meters, proration
+from domain.books import exclusive_meters
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
 from domain.books.records import Command, fields_of_command
@@ -29,9 +28,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         received_at_ms: When the command was received, milliseconds since 1970 UTC.
 
     Returns:
-        CataloguePublished, and what the difference comes to of changes that were planned within
-        periods to come, which take this version; nothing when the same version with the same
-        content is in force.
+        CataloguePublished; nothing when the same version with the same content is in force.
 
     Raises:
         Rejected: catalogue_invalid, also when a meter or alias of before is changed or missing,
@@ -58,31 +55,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             "published_at": time_text(from_ms(received_at_ms)),
         },
     )
-    _post_planned(decision, catalogue)
     return decision.made()
-
-
-def _post_planned(decision: Decision, catalogue: Catalogue) -> None:
-    """Post what another version makes of changes planned within periods to come.
-
-    They were posted by the version of the day they were asked on; when their period begins, it has
-    the newest one (agreement.raised).
-    """
-    state, version = decision.state, catalogue.version
-    published = replace(
-        state,
-        catalogues={**state.catalogues, version: catalogue},
-        published_at={**state.published_at, version: from_ms(decision.received_at_ms)},
-    )
-    for subscription in state.subscriptions.values():
-        last = subscription.phases[-1].start
-        if subscription.is_over or last < subscription.open_period.whole.end:
-            continue
-        amounts = proration.differences(
-            state, before=subscription, after=subscription, published=published
-        )
-        label = f"Prices of catalogue version {version}"
-        proration.post(decision, subscription=subscription, amounts=amounts, day=last, label=label)
 
 
 def _require_sellers(state: TenantState, catalogue: Catalogue) -> None:

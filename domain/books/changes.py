@@ -263,8 +263,7 @@ def decide_discount(
         received_at_ms: When the command was received, milliseconds since 1970 UTC.
 
     Returns:
-        SubscriptionChanged; the discount counts from the next invoice on, after those before it,
-            and for changes whose difference that invoice has as well.
+        SubscriptionChanged; the discount counts from the next invoice on, after those before it.
 
     Raises:
         Rejected: discount_unknown, discount_granted, change_limit, subscription_unknown or
@@ -293,14 +292,8 @@ def decide_discount(
     )
     change: Mapping[str, Json] = {"kind": "discount", "discount": code}
     decision = Decision(state, command, received_at_ms)
-    amounts = proration.differences(state, before=subscription, after=after)
-    after = proration.noted(after, amounts)
     decision.facts.append(
         subscriptions.changed(state=state, subscription=after, change=change, at=at)
-    )
-    day = subscription.period.start
-    proration.post(
-        decision, subscription=after, amounts=amounts, day=day, label=f"Discount {code}"
     )
     return decision.made()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import STANDARD_CATEGORY, Corrections, TaxMode
@@ -277,32 +276,45 @@ def _drawn(
     Less nets against items of the line that wait; the rest is drawn from what is held of it,
     without what a credit note of the same correction draws.
     """
-    # Parts of a minor unit fall to any of the lines that changed, so those pay for each other.
-    shared = deque(each.line for each in differences if unit_of(entry) > 1)
+    unit = unit_of(entry)
+    lines_asked = {*(each.line for each in differences), *(each.line for each in added)}
     stands = {
         line: _without(lines.standing((entry.invoice, line)), noted.get(line, 0), entry)
-        for line in {*shared, *(each.line for each in added)}
+        for line in lines_asked
     }
-    kept = []
     found: dict[str, Drawn] = {}
+
+    def drawn_from(line: str, wanted: int) -> Drawn:
+        drawn = draw(stands[line], max(0, wanted), entry)
+        stands[line] = less(stands[line], drawn, entry)
+        if drawn.promotion:
+            found[line] = found.get(line, Drawn()) + replace(drawn, money=0, money_tax=0)
+        return drawn
+
+    kept = {each.line: each.minor for each in added}
+    short = {}
     for each in added:
         rest = -each.minor - max(0, lines.waiting_minor((entry.invoice, each.line)))
-        minor = each.minor + max(0, rest)
-        # A line of which nothing is held any more pays for no other one.
-        while shared and not stands[shared[0]].net:
-            shared.popleft()
-        for line in chain((each.line,), shared):
-            if rest <= 0:
-                break
-            drawn = draw(stands[line], rest, entry)
-            stands[line] = less(stands[line], drawn, entry)
-            if drawn.promotion:
-                found[line] = found.get(line, Drawn()) + replace(drawn, money=0, money_tax=0)
-            minor -= drawn.money
-            rest -= drawn.net
-        # What is not held any more came back in another way, as by the end of a subscription.
-        kept.append(replace(each, minor=minor))
-    return tuple(each for each in kept if each.minor), found
+        if rest > 0:
+            own = drawn_from(each.line, rest)
+            kept[each.line] += rest - own.money
+            short[each.line] = rest - own.net
+    # Parts of a minor unit fall to any of the lines that changed, so what one of them holds beyond
+    # what it comes to now pays for another one. What no line holds came back in another way, as by
+    # the end of a subscription.
+    sharing = deque(each for each in differences if unit > 1)
+    for line, rest in short.items():
+        left = rest
+        while left and sharing:
+            other = sharing[0]
+            beyond = -(-(stands[other.line].net - max(0, other.after)) // unit)
+            drawn = drawn_from(other.line, min(left, beyond))
+            kept[line] -= drawn.money
+            left -= drawn.net
+            if left:
+                sharing.popleft()
+    asked = (replace(each, minor=kept[each.line]) for each in added)
+    return tuple(each for each in asked if each.minor), found
 
 
 def _without(stands: HeldLine, noted_minor: int, entry: InvoiceEntry) -> HeldLine:
@@ -406,8 +418,6 @@ def apply(*, state: TenantState, fact: Fact) -> None:
         taxes=entry.taxes + packed([0] * added),
         in_prices=entry.in_prices + bytes(added),
         credited=entry.credited + packed([0] * added),
-        held_nets=entry.held_nets + packed([0] * added),
-        held_taxes=entry.held_taxes + packed([0] * added),
         effective=packed(after.get(line, 0) for line in lines),
         positions=billing.once(tuple(whole_numbers(kept, "positions"))),
         is_corrected=entry.is_corrected or fields.text("effect") != "none",

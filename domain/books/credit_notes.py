@@ -217,11 +217,7 @@ def within_billed(
     """
     left = _billed(entry)
     notes = noted_lines(lines, entry, wanted=wanted, labels={})
-    tax_inside = sum(_tax_inside(line) for line in notes)
-    net = sum(wanted.values()) - tax_inside
-    tax = sum(line.tax_minor for line in notes)
-    # Each tax is rounded on its own: together they may be a minor unit a line beyond the invoice.
-    if net <= left and net + tax <= left + len(notes):
+    if _is_billed(notes, left):
         return dict(wanted)
     found: dict[str, int] = {}
     for line in notes:
@@ -230,7 +226,21 @@ def within_billed(
         if amount:
             found[line.line] = amount
             left -= amount + round_half_up(amount * beside, places=0)
+    # A part that is money alone can have more tax than the line has on average.
+    while found and not _is_billed(
+        noted_lines(lines, entry, wanted=found, labels={}), _billed(entry)
+    ):
+        found.popitem()
     return found
+
+
+def _is_billed(notes: tuple[NotedLine, ...], left: int) -> bool:
+    """Say whether an invoice billed what is to be credited, with its taxes.
+
+    Each tax is rounded on its own: the last minor unit of a line's may never have been billed.
+    """
+    net = sum(line.amount_minor - _tax_inside(line) for line in notes)
+    return net <= left and net + sum(line.tax_minor for line in notes) <= left + len(notes)
 
 
 def noted_lines(
@@ -344,12 +354,12 @@ class _Sums:
 def _sums(entry: InvoiceEntry, *, lines: tuple[NotedLine, ...], to: CreditTo) -> _Sums:
     """Add up a credit note, which is not more than what was billed and is not credited yet."""
     billed = _billed(entry)
-    net = sum(line.amount_minor - _tax_inside(line) for line in lines)
-    if net > billed:
+    if not _is_billed(lines, billed):
         raise Rejected(
-            Code.CREDIT_NOTE_TOO_LARGE, f"of {entry.number} {billed} minor units are left"
+            Code.CREDIT_NOTE_TOO_LARGE,
+            f"of {entry.number} {billed} minor units are left, taxes included",
         )
-    # Where the invoice rounded down, the last minor unit of the lines' taxes was never billed.
+    net = sum(line.amount_minor - _tax_inside(line) for line in lines)
     tax = min(sum(line.tax_minor for line in lines), billed - net)
     promotion = min(sum(line.promotion_minor for line in lines), net + tax)
     money = net + tax - promotion

@@ -16,7 +16,7 @@ from domain.books.billing_state import HeldLine, unpacked
 from domain.codes import Code
 from domain.errors import Fatal
 from domain.invoice import AMOUNT_MINOR_MAX
-from domain.invoice_amounts import spread
+from domain.invoice_amounts import netted, spread
 from domain.money import minor_unit_places, round_half_up
 
 if TYPE_CHECKING:
@@ -232,20 +232,60 @@ def move_items(state: TenantState, entry: InvoiceEntry, *, sign: int) -> None:
         entry: The invoice, with its items.
         sign: 1 when it is final, -1 when it is voided.
     """
-    asked, lines = _lines_as_charged(entry), Lines(state)
+    lines = Lines(state)
+    for key, charged in charged_elsewhere(state, entry).items():
+        before = lines.held(key)
+        state.billing.held[key] = HeldLine(
+            money=max(0, before.money + sign * charged.money),
+            money_tax=max(0, before.money_tax + sign * charged.money_tax),
+            promotion=max(0, before.promotion + sign * charged.promotion),
+            promotion_tax=max(0, before.promotion_tax + sign * charged.promotion_tax),
+        )
+
+
+def charged_elsewhere(state: TenantState, entry: InvoiceEntry) -> dict[tuple[str, str], HeldLine]:
+    """This function will say what an invoice charges of lines of invoices before it.
+
+    Returns:
+        By (invoice, line) that its items correct, in units of that invoice's scale; below 0 is
+        less. What goes up and down again on one invoice is added up.
+    """
+    asked = _lines_as_charged(entry)
+    found: dict[tuple[str, str], HeldLine] = {}
     for _, item in entry.items:
         original = state.billing.found(item.refers[0])
         if original is None:
             continue
-        charged, before = asked[f"item/{item.item}"], lines.held(item.refers)
+        charged, before = asked[f"item/{item.item}"], found.get(item.refers, NOTHING_HELD)
         # An item has whole minor units, so either scale has all of them.
         of, to = unit_of(entry), unit_of(original)
-        state.billing.held[item.refers] = HeldLine(
-            money=max(0, before.money + sign * charged.money * to // of),
-            money_tax=before.money_tax + sign * charged.money_tax * to // of,
-            promotion=max(0, before.promotion + sign * charged.promotion * to // of),
-            promotion_tax=before.promotion_tax + sign * charged.promotion_tax * to // of,
+        found[item.refers] = HeldLine(
+            money=before.money + charged.money * to // of,
+            money_tax=before.money_tax + charged.money_tax * to // of,
+            promotion=before.promotion + charged.promotion * to // of,
+            promotion_tax=before.promotion_tax + charged.promotion_tax * to // of,
         )
+    return found
+
+
+def came_back(state: TenantState, entry: InvoiceEntry) -> bool:
+    """This function will say whether anything of what an invoice charged has come back since.
+
+    Its own lines are not held as it charged them, or of lines that its items correct less is held
+    than they charged.
+    """
+    held = state.billing.held
+    own = any(
+        held.get((entry.invoice, line), charged) != charged
+        for line, charged in as_charged(entry).items()
+    )
+    lines = Lines(state)
+
+    def is_less(key: tuple[str, str], charged: HeldLine) -> bool:
+        stands = lines.standing(key)
+        return stands.money < charged.money or stands.promotion < charged.promotion
+
+    return own or any(is_less(*each) for each in charged_elsewhere(state, entry).items())
 
 
 def as_charged(entry: InvoiceEntry) -> dict[str, HeldLine]:
@@ -260,14 +300,16 @@ def as_charged(entry: InvoiceEntry) -> dict[str, HeldLine]:
 
 def _lines_as_charged(entry: InvoiceEntry) -> dict[str, HeldLine]:
     nets, taxes, credited = (
-        unpacked(amounts) for amounts in (entry.held_nets, entry.held_taxes, entry.credited)
+        unpacked(amounts) for amounts in (entry.nets, entry.taxes, entry.credited)
     )
+    corrects = {f"item/{item.item}": item.refers for _, item in entry.items if item.refers[0]}
     gross = [
-        max(0, net + (0 if inside else tax))
+        net + (0 if inside else tax)
         for net, tax, inside in zip(nets, taxes, entry.in_prices, strict=True)
     ]
+    lefts = netted(gross, of=[corrects.get(line, (line, "")) for line in entry.lines])
     late = entry.promotion_minor * unit_of(entry) - sum(credited)
-    parts = spread(max(0, min(late, sum(gross))), over=gross)
+    parts = spread(max(0, min(late, sum(lefts))), over=lefts)
     found = {}
     for place, line in enumerate(entry.lines):
         held = HeldLine(nets[place] - credited[place], taxes[place], credited[place], 0)

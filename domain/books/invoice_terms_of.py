@@ -11,7 +11,7 @@ from domain.books import agreement
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice_taxes import resolved_taxes
-from domain.invoice_terms import InvoiceKind, InvoiceTerms, ItemKind
+from domain.invoice_terms import InvoiceKind, InvoiceTerms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -63,8 +63,7 @@ def invoice_terms(
     Args:
         subscription: What is billed; None for an invoice of items alone.
         customer: Who pays.
-        items: What waits for this invoice, in the order in which it was added. Prorations of a
-            fee that a later invoice charges wait on.
+        items: What waits for this invoice, in the order in which it was added.
         credit: Account credit of the customer.
         catalogues: Every version that was published, by version. Items alone are billed without
             any: by the default terms, untaxed.
@@ -79,7 +78,7 @@ def invoice_terms(
     """
     if subscription is None:
         catalogue = catalogues[max(catalogues)] if catalogues else None
-        what = _Billed(InvoiceKind.ITEMS, None, (), None)
+        what = _Billed(InvoiceKind.ITEMS, None, (), ())
     else:
         if subscription.is_over:
             raise Rejected(
@@ -90,7 +89,7 @@ def invoice_terms(
         catalogue = catalogues[first.catalogue_version]
         what = _billed(subscription, catalogues=catalogues, published_at=published_at)
     billing = DEFAULT_TERMS if catalogue is None else catalogue.billing
-    plans = {each.plan for each in (*what.segments, what.fees) if each is not None}
+    plans = {each.plan for each in (*what.segments, *what.fees)}
     return InvoiceTerms(
         kind=what.kind,
         tenant=tenant,
@@ -104,7 +103,7 @@ def invoice_terms(
         fees=what.fees,
         overrides=tuple(each for each in customer.overrides if each.plan in plans),
         discounts=() if subscription is None else subscription.discounts,
-        items=tuple(each for each in items if not _is_early(each, what=what, of=subscription)),
+        items=tuple(items),
         taxes=resolved_taxes(
             rates=() if catalogue is None else catalogue.taxes,
             treatment=customer.tax.treatment,
@@ -126,23 +125,7 @@ class _Billed:
     kind: InvoiceKind
     period: Period | None
     segments: tuple[Segment, ...]
-    fees: Segment | None
-
-
-def _is_early(item: Item, *, what: _Billed, of: Subscription | None) -> bool:
-    """Say whether an item belongs to a fee that a later invoice of its subscription charges.
-
-    Less than a fee goes on one invoice with it: it would else give back what nobody paid yet.
-    """
-    return (
-        of is not None
-        and item.subscription == of.subscription
-        and item.kind is ItemKind.PRORATION
-        and what.fees is not None
-        and item.start >= what.fees.end
-        # What an end changes lies at that end, and no later invoice is to come.
-        and of.following() is not None
-    )
+    fees: tuple[Segment, ...]
 
 
 def _billed(
@@ -152,37 +135,21 @@ def _billed(
     published_at: Mapping[int, datetime],
 ) -> _Billed:
     current = subscription.open_period
+
+    def fees_of(period: BillingPeriod) -> tuple[Segment, ...]:
+        return agreement.fee_parts(
+            period,
+            subscription=subscription,
+            catalogues=catalogues,
+            published_at=published_at,
+        )
+
     if subscription.opening_due:
-        fees = _fees(subscription, current, catalogues=catalogues)
-        return _Billed(InvoiceKind.OPENING, current.period, (), fees)
+        return _Billed(InvoiceKind.OPENING, current.period, (), fees_of(current))
     segments = tuple(
         agreement.segment_of(phase, period=part, whole=current.whole, catalogues=catalogues)
         for phase, part in agreement.spans_of(subscription, current.period)
     )
-    if subscription.fees is Fees.IN_ARREARS:
-        charged = _fees(subscription, current, catalogues=catalogues)
-        return _Billed(InvoiceKind.PERIOD, current.period, segments, charged)
-    following = subscription.following()
-    if following is None:
-        return _Billed(InvoiceKind.PERIOD, current.period, segments, None)
-    phase = agreement.phase_from(
-        following.period.start,
-        subscription=subscription,
-        catalogues=catalogues,
-        published_at=published_at,
-    )
-    charged = agreement.segment_of(
-        phase, period=following.period, whole=following.whole, catalogues=catalogues
-    )
-    return _Billed(InvoiceKind.PERIOD, current.period, segments, charged)
-
-
-def _fees(
-    subscription: Subscription, current: BillingPeriod, *, catalogues: Mapping[int, Catalogue]
-) -> Segment:
-    return agreement.segment_of(
-        subscription.phase_at(current.period.start),
-        period=current.period,
-        whole=current.whole,
-        catalogues=catalogues,
-    )
+    charged = current if subscription.fees is Fees.IN_ARREARS else subscription.following()
+    fees = () if charged is None else fees_of(charged)
+    return _Billed(InvoiceKind.PERIOD, current.period, segments, fees)

@@ -11,7 +11,7 @@ from domain.billing_terms import DEFAULT_TERMS, BillingTerms, TaxMode, ZeroInvoi
 from domain.books import held, items, subscriptions
 from domain.books.account_credit import CreditKind, add_credit, balance, use_credit
 from domain.books.billing_state import InvoiceEntry, packed
-from domain.books.charged import charged_by, without_days_off
+from domain.books.charged import charged_by
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_beside_content
 from domain.books.invoice_checks import (
@@ -331,9 +331,8 @@ def kept_of(content: InvoiceContent) -> Json:
 
     Returns:
         {terms_sha256, scale, positions, lines: ids, nets, taxes, credited, in_prices: 0 or 1 for
-        each line, held_nets, held_taxes}.
+        each line}.
     """
-    held_nets, held_taxes, credited = without_days_off(content)
     return {
         "terms_sha256": hash_of_terms(content.terms).hex(),
         "scale": content.scale,
@@ -341,9 +340,7 @@ def kept_of(content: InvoiceContent) -> Json:
         "lines": [line.line_id for line in content.lines],
         "nets": [line.net for line in content.lines],
         "taxes": [line.tax_amount for line in content.lines],
-        "credited": credited,
-        "held_nets": held_nets,
-        "held_taxes": held_taxes,
+        "credited": [line.credited for line in content.lines],
         "in_prices": [
             int(content.tax_of(line).mode is TaxMode.INCLUSIVE) for line in content.lines
         ],
@@ -395,8 +392,6 @@ def _entry(state: TenantState, fields: Fields) -> InvoiceEntry:
         taxes=billing.once(packed(whole_numbers(kept, "taxes"))),
         in_prices=billing.once(bytes(whole_numbers(kept, "in_prices"))),
         credited=billing.once(packed(whole_numbers(kept, "credited"))),
-        held_nets=billing.once(packed(whole_numbers(kept, "held_nets"))),
-        held_taxes=billing.once(packed(whole_numbers(kept, "held_taxes"))),
         effective=nets,
         positions=billing.once(tuple(whole_numbers(kept, "positions"))),
         items=items.take_waiting(state, customer=customer, items=set(fields.texts("items"))),

@@ -90,7 +90,7 @@ def add_item(decision: Decision, item: Item) -> None:
 
     Args:
         decision: What is being decided.
-        item: The item; its customer exists, and below 0 are corrections and prorations alone. Its
+        item: The item; its customer exists, and below 0 are corrections alone. Its
             label is cut to what a text may have.
 
     Raises:
@@ -152,11 +152,13 @@ def decide_remove(
         what = f"corrects invoice {item.refers[0]}" if item.refers[0] else "is what a change costs"
         raise Rejected(Code.ITEM_KEPT, f"item {name!r} {what}: grant account credit instead")
     decision = Decision(state, command, received_at_ms)
-    decision.add(
-        "ItemRemoved",
-        {"item": name, "customer": item.customer, "reason": fields.text("reason")},
-    )
+    take_off(decision, item, reason=fields.text("reason"))
     return decision.made()
+
+
+def take_off(decision: Decision, item: Item, *, reason: str) -> None:
+    """This function will let go of an item that waits, within a decision."""
+    decision.add("ItemRemoved", {"item": item.item, "customer": item.customer, "reason": reason})
 
 
 def waiting(state: TenantState, *, customer: str, subscription: str | None) -> tuple[Item, ...]:

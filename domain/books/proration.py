@@ -1,14 +1,14 @@
-"""What a change within a period costs, or gives back: fees by their difference (ADR 0026).
+"""What a change of charged fees costs, or gives back: their difference (ADR 0026).
 
-An invoice charges the fees of a period whole, as they stood at its start. What a subscription owes
-is the fees of each part for its days. The difference of the two is what items and account credit
-have to make up for; a change moves it, and posts exactly by how much. However many changes a
-period has, what was charged so adds up to what is owed.
+Fees that are still to be charged are charged by parts, each by what holds in it, so a change of
+them posts nothing. Fees that an invoice has in advance are charged as the period was known to be.
+What a subscription owes of them is the fees of each part for its days, and a change posts by
+exactly how much it moves that: an item for what is more, account credit for what is less.
+However many changes a period has, what was charged so adds up to what is owed.
 
-Fees that an invoice has keep its tax, up and down: an item that asks for more of them bears it
-whatever the customer has become, as account credit gives it back. An item of fees that are still
-to be charged is taxed by the invoice that takes it along. What promotions paid of a fee comes back
-as promotions, once less than that is owed.
+An item bears the tax of the fees that it is of, whatever the customer has become, as account
+credit gives it back. What promotions paid of a fee comes back as promotions, once less than that
+is owed.
 """
 
 from __future__ import annotations
@@ -27,15 +27,13 @@ from domain.money import minor_unit_places, round_half_up
 from domain.period import Interval, days_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from domain.books.charged import Charged, ChargedFees
     from domain.books.decision import Decision
     from domain.books.state import TenantState
-    from domain.books.subscription import BillingPeriod, Phase, Subscription
-    from domain.invoice_terms import GrantedDiscount, Override
-    from domain.period import Period
+    from domain.books.subscription import Subscription
+    from domain.invoice_terms import Override
 
 _NOTHING = Fraction(0)
 
@@ -47,8 +45,8 @@ class Difference:
     Args:
         tax: Tax category.
         amount_minor: As fees have it, without the tax that comes on top; negative is less.
-        charged: The fees that an invoice has of the category, where it is about those; None for
-            fees that are still to be charged.
+        charged: The fees that an invoice has of the category; None where it has none, as of a
+            period that began paused.
     """
 
     tax: str
@@ -62,7 +60,6 @@ def differences(
     before: Subscription,
     after: Subscription,
     overrides: tuple[Override, ...] | None = None,
-    published: TenantState | None = None,
 ) -> tuple[Difference, ...]:
     """This function will say what a change costs beyond what invoices charge on their own.
 
@@ -74,46 +71,35 @@ def differences(
         before: The subscription without the change.
         after: With it.
         overrides: The customer's own prices with the change; None when they stay.
-        published: Books with another catalogue version, where that is the change; None else.
 
     Returns:
-        Fees that an invoice has apart from those that are still to be charged, by tax category,
-        rounded half up, sorted, without those of 0.
+        By tax category, rounded half up, sorted, without those of 0; none while no invoice has
+        the fees of the open period.
     """
+    charged = before.charged
+    if charged is None or not agreement.is_charged(before, before.open_period):
+        return ()
     current = state.customers[after.customer].overrides
-    new = current if overrides is None else overrides
-    owed_after = _uncharged(state if published is None else published, after, new)
+    owed_after = _owed(state, after, charged, current if overrides is None else overrides)
     places = minor_unit_places(after.currency)
     if after.interval is Interval.LIFETIME:
         owed = (
             (tax, round_half_up(amount, places=places) - _posted(after, tax))
-            for (_, tax), amount in sorted(owed_after.items())
+            for tax, amount in sorted(owed_after.items())
         )
         return tuple(
-            Difference(tax, amount, _charged_fees(after, tax))
-            for tax, amount in owed
-            if amount > 0
+            Difference(tax, amount, charged.of(tax)) for tax, amount in owed if amount > 0
         )
-    owed_before = _uncharged(state, before, current)
+    owed_before = _owed(state, before, charged, current)
     amounts = {
-        place: round_half_up(
-            owed_after.get(place, _NOTHING) - owed_before.get(place, _NOTHING), places=places
+        tax: round_half_up(
+            owed_after.get(tax, _NOTHING) - owed_before.get(tax, _NOTHING), places=places
         )
-        for place in sorted(owed_before.keys() | owed_after.keys())
+        for tax in sorted(owed_before.keys() | owed_after.keys())
     }
     return tuple(
-        Difference(tax, amount, _charged_fees(before, tax) if is_charged else None)
-        for (is_charged, tax), amount in amounts.items()
-        if amount
+        Difference(tax, amount, charged.of(tax)) for tax, amount in amounts.items() if amount
     )
-
-
-def _charged_fees(subscription: Subscription, tax: str) -> ChargedFees | None:
-    """Return the fees of a category that an invoice has of the open period; None for none."""
-    charged = subscription.charged
-    if charged is None or not agreement.is_charged(subscription, subscription.open_period):
-        return None
-    return charged.of(tax)
 
 
 def _posted(subscription: Subscription, tax: str) -> int:
@@ -138,11 +124,7 @@ def post(
     day: datetime,
     label: str,
 ) -> None:
-    """This function will post differences.
-
-    What is less of charged fees is account credit. All else is an item: what is more goes on the
-    next invoice; what is less of fees that are still to be charged goes on the invoice that
-    charges them, below 0, taxed and paid for by promotions together with them.
+    """This function will post differences: more is an item, less is account credit.
 
     Args:
         decision: Where the facts go.
@@ -154,52 +136,65 @@ def post(
     note, end = _note(subscription, day=day)
     name, command = subscription.subscription, decision.command.command_id
     for each in amounts:
-        amount, charged = each.amount_minor, each.charged
-        if charged is not None and amount < 0:
+        if each.amount_minor < 0:
             # 1. What waits was asked of nobody yet: less nets against it.
-            amount = -min(-amount, _waiting_minor(decision.state, subscription, each.tax))
+            rest = _take_waiting(decision, subscription, each)
             # 2. The rest was charged, and comes back.
             credit = decision.id_of("crd", command, name, each.tax)
-            rest = amount - each.amount_minor
-            _give_back(
-                decision,
-                subscription,
-                charged,
-                credit=credit,
-                less_minor=rest,
-                reason=f"{label}{note}",
-            )
-        if not amount:
+            if rest and each.charged is not None:
+                reason = f"{label}{note}"
+                _give_back(
+                    decision,
+                    subscription,
+                    each.charged,
+                    credit=credit,
+                    less_minor=rest,
+                    reason=reason,
+                )
             continue
-        of = ("itm", command, name, each.tax)
         items.add_item(
             decision,
             Item(
-                item=decision.id_of(*of) if charged else decision.id_of(*of, "to_charge"),
+                item=decision.id_of("itm", command, name, each.tax),
                 customer=subscription.customer,
                 subscription=name,
                 kind=ItemKind.PRORATION,
                 label=f"{label}{note}",
-                amount_minor=amount,
+                amount_minor=each.amount_minor,
                 start=day,
                 end=max(day, end),
                 added_at=decision.moment,
                 tax=each.tax,
-                taxed=None if charged is None else charged.taxed,
+                taxed=None if each.charged is None else each.charged.taxed,
             ),
         )
 
 
-def _waiting_minor(state: TenantState, subscription: Subscription, tax: str) -> int:
-    """Return what items ask for that wait, beyond what was charged of the period's fees."""
-    return sum(
-        item.amount_minor
-        for _, item in state.billing.waiting.get(subscription.customer, ())
+def _take_waiting(decision: Decision, subscription: Subscription, less: Difference) -> int:
+    """Take off items that wait, the newest first; return how much is left to give back.
+
+    One of which something is left makes way for an item of that.
+    """
+    wanted = -less.amount_minor
+    waiting = decision.state.billing.waiting.get(subscription.customer, ())
+    mine = [
+        item
+        for _, item in waiting
         if item.kind is ItemKind.PRORATION
         and item.subscription == subscription.subscription
-        and item.tax == tax
-        and item.taxed is not None
-    )
+        and item.tax == less.tax
+    ]
+    for item in reversed(mine):
+        if not wanted:
+            break
+        taken = min(wanted, item.amount_minor)
+        wanted -= taken
+        items.take_off(decision, item, reason="less is owed since")
+        if taken < item.amount_minor:
+            name = decision.id_of("itm", decision.command.command_id, item.item, "rest")
+            rest = replace(item, item=name, amount_minor=item.amount_minor - taken)
+            items.add_item(decision, replace(rest, added_at=decision.moment))
+    return wanted
 
 
 def _give_back(
@@ -269,58 +264,41 @@ def _drawn(
     return tuple(((entry.invoice, line), each) for line, each in drawn.items() if each.net)
 
 
-def _uncharged(
-    state: TenantState, subscription: Subscription, overrides: tuple[Override, ...]
-) -> dict[tuple[bool, str], Fraction]:
-    """Return what is owed for days beyond what invoices have charged or will charge.
-
-    By whether an invoice has the fees of the period already, and by tax category.
-    Periods after the last phase add nothing: what they are charged is what they owe.
-    """
-    total: dict[tuple[bool, str], Fraction] = {}
-    for period in subscription.periods():
-        if (
-            period.index > subscription.period_index
-            and period.period.start > subscription.phases[-1].start
-        ):
-            break
-        spans = _spans(state, subscription, period)
-        owed = spans[-1:] if period.interval is Interval.LIFETIME else spans
-        if agreement.is_charged(subscription, period):
-            of = _owed_of_charged(state, subscription, period, owed, overrides)
-            total |= {(True, tax): amount for tax, amount in of.items()}
-            continue
-        charged = ((spans[0][0], period.period),)
-        for parts, sign in ((owed, 1), (charged, -1)):
-            fees = _fees(state, subscription, period, parts, overrides, subscription.discounts)
-            for tax, amount in fees.items():
-                total[False, tax] = total.get((False, tax), _NOTHING) + sign * amount
-    return total
-
-
-def _owed_of_charged(
+def _owed(
     state: TenantState,
     subscription: Subscription,
-    period: BillingPeriod,
-    owed: Iterable[tuple[Phase, Period]],
+    charged: Charged,
     overrides: tuple[Override, ...],
 ) -> dict[str, Fraction]:
-    """Return what is owed for a period whose fees an invoice has, by what it charged them with.
+    """Return what is owed for the open period, by tax category, by what it was charged with.
 
     What amounts and credit notes took off stays off, as far as there is something left: less than
     nothing is never owed, so that no more comes back than was charged. Of a lifetime only the rest
-    is returned.
+    is returned. A subscription that ends where the period begins owes nothing of it.
     """
-    charged = subscription.charged
-    if charged is None:
-        return _fees(state, subscription, period, owed, overrides, subscription.discounts)
-    own = charged.overrides_with(overrides)
-    fees = _fees(state, subscription, period, owed, own, charged.discounts)
+    period = next(iter(subscription.periods()), None)
+    if period is None or period.index != subscription.period_index:
+        return {}
+    fees: dict[str, Fraction] = {}
+    for part in agreement.fee_parts(
+        period,
+        subscription=subscription,
+        catalogues=state.catalogues,
+        published_at=state.published_at,
+    ):
+        for tax, amount in agreement.fees_of(
+            part,
+            catalogues=state.catalogues,
+            overrides=charged.overrides_with(overrides),
+            discounts=charged.discounts,
+            currency=subscription.currency,
+        ).items():
+            fees[tax] = fees.get(tax, _NOTHING) + amount
     places = minor_unit_places(subscription.currency)
     if period.interval is Interval.LIFETIME:
         return {
-            tax: fees.get(tax, _NOTHING) - Fraction(charged.fees_minor(tax), 10**places)
-            for tax in fees
+            tax: amount - Fraction(charged.fees_minor(tax), 10**places)
+            for tax, amount in fees.items()
         }
     return {
         tax: max(
@@ -339,54 +317,6 @@ def _noted_minor(state: TenantState, charged: Charged, tax: str) -> int:
         state.billing.noted.get((charged.invoice, line), NOTHING_NOTED).given_minor
         for line in (() if fees is None else fees.lines)
     )
-
-
-def _spans(
-    state: TenantState, subscription: Subscription, period: BillingPeriod
-) -> tuple[tuple[Phase, Period], ...]:
-    """Return the parts of a period, those of a later one by the version that it will have."""
-    spans = agreement.spans_of(subscription, period.period)
-    if period.index == subscription.period_index:
-        return spans
-    return tuple(
-        (
-            agreement.raised(
-                phase,
-                at=period.period.start,
-                currency=subscription.currency,
-                catalogues=state.catalogues,
-                published_at=state.published_at,
-            ),
-            part,
-        )
-        for phase, part in spans
-    )
-
-
-def _fees(
-    state: TenantState,
-    subscription: Subscription,
-    period: BillingPeriod,
-    spans: Iterable[tuple[Phase, Period]],
-    overrides: tuple[Override, ...],
-    discounts: tuple[GrantedDiscount, ...],
-) -> dict[str, Fraction]:
-    """Return the fees of parts of a period by tax category."""
-    total: dict[str, Fraction] = {}
-    for phase, part in spans:
-        segment = agreement.segment_of(
-            phase, period=part, whole=period.whole, catalogues=state.catalogues
-        )
-        fees = agreement.fees_of(
-            segment,
-            catalogues=state.catalogues,
-            overrides=overrides,
-            discounts=discounts,
-            currency=subscription.currency,
-        )
-        for category, amount in fees.items():
-            total[category] = total.get(category, _NOTHING) + amount
-    return total
 
 
 def _note(subscription: Subscription, *, day: datetime) -> tuple[str, datetime]:

@@ -40,9 +40,10 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
     Raises:
         Rejected: invoice_unknown, invoice_void, or invoice_not_voidable: it was paid, credited or
-            corrected; the account credit that it left was used; it is not the subscription's last
-            one; or the subscription or an own price was changed since; meter_taken, when another
-            subscription prices the usage of the period by now.
+            corrected; something of it came back by a change or a correction; the account credit
+            that it left was used; it is not the subscription's last one; or the subscription or an
+            own price was changed since; meter_taken, when another subscription prices the usage of
+            the period by now.
     """
     fields = fields_of_command(command, names=("invoice", "reason"))
     entry, reason = invoice_in(state, fields), fields.text("reason")
@@ -77,8 +78,8 @@ def _require_voidable(state: TenantState, entry: InvoiceEntry) -> Subscription |
     why = ""
     if entry.paid_minor or entry.has_payments:
         why = "it was paid"
-    elif entry.noted_minor or entry.is_corrected:
-        why = "it was credited or corrected"
+    elif entry.noted_minor or entry.is_corrected or held.came_back(state, entry):
+        why = "it was credited or corrected, or some of it came back"
     elif balance(state, entry.customer).money_minor < entry.carry_minor:
         why = "the account credit that it left was used"
     if why:

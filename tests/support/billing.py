@@ -256,7 +256,7 @@ def terms_of(
         period=Period(parts[0].start, parts[-1].end),
         period_index=0,
         segments=parts,
-        fees=charged,
+        fees=(charged,),
         overrides=overrides,
         discounts=discounts,
         items=items,

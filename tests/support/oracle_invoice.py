@@ -56,13 +56,12 @@ class Bill:
     aggregations: Mapping[str, str]
     composites: Mapping[str, Sequence[tuple[str, Fraction]]]
     parts: Sequence[Part]
-    fees: Part
+    fees: Sequence[Part]
+    """Parts of the period that fees are for; their usage counts nothing."""
     items: Sequence[tuple[str, int, str]] = ()
     """(id, minor units, tax category)"""
     own_taxes: Mapping[str, tuple[str, Fraction, bool]] = field(default_factory=dict)
     """What a correction is taxed with, by its id: the tax of the invoice that it corrects."""
-    days_off: frozenset[str] = frozenset()
-    """Ids of items below 0 that take days off the fees of this invoice."""
     discounts: Sequence[Document] = ()
     taxes: Mapping[str, tuple[str, Fraction, bool]] = field(default_factory=dict)
     """Category to (code, percent, whether amounts include it)."""
@@ -126,18 +125,45 @@ def _lines(bill: Bill, unit: int) -> list[Line]:
     return lines
 
 
-def _fee_lines(fees: Part, unit: int) -> Iterator[Line]:
-    share = Fraction(fees.days, fees.of_days)
-    for price in fees.plan["prices"]:
+def _fee_lines(fees: Sequence[Part], unit: int) -> Iterator[Line]:
+    """Each fee by the days in which it was the same; together they are rounded once."""
+    runs: list[tuple[int, str, str, Document, Fraction, int]] = []
+    for number, part in enumerate(fees):
+        for name, kind, price, amount in _fees_of(part):
+            went_on = number and (name, kind, price, amount) in list(_fees_of(fees[number - 1]))
+            days = part.days
+            first = number
+            if went_on:
+                first, days = _taken_up(runs, name, days)
+            runs.append((first, name, kind, price, amount, days))
+    upto: dict[tuple[str, str], Fraction] = {}
+    for first, name, kind, price, amount, days in sorted(runs, key=lambda run: run[0]):
+        fee = (name, price.get("tax", "standard"))
+        before = upto.get(fee, Fraction(0))
+        upto[fee] = before + amount * unit * Fraction(days, fees[0].of_days)
+        line = _line(f"fee/{f'{first}/' if first else ''}{name}", kind, price, upto[fee])
+        line.amount -= half_up(before)
+        line.net = line.amount
+        yield line
+
+
+def _taken_up(
+    runs: list[tuple[int, str, str, Document, Fraction, int]], name: str, days: int
+) -> tuple[int, int]:
+    """Take a fee's newest run off, which goes on; its first part, and all its days."""
+    place = max(place for place, run in enumerate(runs) if run[1] == name)
+    first, *_, before = runs.pop(place)
+    return first, before + days
+
+
+def _fees_of(part: Part) -> Iterator[tuple[str, str, Document, Fraction]]:
+    for price in part.plan["prices"]:
         if price["form"] in FEES:
-            amount = share * _fee(price, fees.seats)
-            yield _line(f"fee/{price['key']}", "fee", price, amount * unit)
-    for add_on, quantity in fees.add_ons:
+            yield price["key"], "fee", price, _fee(price, part.seats)
+    for add_on, quantity in part.add_ons:
         for price in add_on["prices"]:
-            amount = share * quantity * Fraction(price["amount"])
-            yield _line(
-                f"fee/addon:{add_on['code']}/{price['key']}", "add_on", price, amount * unit
-            )
+            name = f"addon:{add_on['code']}/{price['key']}"
+            yield name, "add_on", price, quantity * Fraction(price["amount"])
 
 
 def _usage_lines(bill: Bill, unit: int) -> Iterator[Line]:
@@ -371,15 +397,8 @@ def _amounts(bill: Bill, lines: Sequence[Line], unit: int) -> None:
     for discount in bill.discounts:
         if discount["kind"] == "amount":
             reached = [line for line in lines if _reached(discount, line)]
-            left = sum(line.net for line in reached) - _days_off(bill, lines, reached)
-            _take(reached, max(0, min(left, half_up(Fraction(discount["value"]) * unit))))
-
-
-def _days_off(bill: Bill, lines: Sequence[Line], reached: Sequence[Line]) -> int:
-    """What days took off the fees, where fees are among the lines and have something left."""
-    if not any(line.kind in ("fee", "add_on") and line.net > 0 for line in reached):
-        return 0
-    return -sum(line.net for line in lines if line.key.removeprefix("item/") in bill.days_off)
+            left = sum(line.net for line in reached)
+            _take(reached, min(left, half_up(Fraction(discount["value"]) * unit)))
 
 
 def _cap(bill: Bill, lines: Sequence[Line], unit: int) -> None:
@@ -387,7 +406,7 @@ def _cap(bill: Bill, lines: Sequence[Line], unit: int) -> None:
     if bound is not None:
         most, counted = bound
         mine = counted(lines)
-        left = sum(line.net for line in mine) - _days_off(bill, lines, mine)
+        left = sum(line.net for line in mine)
         _take(mine, max(0, left - half_up(most * unit)))
 
 

@@ -139,7 +139,8 @@ def _case(
         Part(plan, bounds[n + 1] - bounds[n], OF_DAYS, _usage(rng), seats, add_ons)
         for n, plan in enumerate(plans)
     ]
-    fees = Part(plans[0], bounds[-1], OF_DAYS, (), seats, add_ons)
+    in_arrears = rng.random() < 0.5
+    fees = parts if in_arrears else [Part(plans[0], bounds[-1], OF_DAYS, (), seats, add_ons)]
     items = tuple(
         (
             f"itm_{n}",
@@ -148,7 +149,6 @@ def _case(
         )
         for n in range(rng.choice((0, 0, 1, 2)))
     )
-    # What takes days off a fee is taxed with it; what has a tax of its own is of another invoice.
     own_taxes = {
         item: rng.choice(OWN_TAXES) for item, minor, _ in items if minor < 0 and rng.random() < 0.5
     }
@@ -162,11 +162,6 @@ def _case(
         parts=parts,
         fees=fees,
         items=items,
-        days_off=frozenset(
-            item
-            for item, minor, _ in items
-            if minor < 0 and item not in own_taxes and rng.random() < 0.7
-        ),
         own_taxes=own_taxes,
         discounts=_discounts(rng, plans),
         taxes=taxes,
@@ -385,12 +380,6 @@ def _percent(rate: Fraction) -> Decimal:
     return Decimal(rate.numerator) / Decimal(rate.denominator)
 
 
-def _kind(minor: int, *, is_of_fee: bool) -> ItemKind:
-    if is_of_fee:
-        return ItemKind.PRORATION
-    return ItemKind.CORRECTION if minor < 0 else ItemKind.ONE_OFF
-
-
 def _own_tax(own: tuple[str, Fraction, bool] | None) -> LineTax | None:
     if own is None:
         return None
@@ -413,6 +402,17 @@ def _segment(catalogue: Catalogue, part: Part, first: int, last: int) -> Segment
     )
 
 
+def _placed(
+    catalogue: Catalogue, parts: Sequence[Part], bounds: Sequence[int]
+) -> tuple[Segment, ...]:
+    """Parts at their days; a single one takes them all."""
+    if len(parts) == 1:
+        return (_segment(catalogue, parts[0], 0, bounds[-1]),)
+    return tuple(
+        _segment(catalogue, part, bounds[n], bounds[n + 1]) for n, part in enumerate(parts)
+    )
+
+
 def _terms(
     bill: Bill, catalogue: Catalogue, *, currency: str, rounding: str, bounds: Sequence[int]
 ) -> InvoiceTerms:
@@ -426,11 +426,8 @@ def _terms(
         currency=currency,
         period=Period(START, end),
         period_index=0,
-        segments=tuple(
-            _segment(catalogue, part, bounds[n], bounds[n + 1])
-            for n, part in enumerate(bill.parts)
-        ),
-        fees=_segment(catalogue, bill.fees, 0, bounds[-1]),
+        segments=_placed(catalogue, bill.parts, bounds),
+        fees=_placed(catalogue, bill.fees, bounds),
         overrides=(),
         discounts=tuple(
             GrantedDiscount(
@@ -447,7 +444,7 @@ def _terms(
                 item=item,
                 customer="customer",
                 subscription="",
-                kind=_kind(minor, is_of_fee=item in bill.days_off),
+                kind=ItemKind.CORRECTION if minor < 0 else ItemKind.ONE_OFF,
                 label=item,
                 amount_minor=minor,
                 start=START,

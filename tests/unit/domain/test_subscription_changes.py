@@ -333,8 +333,9 @@ class TestFactsThatApply:
 
     def test_fees_beyond_an_amount_are_refused(self) -> None:
         """A million seats at 10^12 each."""
-        story = Story(plan("SEATS", "1", also=[DEAR_SEATS]))
-        story.subscribe("SEATS", start="2025-01-01")
+        story = Story(plan("SEATS", "1", fees="in_advance", also=[DEAR_SEATS]))
+        story.subscribe("SEATS", start="2025-01-01", seats=0)
+        story.bill("2025-01-01")
         body: dict[str, Json] = {
             "subscription": "sub_1",
             "seats": 1_000_000,
