@@ -17,6 +17,7 @@ from domain.canonical import Json, decimal_text, sha256_hex, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected, invariant
 from domain.invoice_amounts import Draft, Totals, settle
+from domain.invoice_terms import ITEMS_MAX
 from domain.money import exact_text, minor_unit_places
 from domain.period import HOUR_MS, Period, time_text, to_ms
 from domain.quantity import nanos_text
@@ -36,8 +37,10 @@ FORMAT = 4
 """Form of a content; rises when old ones would be read wrongly."""
 AMOUNT_MINOR_MAX = 10**18
 """Largest amount of a line or invoice, in whole units: it fits the int64 of every reader."""
-LINES_MAX = 5_000
-"""Lines of one invoice: a hundred prices in fifty parts of a period."""
+RATED_LINES_MAX = 5_000
+"""Lines of one invoice by its prices: a hundred of them in fifty parts of a period."""
+LINES_MAX = RATED_LINES_MAX + ITEMS_MAX
+"""All of its lines: items that wait never keep a period from being billed."""
 USAGE_MAX = 50_000
 """Usage entries of one invoice: matrix prices have one for each set of values."""
 STEPS_MAX = 2_000
@@ -296,7 +299,7 @@ def build_invoice(
     _require_catalogues(terms, catalogues)
     entries = tuple(sorted(usage, key=lambda each: (each.segment, each.meter, each.where)))
     rated = rate(terms=terms, usage=entries, catalogues=catalogues)
-    _require_readable(rated, usage=len(entries), items=len(terms.items))
+    _require_readable(rated, usage=len(entries))
     scale = terms.scale
     drafts = [
         Draft(
@@ -349,11 +352,11 @@ def _require_catalogues(terms: InvoiceTerms, catalogues: Mapping[int, Catalogue]
             )
 
 
-def _require_readable(rated: tuple[RatedLine, ...], *, usage: int, items: int) -> None:
+def _require_readable(rated: tuple[RatedLine, ...], *, usage: int) -> None:
     """Refuse what a reader of contents refuses (invoice_reading): it could never be shown."""
     steps = max((len(line.steps) for line in rated), default=0)
     for what, count, count_max in (
-        ("lines", len(rated) + items, LINES_MAX),
+        ("lines", len(rated), RATED_LINES_MAX),
         ("steps in a line", steps, STEPS_MAX),
         ("usage entries", usage, USAGE_MAX),
     ):

@@ -34,8 +34,9 @@ AMOUNT_MAX = 10**18
 """Largest amount of a line, item or invoice, in whole units of its scale: it fits int64."""
 SEGMENTS_MAX = 400
 """Parts of one period: a change counts from a day on, and a year has 366 of them."""
-ITEMS_MAX = 200
-"""Items on one invoice; further ones wait for the next."""
+ITEMS_MAX = 1_000
+"""Items on one invoice; further ones wait for the next. Of 1,150 bytes each, they fit into a
+command beside 5,000 lines of a plain price (schemas.topics)."""
 OVERRIDES_MAX = 100
 """Prices that a customer has differently within one plan: as many as a plan has."""
 GRANTED_MAX = 20

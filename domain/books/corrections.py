@@ -105,7 +105,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
     Raises:
         Rejected: correction_exists, invoice_unknown, invoice_void, content_hash_differs,
-            terms_differ, pin_old, lines_differ, or command_invalid for the rest.
+            terms_differ, pin_old, lines_differ, item_limit while too many items of corrections
+            wait, or command_invalid for the rest.
     """
     names = ("correction", "invoice", "as_of", "content", "content_sha256")
     fields = fields_of_command(command, names=names)
@@ -121,18 +122,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     noted, added = _divided(lines, entry, differences)
     added, drawn = _drawn(lines, entry, differences=differences, added=added, noted=noted)
     note = decision.id_of("crn", correction) if noted else ""
-    made_of = {line.line_id: line for line in content.lines}
-    new = tuple(
-        _item(
-            decision,
-            entry,
-            content=content,
-            line=made_of.get(each.line),
-            difference=each,
-            of=correction,
-        )
-        for each in added
-    )
+    new = _items(decision, entry, content=content, differences=added, of=correction)
     made = (("credit_note", noted), ("items", new), ("promotion", drawn))
     effect = next((name for name, what in made if what), "none")
     decision.add(
@@ -360,6 +350,24 @@ def _give_promotion_back(
         reference=correction,
         reason=f"promotions had paid for it on invoice {entry.number}",
         drawn=tuple(((entry.invoice, line), each) for line, each in drawn.items()),
+    )
+
+
+def _items(
+    decision: Decision,
+    entry: InvoiceEntry,
+    *,
+    content: InvoiceContent,
+    differences: tuple[Difference, ...],
+    of: str,
+) -> tuple[Item, ...]:
+    """Return an item for each difference, as long as there is room (Rejected item_limit)."""
+    if differences:
+        items.require_room_of_correction(decision.state, customer=entry.customer)
+    lines = {line.line_id: line for line in content.lines}
+    return tuple(
+        _item(decision, entry, content=content, line=lines.get(each.line), difference=each, of=of)
+        for each in differences
     )
 
 

@@ -30,7 +30,7 @@ from domain.errors import Rejected
 from domain.invoice import LINES_MAX
 from domain.invoice_reading import POSITION_MAX
 from domain.invoice_taxes import text_or_none
-from domain.invoice_terms import ITEMS_MAX, PERIODS_MAX, InvoiceKind
+from domain.invoice_terms import PERIODS_MAX, InvoiceKind
 from domain.money import minor_unit_places, round_half_up
 from domain.period import Period, time_text
 
@@ -414,7 +414,7 @@ def whole_numbers(fields: Fields, name: str) -> list[int]:
 def kept_texts(fields: Fields, name: str) -> tuple[str, ...]:
     """This function will read a list of texts of a fact (Rejected otherwise)."""
     values = fields.values.get(name)
-    if not isinstance(values, list | tuple) or len(values) > LINES_MAX + ITEMS_MAX:
+    if not isinstance(values, list | tuple) or len(values) > LINES_MAX:
         raise fields.refuse(name, "must be a list of texts")
     return tuple(value for value in values if isinstance(value, str))
 

@@ -14,7 +14,7 @@ from domain.books.state import read_id
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX
-from domain.invoice import AMOUNT_MINOR_MAX
+from domain.invoice import AMOUNT_MINOR_MAX, LINES_MAX
 from domain.invoice_terms import ITEMS_MAX, LINE_PLACES, Item, ItemKind
 from domain.money import minor_unit_places
 from domain.period import from_ms
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from domain.books.state import TenantState
 
 WAITING_MAX = 1_000
-"""Items that wait for one customer: five invoices full."""
+"""Items that wait for one customer, corrections apart: an invoice full."""
+CORRECTIONS_WAITING_MAX = 2 * LINES_MAX
+"""Items of corrections that may wait for one customer where a further correction is taken, whole,
+with one for each line that differs: those of two invoices of the most lines, some 10 MB."""
 
 
 def decide_add(*, state: TenantState, command: Command, received_at_ms: int) -> tuple[Fact, ...]:
@@ -106,10 +109,8 @@ def add_item(decision: Decision, item: Item) -> None:
     Item.from_document(item.document)
     if item.item in billing.ids:
         raise Rejected(Code.ITEM_EXISTS, f"the item id {item.item} is taken")
-    if len(billing.waiting.get(item.customer, ())) >= WAITING_MAX:
-        raise Rejected(
-            Code.ITEM_LIMIT, f"{WAITING_MAX} items wait for {item.customer!r}: bill them first"
-        )
+    if item.kind is not ItemKind.CORRECTION:
+        _require_room(decision.state, customer=item.customer, of_corrections=False)
     decision.add(
         "ItemAdded",
         {
@@ -121,6 +122,22 @@ def add_item(decision: Decision, item: Item) -> None:
             "document": item.document,
         },
     )
+
+
+def require_room_of_correction(state: TenantState, *, customer: str) -> None:
+    """This function will refuse items of a further correction while too many wait (item_limit)."""
+    _require_room(state, customer=customer, of_corrections=True)
+
+
+def _require_room(state: TenantState, *, customer: str, of_corrections: bool) -> None:
+    count_max = CORRECTIONS_WAITING_MAX if of_corrections else WAITING_MAX
+    waiting = state.billing.waiting.get(customer, ())
+    if len(waiting) < count_max:
+        return
+    found = sum((each.kind is ItemKind.CORRECTION) is of_corrections for _, each in waiting)
+    if found >= count_max:
+        what = "items of corrections" if of_corrections else "items"
+        raise Rejected(Code.ITEM_LIMIT, f"{found} {what} wait for {customer!r}: bill them first")
 
 
 def decide_remove(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from domain.canonical import from_json
+from domain.invoice import LINES_MAX
 from projections.books.invoices import pinned_offset
 from projections.books.rows import signed_minor, text_of
 from projections.texts import storable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from projections.books.rows import Booking
 
-LINES_MAX = 10_000
+DIFFERENCES_MAX = 2 * LINES_MAX
 """Differences of one correction: two lists of lines, each as long as an invoice may be."""
 _INSERT = """
     INSERT INTO correction (tenant, correction, invoice, place, effect, credit_note, as_of,
@@ -53,7 +54,8 @@ def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
     content = from_json(text)
     content = content if isinstance(content, Mapping) else {}
     scale = content["scale"]
-    for place, line in enumerate(fields.objects("differences", count_max=LINES_MAX), start=1):
+    lines = fields.objects("differences", count_max=DIFFERENCES_MAX)
+    for place, line in enumerate(lines, start=1):
         amounts = (signed_minor(line, name) for name in ("before", "after", "difference"))
         words = (line.text("line"), text_of(line, "label"))
         scaled = [value for amount in amounts for value in (amount, scale, scale)]

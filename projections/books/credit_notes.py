@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domain.invoice import LINES_MAX
 from projections.books.rows import AMOUNT_MINOR_MAX, text_of
 
 if TYPE_CHECKING:
     import psycopg
 
     from domain.fields import Fields
-    from projections.books.rows import Booking
+    from domain.invoice import LINES_MAX
+from projections.books.rows import Booking
 
-LINES_MAX = 1_000
-"""Lines of one credit note: as many as an invoice may have."""
 _INSERT = """
     INSERT INTO credit_note (tenant, credit_note, number, invoice, customer, currency, seller,
         net_minor, tax_minor, total_minor, to_receivable_minor, to_credit_minor, reason, paid_to,

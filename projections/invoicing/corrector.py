@@ -21,6 +21,7 @@ from domain.invoice_reading import parse_invoice_content
 from domain.meter import carried_meters
 from domain.period import time_text
 from projections.invoicing.outcomes import await_outcomes, await_projected
+from projections.invoicing.rails import of_a_batch
 from projections.invoicing.snapshot import Snapshot
 from runtime import failpoints
 from runtime.logs import logger
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 BATCH_MAX = 100
-"""Corrections of one snapshot: two contents of each are held at once."""
+"""Corrections of one snapshot, fewer where they are long: both contents of each are held."""
+ROWS_READ_MAX = 10
+"""Contents that come from the database at once: 40 MB of the largest."""
 # A value that holds on reaches into later periods, so with such meters earlier days count too.
 # late_usage goes by append times, and knows nothing of what came before a day was over: the
 # windows themselves are asked of an invoice that was made ahead of its period's end, once that is
@@ -191,16 +194,16 @@ def _built(
     snapshot: Snapshot, *, as_of: datetime, customer: str, without: list[str], tenant: str
 ) -> list[Corrected]:
     meters = (meter for each in snapshot.catalogues.values() for meter in each.meters)
-    rows = snapshot.connection.execute(
-        _LATE,
-        {
-            "as_of": as_of,
-            "without": without,
-            "customer": customer,
-            "has_carried": bool(carried_meters(meters)),
-            "limit": BATCH_MAX,
-        },
-    ).fetchall()
+    parameters = {
+        "as_of": as_of,
+        "without": without,
+        "customer": customer,
+        "has_carried": bool(carried_meters(meters)),
+        "limit": BATCH_MAX,
+    }
+    with snapshot.connection.cursor(name="late") as cursor:
+        cursor.itersize = ROWS_READ_MAX
+        rows = list(of_a_batch(cursor.execute(_LATE, parameters), size=lambda row: len(row[2])))
     before = [parse_invoice_content(text) for _, _, text in rows]
     after = snapshot.contents([content.terms for content in before])
     return [

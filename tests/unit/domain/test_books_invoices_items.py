@@ -5,10 +5,10 @@ import pytest
 from domain.books.items import WAITING_MAX
 from domain.canonical import Json
 from domain.codes import Code
-from domain.invoice_terms import ITEMS_MAX
 from tests.support.billing import bodies
 from tests.support.invoices import BillingBooks, catalogue_text, flat, plan, tax
 
+ITEMS_MAX = 20
 DUE = "2025-02-02T00:00:00Z"
 
 
@@ -71,8 +71,11 @@ class TestAddItem:
         assert again.code == Code.ITEM_UNKNOWN
         assert books.content().terms.items == ()
 
-    def test_more_than_fit_wait_in_their_order(self, books: BillingBooks) -> None:
+    def test_more_than_fit_wait_in_their_order(
+        self, books: BillingBooks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The first ITEMS_MAX are billed, the others come next."""
+        monkeypatch.setattr("domain.books.items.ITEMS_MAX", ITEMS_MAX)
         for number in range(ITEMS_MAX + 2):
             assert books.item(1, item=f"itm_{number}").code == ""
         first = books.billed()

@@ -96,7 +96,7 @@ class TestBuildInvoice:
         books.agreed(per_call("calls", "1000000000000"))
         assert books.content(usage={"calls": "10000"}).total_minor == AMOUNT_MINOR_MAX
 
-    @pytest.mark.parametrize("what", ["LINES_MAX", "STEPS_MAX"])
+    @pytest.mark.parametrize("what", ["RATED_LINES_MAX", "STEPS_MAX"])
     def test_refuses_what_no_reader_would_take(
         self, monkeypatch: pytest.MonkeyPatch, what: str
     ) -> None:
@@ -104,7 +104,7 @@ class TestBuildInvoice:
         tiers: list[Json] = [{"up_to": "10", "rate": "1"}, {"rate": "0.5"}]
         ladder: Json = {"key": "calls", "form": "graduated", "meter": "calls", "tiers": tiers}
         books = BillingBooks()
-        books.agreed(*([flat("base", "1")] if what == "LINES_MAX" else []), ladder)
+        books.agreed(*([flat("base", "1")] if what == "RATED_LINES_MAX" else []), ladder)
         assert books.content(usage={"calls": "20"}).lines
         monkeypatch.setattr(f"domain.invoice.{what}", 1)
 
@@ -112,6 +112,17 @@ class TestBuildInvoice:
             books.content(usage={"calls": "20"})
 
         assert caught.value.code is Code.INVOICE_LIMIT
+
+    def test_has_room_for_items_beside_all_its_lines(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A correction of the largest invoice would keep the next one from being billed."""
+        books = BillingBooks()
+        books.agreed(flat("base", "1"), flat("desk", "2"))
+        books.item(700)
+        monkeypatch.setattr("domain.invoice.RATED_LINES_MAX", 2)
+
+        assert len(books.content().lines) == 3
 
     def test_refuses_more_usage_than_a_reader_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Matrix prices have an entry for each set of values; here none may be."""

@@ -8,7 +8,8 @@ import pytest
 
 from domain.books.records import Command
 from domain.canonical import Json, to_canonical_json
-from domain.invoice import LINES_MAX, InvoiceContent
+from domain.invoice import RATED_LINES_MAX, InvoiceContent
+from domain.invoice_terms import ITEMS_MAX
 from schemas.command_wire import to_wire_books_facts, to_wire_command
 from schemas.topics import (
     ACCOUNT_COMMANDS,
@@ -69,7 +70,24 @@ class TestInvoiceOfAllLines:
         command = self._wire(finalize_body(content, as_of=AS_OF, invoice="inv_1"))
 
         assert len(content.lines) == self.PRICES
-        assert len(command) // self.PRICES * LINES_MAX <= ACCOUNT_COMMANDS.message_bytes_max
+        lines = len(command) // self.PRICES * RATED_LINES_MAX
+        assert lines <= ACCOUNT_COMMANDS.message_bytes_max
+
+    def test_fits_with_all_items_that_an_invoice_takes(self) -> None:
+        """Corrections of another invoice as large: the next one can be billed, and takes them."""
+        books, content = self._billed()
+        assert books.finalize(content, as_of=AS_OF).code == ""
+        plain = self._wire(finalize_body(books.content(), as_of=AS_OF, invoice="inv_2"))
+        more = books.content(usage={"calls": "9"}, terms=content.terms, positions=(11, 20))
+        assert books.correct(more).code == ""
+
+        after = books.content(positions=(11, 20))
+        command = self._wire(finalize_body(after, as_of=AS_OF, invoice="inv_2"))
+
+        assert len(after.terms.items) == self.PRICES
+        items = (len(command) - len(plain)) // self.PRICES * ITEMS_MAX
+        lines = len(plain) // self.PRICES * RATED_LINES_MAX
+        assert lines + items <= ACCOUNT_COMMANDS.message_bytes_max
 
     def test_leaves_facts_that_fit_whatever_the_command(self) -> None:
         """The worst is a correction in which every line differs: the fold could not go on."""
