@@ -19,9 +19,10 @@ from domain.codes import Code
 from domain.errors import Fatal, Rejected
 from domain.money import minor_text
 from domain.period import parse_time, time_text
-from projections.invoicing.builder import Scope, dry_run, preview
+from projections.invoicing.builder import BUILDER, Scope, preview
 from projections.invoicing.builder import bill as bill_due
 from projections.invoicing.corrector import correct as correct_late
+from projections.invoicing.dry_run import dry_run
 from projections.invoicing.reconcile import reconcile as reconcile_days
 from projections.invoicing.replay import find_invoice
 from projections.invoicing.replay import replay as replay_invoice
@@ -88,7 +89,7 @@ def bill(
         _dry_run(settings, scope)
         return
     _look_ahead(settings, scope, is_meant=is_ahead)
-    sender = CommandSender(settings, actor="builder")
+    sender = CommandSender(settings, actor=BUILDER)
     refused = count = others = 0
     with _progress() as progress:
         task = progress.add_task("invoices", total=None)
@@ -105,11 +106,19 @@ def bill(
                 typer.echo(f"{item.invoice} {whom} {item.code or 'finalised'}")
             if item.is_refused:
                 typer.secho(f"  {item.reason}", fg=typer.colors.RED)
+            elif not item.code:
+                _say_left(item)
     by_others = f", {others} made by another run" if others else ""
     typer.echo(f"{count} invoices finalised{by_others}, {refused} refused or parked")
     if is_corrected and not period:
         refused += _correct(settings, sender, scope)
     raise typer.Exit(1 if refused else 0)
+
+
+def _say_left(billed: Billed) -> None:
+    if billed.items_left:
+        left = f"{billed.items_left} items more wait for the next invoice"
+        typer.echo(f"{billed.terms.customer}: {len(billed.terms.items)} items are on it, {left}")
 
 
 def _look_ahead(settings: Settings, scope: Scope, *, is_meant: bool) -> None:
@@ -153,10 +162,11 @@ def _dry_run(settings: Settings, scope: Scope) -> None:
     after: list[RunEntry] = []
     refused: list[Billed] = []
     for item in dry_run(settings, scope):
-        if item.built is None:
+        if item.built is None or item.code:
             refused.append(item)
         else:
             after.append(entry_of(item.built))
+            _say_left(item)
     for currency, total in _totals(after):
         text = minor_text(amount_minor=total, currency=currency)
         typer.echo(f"would bill {currency} {text}")
@@ -205,7 +215,7 @@ def correct(
     """Make final invoices again whose usage came, or was amended, after them."""
     settings = load_settings("correct")
     scope = Scope(tenant or settings.tenant, moment(as_of), customer=customer)
-    refused = _correct(settings, CommandSender(settings, actor="builder"), scope)
+    refused = _correct(settings, CommandSender(settings, actor=BUILDER), scope)
     raise typer.Exit(1 if refused else 0)
 
 

@@ -104,15 +104,7 @@ class CommandSender:
 
     def _record(self, command: Command, actor: str) -> Append:
         """Write a command as a record (Rejected oversized, when the topic does not take it)."""
-        value = to_wire_command(
-            command=command, actor=actor or self._actor, issued_at_ms=clock.now_ms()
-        )
-        if len(value) > ACCOUNT_COMMANDS.message_bytes_max:
-            raise Rejected(
-                Code.OVERSIZED,
-                f"{command.kind} has {len(value)} bytes, at most "
-                f"{ACCOUNT_COMMANDS.message_bytes_max} are taken",
-            )
+        value = to_record_value(command, actor=actor or self._actor)
         partition = partition_of(command.tenant, partitions=self._settings.partitions)
         return Append(partition, command.tenant.encode(), value)
 
@@ -138,6 +130,22 @@ class CommandSender:
         offsets = self._log.append(USAGE_EVENTS.name, everywhere)
         self._log.append(NODE_EVENTS.name, everywhere)
         return tuple(offsets)
+
+
+def to_record_value(command: Command, *, actor: str) -> bytes:
+    """This function will write a command as it is sent.
+
+    Raises:
+        Rejected: oversized, when the topic does not take it.
+    """
+    value = to_wire_command(command=command, actor=actor, issued_at_ms=clock.now_ms())
+    if len(value) > ACCOUNT_COMMANDS.message_bytes_max:
+        raise Rejected(
+            Code.OVERSIZED,
+            f"{command.kind} has {len(value)} bytes, at most "
+            f"{ACCOUNT_COMMANDS.message_bytes_max} are taken",
+        )
+    return value
 
 
 def _parts(records: Sequence[Append]) -> Iterator[list[Append]]:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from runtime.commands import CommandSender
     from runtime.settings import Settings
 
+BUILDER = "builder"
+"""Who sends, when a run of billing or corrections does."""
 PERIODS_MAX = 24
 """Periods of one subscription billed in one call: two years of catching up, then people look."""
 ATTEMPTS_MAX = 20
@@ -64,6 +66,7 @@ class Billed:
         code: Empty when it was finalised, else why not; invoice_exists when another run was
             first, which is no failure.
         reason: What was wrong, for people.
+        items_left: Items that wait and do not fit on it: they come with the next one.
     """
 
     invoice: str
@@ -71,6 +74,7 @@ class Billed:
     built: InvoiceContent | None
     code: str
     reason: str
+    items_left: int = 0
 
     @property
     def subscription(self) -> str:
@@ -149,33 +153,6 @@ def bill(
     if is_awaited:
         await_projected(settings, tenant=scope.tenant)
     yield from _Run(settings, sender, scope).results()
-
-
-def dry_run(settings: Settings, scope: Scope) -> Iterator[Billed]:
-    """This function will build all that is due and send nothing.
-
-    It sees one period of a subscription: the next one is open only when this one is invoiced.
-
-    Yields:
-        What would be sent; with the code of what keeps it from being made, where something does.
-
-    Raises:
-        As bill.
-    """
-    await_projected(settings, tenant=scope.tenant)
-    with Snapshot(settings, tenant=scope.tenant) as snapshot:
-        seen: list[str] = []
-        while drafts := snapshot.due(
-            as_of=scope.as_of, customer=scope.customer, month=scope.month, without=seen
-        ):
-            seen += [draft.key for draft in drafts]
-            yield from (each.billed for each in _built(snapshot, drafts))
-        seen = []
-        while scope.has_items and (
-            drafts := snapshot.items_due(as_of=scope.as_of, customer=scope.customer, without=seen)
-        ):
-            seen += [draft.key for draft in drafts]
-            yield from (each.billed for each in _built(snapshot, drafts))
 
 
 def items_draft(
@@ -268,7 +245,7 @@ def preview(settings: Settings, *, tenant: str, subscription: str) -> InvoiceCon
 
 
 @dataclass(frozen=True, slots=True)
-class _Built:
+class Built:
     """A draft with its content, or with what keeps it from being made."""
 
     draft: Draft
@@ -284,7 +261,7 @@ class _Built:
         invoice, terms, made = _invoice_id(self.draft), self.draft.terms, self.made
         if isinstance(made, Rejected):
             return Billed(invoice, terms, None, made.code, made.reason)
-        return Billed(invoice, terms, made, "", "")
+        return Billed(invoice, terms, made, "", "", self.draft.items_left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +325,7 @@ class _Run:
         with Snapshot(self._settings, tenant=self._scope.tenant) as snapshot:
             drafts = self._drafts(snapshot)
             self._is_idle = not drafts
-            built = list(of_a_batch(_built(snapshot, drafts), size=_Built.characters))
+            built = list(of_a_batch(built_of(snapshot, drafts), size=Built.characters))
         sent: list[_Sent] = []
         refused: list[Billed] = []
         for each in built:
@@ -473,8 +450,9 @@ class _Run:
         logger().info("billing.answered", invoices=len(batch))
 
 
-def _built(snapshot: Snapshot, drafts: Sequence[Draft]) -> Iterator[_Built]:
-    return map(_Built, drafts, snapshot.contents([draft.terms for draft in drafts]))
+def built_of(snapshot: Snapshot, drafts: Sequence[Draft]) -> Iterator[Built]:
+    """This function will make the contents of drafts one by one, in their order."""
+    return map(Built, drafts, snapshot.contents([draft.terms for draft in drafts]))
 
 
 def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:
@@ -487,7 +465,8 @@ def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:
 
 
 def _billed(sent: _Sent, code: str, reason: str) -> Billed:
-    return Billed(sent.invoice, sent.content.terms, sent.content, code, reason)
+    terms, left = sent.content.terms, sent.draft.items_left
+    return Billed(sent.invoice, terms, sent.content, code, reason, left)
 
 
 def _invoice_id(draft: Draft) -> str:

@@ -51,15 +51,17 @@ _IS_ANYBODYS = f"""
     (i.subscription = '' OR EXISTS (SELECT FROM subscription o WHERE o.tenant = i.tenant
         AND o.subscription = i.subscription AND {_IS_OVER}))
 """
+_WAIT_FOR = f"""
+    WHERE i.tenant = c.tenant AND i.customer = c.customer AND i.status = 'pending'
+        AND (i.subscription = %(this)s OR {_IS_ANYBODYS})
+"""
 # What a subscription's terms need. Items come in the order in which the log has them: append
 # times may go back, offsets never do.
 _NEEDS = f"""
     c.document, coalesce(a.promotion_minor, 0),
     coalesce(a.balance_minor - a.promotion_minor, 0),
     ARRAY(
-        SELECT i.document FROM invoice_item i
-        WHERE i.tenant = c.tenant AND i.customer = c.customer AND i.status = 'pending'
-            AND (i.subscription = %(this)s OR {_IS_ANYBODYS})
+        SELECT i.document FROM invoice_item i {_WAIT_FOR}
         ORDER BY i.added_offset, i.added_index LIMIT {ITEMS_MAX}
     ),
     ARRAY(
@@ -105,6 +107,10 @@ _ITEMS_DUE = f"""
             AND o.customer = c.customer AND NOT coalesce({_IS_OVER}, false)))
     ORDER BY c.customer LIMIT %(limit)s
 """  # noqa: S608 -- fixed texts only
+_WAITING = f"""
+    SELECT count(*) FROM customer c JOIN invoice_item i USING (tenant, customer) {_WAIT_FOR}
+        AND c.customer = %(customer)s
+"""  # noqa: S608 -- fixed texts only
 _POSITIONS = "SELECT partition, next_offset FROM position WHERE topic = %s"
 
 
@@ -119,6 +125,7 @@ class Draft:
         earlier: Totals of the customer's last invoices, newest first, minor units.
         released_minor: Total that somebody has looked at and released; None for none.
         attempt: Invoices that the period had before; they are void.
+        items_left: Items that wait and do not fit on it: they come with the next one.
     """
 
     terms: InvoiceTerms
@@ -126,6 +133,7 @@ class Draft:
     earlier: tuple[int, ...]
     released_minor: int | None
     attempt: int
+    items_left: int = 0
 
     @property
     def key(self) -> str:
@@ -276,7 +284,16 @@ class Snapshot:
             earlier=tuple(earlier),
             released_minor=released,
             attempt=attempt,
+            items_left=self._items_left(terms),
         )
+
+    def _items_left(self, terms: InvoiceTerms) -> int:
+        if len(terms.items) < ITEMS_MAX:
+            return 0
+        row = self._connection.execute(
+            _WAITING, {"this": terms.subscription, "customer": terms.customer}
+        ).fetchone()
+        return (0 if row is None else int(row[0])) - len(terms.items)
 
     def positions(self, topic: str) -> tuple[int, ...]:
         """Return the next source offset per partition, as the rows of this view stand."""

@@ -11,7 +11,8 @@ import pytest
 from domain.canonical import Json
 from domain.codes import Code
 from domain.period import time_text
-from projections.invoicing.builder import Billed, Scope, bill, dry_run
+from projections.invoicing.builder import Billed, Scope, bill
+from projections.invoicing.dry_run import dry_run
 from runtime.postgres import connect
 from tests.integration.invoicing.test_late_usage import (
     BILLED_AT,
