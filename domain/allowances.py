@@ -3,7 +3,8 @@
 An allowance is the second of the three ledgers that share the word credit: it belongs to a price
 of the plan, begins anew with each period, and may be exceeded. It is no book of its own: it is the
 price's `included` set against the windows of the part of the period that runs now, read the same
-way as for the invoice, so the two cannot disagree. Nothing here decides about money.
+way as for the invoice, so the two cannot disagree; of a level the parts before it count as on the
+invoice (domain.rated_levels). Nothing here decides about money.
 
     used       = what the price's line would have as its quantity
     included   = the price's allowance, and free units; of a part of a period, its share of what
@@ -34,7 +35,7 @@ from domain.period import Period
 from domain.pricing.price import NOTHING, ONE, Overflow
 from domain.quantity import NANOS_PER_UNIT
 from domain.rated import priced_of, share_of
-from domain.usage.segment_rows import Part
+from domain.rated_levels import STANDING, level_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -45,12 +46,12 @@ if TYPE_CHECKING:
     from domain.books.subscription import Phase, Subscription
     from domain.catalogue import Catalogue
     from domain.invoice_terms import GrantedDiscount, InvoiceTerms, Segment
+    from domain.meter import Meter
     from domain.plan import Limit, Plan
     from domain.pricing.price import Price
+    from domain.usage.segment_rows import Part, SegmentRow
 
 PERCENT = 100
-_EXTREMES = frozenset({Aggregation.MIN, Aggregation.MAX, Aggregation.LATEST})
-"""Aggregations that need the extremes of merged windows (Part.extreme)."""
 _COUNTED = frozenset({Aggregation.SUM, Aggregation.COUNT})
 """Aggregations by which one more event adds the same whatever came before."""
 
@@ -70,19 +71,28 @@ class Standing:
         subscription: Id, sub_….
         status: scheduled, trialing, active, paused or cancelled.
         period: The billing period that runs, or the trial.
-        segment: The part of it that runs: plan, version, seats; its whole is the period's cycle.
-        terms: Terms of an invoice over that part alone.
-        part: Windows that are read, those of limits too.
+        terms: Terms of an invoice over the parts of the period up to the one that runs.
+        parts: Windows that are read of each of them, those of limits too; before the one that
+            runs only levels.
         catalogue: Version that prices the part.
     """
 
     subscription: str
     status: str
     period: Period
-    segment: Segment
     terms: InvoiceTerms
-    part: Part
+    parts: tuple[Part, ...]
     catalogue: Catalogue
+
+    @property
+    def number(self) -> int:
+        """Return which part of the period runs, from 0."""
+        return len(self.terms.segments) - 1
+
+    @property
+    def segment(self) -> Segment:
+        """Return the part that runs: plan, version, seats; its whole is the period's cycle."""
+        return self.terms.segments[-1]
 
     @property
     def plan(self) -> Plan:
@@ -181,9 +191,12 @@ def standing_at(
     running = _running(subscription, moment, catalogues=catalogues, published_at=published_at)
     if running is None or status in {"scheduled", "cancelled"}:
         return None
-    period, whole, phase, part = running
-    segment = segment_of(phase, period=part, whole=whole, catalogues=catalogues)
-    catalogue = catalogues[segment.catalogue_version]
+    period, whole, held = running
+    segments = tuple(
+        segment_of(phase, period=part, whole=whole, catalogues=catalogues) for phase, part in held
+    )
+    plans = {each.plan for each in segments}
+    catalogue = catalogues[segments[-1].catalogue_version]
     terms = replace(
         invoice_terms(
             subscription=None,
@@ -197,8 +210,8 @@ def standing_at(
         kind=InvoiceKind.PERIOD,
         subscription=subscription.subscription,
         period=period,
-        segments=(segment,),
-        overrides=tuple(each for each in customer.overrides if each.plan == segment.plan),
+        segments=segments,
+        overrides=tuple(each for each in customer.overrides if each.plan in plans),
         discounts=subscription.discounts,
         dimensions=subscription.dimensions,
     )
@@ -206,9 +219,10 @@ def standing_at(
         subscription=subscription.subscription,
         status=status,
         period=period,
-        segment=segment,
         terms=terms,
-        part=_part(terms, catalogues=catalogues, limits=catalogue.plan(segment.plan).limits),
+        parts=_parts(
+            terms, catalogues=catalogues, limits=catalogue.plan(segments[-1].plan).limits
+        ),
         catalogue=catalogue,
     )
 
@@ -219,8 +233,8 @@ def _running(
     *,
     catalogues: Mapping[int, Catalogue],
     published_at: Mapping[int, datetime],
-) -> tuple[Period, Period, Phase, Period] | None:
-    """Return the period, its whole cycle, what holds and the part it holds for."""
+) -> tuple[Period, Period, tuple[tuple[Phase, Period], ...]] | None:
+    """Return the period, its whole cycle, and what held in its parts up to the moment's."""
     if moment < subscription.period.start:
         trial_end = subscription.trial_ends_at
         if trial_end is None or not subscription.starts_at <= moment < trial_end:
@@ -228,29 +242,43 @@ def _running(
         trial = Period(subscription.starts_at, trial_end)
         if moment < subscription.phases[0].start:
             return None
-        return trial, trial, subscription.phase_at(moment), trial
+        return trial, trial, ((subscription.phase_at(moment), trial),)
     running = subscription.period_at(moment)
     if running is None:
         return None
-    held = phase_in(
-        running,
-        moment=moment,
-        subscription=subscription,
-        catalogues=catalogues,
-        published_at=published_at,
+    held = tuple(
+        (
+            phase_in(
+                running,
+                moment=part.start,
+                subscription=subscription,
+                catalogues=catalogues,
+                published_at=published_at,
+            ),
+            part,
+        )
+        for _, part in spans_of(subscription, running.period)
+        if part.start <= moment
     )
-    part = next(
-        part for _, part in spans_of(subscription, running.period) if part.contains(moment)
-    )
-    return running.period, running.whole, held, part
+    return running.period, running.whole, held
 
 
-def _part(
+def _parts(
     terms: InvoiceTerms, *, catalogues: Mapping[int, Catalogue], limits: Sequence[Limit]
-) -> Part:
-    (part,) = parts_of(terms, catalogues=catalogues)
-    catalogue = catalogues[terms.segments[0].catalogue_version]
-    looked_at = [catalogue.meter(limit.meter) for limit in limits]
+) -> tuple[Part, ...]:
+    *before, runs = parts_of(terms, catalogues=catalogues)
+    catalogue = catalogues[terms.segments[-1].catalogue_version]
+    limited = [catalogue.meter(limit.meter) for limit in limits]
+    levels = frozenset(key for key in runs.meters if not catalogue.meter(key).is_flow)
+    standing = [meter for meter in limited if meter.aggregation in STANDING]
+    return (
+        *(_with_meters(replace(part, meters=part.meters & levels), standing) for part in before),
+        _with_meters(runs, limited),
+    )
+
+
+def _with_meters(part: Part, looked_at: Sequence[Meter]) -> Part:
+    """Return a part of which other meters are read as well."""
     hourly = frozenset(meter.key for meter in looked_at if meter.aggregation in SKETCHED)
     return replace(
         part,
@@ -258,18 +286,18 @@ def _part(
         sketched=part.sketched | hourly,
         carried=part.carried | carried_meters(looked_at),
         extreme=part.extreme
-        | frozenset(meter.key for meter in looked_at if meter.aggregation in _EXTREMES),
+        | frozenset(meter.key for meter in looked_at if meter.aggregation in STANDING),
     )
 
 
 def allowances_of(
-    standing: Standing, *, rows: Iterable[WindowRow], catalogues: Mapping[int, Catalogue]
+    standing: Standing, *, rows: Iterable[SegmentRow], catalogues: Mapping[int, Catalogue]
 ) -> tuple[tuple[Allowance, ...], tuple[LimitUse, ...]]:
     """This function will set what was used against what a plan includes and allows.
 
     Args:
         standing: What holds.
-        rows: Windows of standing.part.
+        rows: Windows of standing.parts, each with the number of its part.
         catalogues: Every published version.
 
     Returns:
@@ -277,9 +305,7 @@ def allowances_of(
         order.
     """
     windows = tuple(rows)
-    usage = rating.usage_entries(
-        terms=standing.terms, rows=((0, row) for row in windows), catalogues=catalogues
-    )
+    usage = rating.usage_entries(terms=standing.terms, rows=windows, catalogues=catalogues)
     without_free = replace(
         standing.terms,
         discounts=tuple(
@@ -295,7 +321,7 @@ def allowances_of(
         price = priced.price
         if not price.meter:
             continue
-        line = lines[f"0/{priced.name}"]
+        line = lines[f"{standing.number}/{priced.name}"]
         included = _included(standing, price, priced.times)
         used = Fraction(line.quantity)
         found.append(
@@ -349,19 +375,18 @@ def _alert(
     return None
 
 
-def _limits(standing: Standing, windows: Sequence[WindowRow]) -> tuple[LimitUse, ...]:
-    asked = set(standing.terms.dimensions)
-    found = []
+def _limits(standing: Standing, windows: Sequence[SegmentRow]) -> tuple[LimitUse, ...]:
+    asked, found = set(standing.terms.dimensions), []
     for limit in standing.plan.limits:
         meter = standing.catalogue.meter(limit.meter)
+        rows: dict[int, list[WindowRow]] = {}
+        for number, row in windows:
+            if row.meter == limit.meter and row.events and asked.issubset(row.dimensions):
+                rows.setdefault(number, []).append(row)
         quantity = measured(
             meter.measure,
-            windows=[
-                row
-                for row in windows
-                if row.meter == limit.meter and row.events and asked.issubset(row.dimensions)
-            ],
-            span=standing.part.span,
+            windows=level_rows(meter, rows=rows, together=frozenset({standing.number})),
+            span=standing.parts[-1].span,
         )
         found.append(
             LimitUse(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from domain.usage.segment_rows import SegmentRow
     from projections.published import Published
 
 SUBSCRIPTIONS_MAX = 100
@@ -48,7 +49,7 @@ class State:
         customer: Who pays.
         allowances: In the order of the prices.
         limits: In the order of the plan.
-        usage: What the prices read, meter by meter.
+        usage: What the prices of the part that runs read, meter by meter.
     """
 
     standing: Standing
@@ -105,30 +106,38 @@ def _states(
     standings: Sequence[tuple[Standing, str]],
     published: Published,
 ) -> tuple[State, ...]:
-    wanted = [
-        Wanted(
-            number=number,
-            customer=customer,
-            start=from_ms(standing.part.span.start_ms),
-            end=from_ms(standing.part.span.end_ms),
-            meters=standing.part.meters,
-            sketched=standing.part.sketched,
-            carried=standing.part.carried,
-            extreme=standing.part.extreme,
-        )
-        for number, (standing, customer) in enumerate(standings)
-    ]
-    windows = read_rows(driver_of(connection), wanted)
-    states = []
+    wanted: list[Wanted] = []
+    places: list[tuple[int, int]] = []
     for number, (standing, customer) in enumerate(standings):
-        rows = windows[number]
+        for segment, part in enumerate(standing.parts):
+            if part.meters:
+                places.append((number, segment))
+                wanted.append(
+                    Wanted(
+                        number=len(wanted),
+                        customer=customer,
+                        start=from_ms(part.span.start_ms),
+                        end=from_ms(part.span.end_ms),
+                        meters=part.meters,
+                        sketched=part.sketched,
+                        carried=part.carried,
+                        extreme=part.extreme,
+                    )
+                )
+    windows: list[list[SegmentRow]] = [[] for _ in standings]
+    for place, found in read_rows(driver_of(connection), wanted).items():
+        number, segment = places[place]
+        windows[number] += [(segment, row) for row in found]
+    states = []
+    for (standing, customer), rows in zip(standings, windows, strict=True):
         allowances, limits = allowances_of(standing, rows=rows, catalogues=published.catalogues)
         usage = usage_entries(
             terms=standing.terms,
-            rows=((0, row) for row in rows),
+            rows=rows,
             catalogues=published.catalogues,
         )
-        states.append(State(standing, customer, allowances, limits, usage))
+        now = tuple(entry for entry in usage if entry.segment == standing.number)
+        states.append(State(standing, customer, allowances, limits, now))
     return tuple(states)
 
 

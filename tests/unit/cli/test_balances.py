@@ -41,7 +41,9 @@ def state(tokens: str = "0") -> State:
     held = standing()
     assert held is not None
     rows = [window("tokens", value=tokens)]
-    found, limits = allowances_of(held, rows=rows, catalogues={1: catalogue()})
+    found, limits = allowances_of(
+        held, rows=[(held.number, row) for row in rows], catalogues={1: catalogue()}
+    )
     return State(held, "plant", found, limits, ())
 
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import pytest
 
+from domain import rating
 from domain.aggregation.window_row import WindowRow
 from domain.allowances import (
     Alert,
@@ -25,9 +26,11 @@ from domain.allowances import (
 )
 from domain.billing_terms import Cycle, DiscountKind, Fees
 from domain.books.customer import Customer
+from domain.books.invoice_terms_of import invoice_terms
 from domain.books.subscription import Phase, Subscription
 from domain.canonical import Json, to_canonical_json
 from domain.catalogue import Catalogue, parse_catalogue
+from domain.credit_balance import NO_CREDIT
 from domain.invoice_terms import GrantedDiscount, Override
 from domain.period import Interval, Period, from_ms
 from tests.support.billing import moment, units, window
@@ -172,6 +175,11 @@ def standing(
     )
 
 
+def running(held: Standing, rows: Sequence[WindowRow]) -> list[tuple[int, WindowRow]]:
+    """Return windows as those of the part that runs."""
+    return [(held.number, row) for row in rows]
+
+
 def used(
     rows: Sequence[WindowRow],
     *,
@@ -181,7 +189,9 @@ def used(
     """Return the allowances by the name of their line."""
     held = found or standing(versions=versions)
     assert held is not None
-    allowances, _ = allowances_of(held, rows=rows, catalogues=versions or {1: catalogue()})
+    allowances, _ = allowances_of(
+        held, rows=running(held, rows), catalogues=versions or {1: catalogue()}
+    )
     return {each.name: each for each in allowances}
 
 
@@ -392,6 +402,67 @@ class TestAnAllowance:
         assert (alert, None) == (allowance.alert, allowance.used_percent)
 
 
+class TestALevelInACutPeriod:
+    """Assets, counted on the 10th or the 23rd; on the 22nd the plan or the seats change."""
+
+    def _found(self, before: str, seats: int) -> tuple[Subscription, Standing]:
+        second = Phase(moment("2025-01-22"), "PRO", Interval.MONTH, 1, seats=seats)
+        agreed = subscribed(phases=[Phase(moment(START), before, Interval.MONTH, 1), second])
+        found = standing(agreed, at="2025-01-25")
+        assert found is not None
+        return agreed, found
+
+    @pytest.mark.parametrize(("before", "seats"), [("PRO", 2), ("STARTER", 1)])
+    @pytest.mark.parametrize(
+        ("counted", "expected"),
+        [
+            ([("2025-01-10", "1200")], 1200),
+            ([("2025-01-10", "1200"), ("2025-01-23", "900")], 900),
+            ([("2025-01-23", "900")], 900),
+            ([], 0),
+        ],
+    )
+    def test_is_shown_as_the_invoice_will_bill_it(
+        self, before: str, seats: int, counted: list[tuple[str, str]], expected: int
+    ) -> None:
+        """The level that stands when the part begins holds on until it changes."""
+        agreed, found = self._found(before, seats)
+        rows = [
+            (int(at > "2025-01-21"), window("assets", at=at, value=value)) for at, value in counted
+        ]
+        versions = {1: catalogue()}
+        terms = invoice_terms(
+            subscription=agreed,
+            customer=Customer("plant", "CAD", moment(START)),
+            items=(),
+            credit=NO_CREDIT,
+            catalogues=versions,
+            published_at={1: moment("2024-12-01")},
+            tenant="tenant",
+        )
+        usage = rating.usage_entries(terms=terms, rows=rows, catalogues=versions)
+        billed = rating.rate(terms=terms, usage=usage, catalogues=versions)
+
+        allowances, _ = allowances_of(found, rows=rows, catalogues=versions)
+
+        (line,) = [line for line in billed if line.line_id == "1/asset_uplift"]
+        (shown,) = [each for each in allowances if each.name == "asset_uplift"]
+        assert Fraction(expected) == shown.used == Fraction(line.quantity)
+
+    def test_of_a_limit_stands_where_the_part_begins(self) -> None:
+        """Two sites since the 10th are two sites today, whatever changed on the 22nd."""
+        _, found = self._found("STARTER", 1)
+        rows = [(0, window("sites", at="2025-01-10", value="2"))]
+        _, (limit,) = allowances_of(found, rows=rows, catalogues={1: catalogue()})
+        assert Fraction(2) == limit.value
+
+    def test_is_all_that_is_read_of_the_parts_before(self) -> None:
+        """What adds up has begun anew: its windows would be read in vain."""
+        _, found = self._found("PRO", 2)
+        assert {"sites", "assets"} == found.parts[0].meters
+        assert {"sites", "assets"} < found.parts[1].meters
+
+
 class TestALimit:
     """What a plan allows; going past it is shown and never charged."""
 
@@ -403,7 +474,7 @@ class TestALimit:
         found = standing(subscribed(plan_code))
         assert found is not None
         rows = [window("sites", value="3"), window("sites", value="2", hours=24)]
-        _, (limit,) = allowances_of(found, rows=rows, catalogues={1: catalogue()})
+        _, (limit,) = allowances_of(found, rows=running(found, rows), catalogues={1: catalogue()})
         assert ("sites", Fraction(2), exceeded) == (limit.key, limit.value, limit.is_exceeded)
 
     @pytest.mark.parametrize(
@@ -414,7 +485,7 @@ class TestALimit:
         found = standing()
         assert found is not None
         row = replace(window("sites"), latest_nanos=units(sites))
-        _, (limit,) = allowances_of(found, rows=[row], catalogues={1: catalogue()})
+        _, (limit,) = allowances_of(found, rows=running(found, [row]), catalogues={1: catalogue()})
         assert exceeded is limit.is_exceeded
 
     def test_looks_at_usage_of_its_subscription_alone(self) -> None:
@@ -425,15 +496,15 @@ class TestALimit:
             window("sites", value="1", dimensions={"plant": "a"}),
             window("sites", value="9", hours=1, dimensions={"plant": "b"}),
         ]
-        _, (limit,) = allowances_of(found, rows=rows, catalogues={1: catalogue()})
+        _, (limit,) = allowances_of(found, rows=running(found, rows), catalogues={1: catalogue()})
         assert Fraction(1) == limit.value
 
     def test_is_read_although_no_price_reads_its_meter(self) -> None:
         """The windows that are wanted hold the limit's meter."""
         found = standing()
         assert found is not None
-        assert {"sites", "assets", "tokens", "frames", "jobs", "runs"} == found.part.meters
-        assert {"sites", "assets"} == found.part.extreme
+        assert {"sites", "assets", "tokens", "frames", "jobs", "runs"} == found.parts[-1].meters
+        assert {"sites", "assets"} == found.parts[-1].extreme
 
 
 class TestWhatHolds:
@@ -492,7 +563,7 @@ class TestWhatHolds:
         """The span is the part that runs."""
         found = standing()
         assert found is not None
-        span = found.part.span
+        span = found.parts[-1].span
         assert Period(moment(START), moment("2025-02-01")) == Period(
             from_ms(span.start_ms), from_ms(span.end_ms)
         )
