@@ -52,7 +52,9 @@ class Life:
         self.books, self.count, self.granted = BillingBooks(), 0, 0
         self.is_refused = False
         self.contents: dict[str, InvoiceContent] = {}
-        bounds: dict[str, Any] = {key: shape[key] for key in ("minimum", "maximum") if key in shape}
+        bounds: dict[str, Any] = {
+            key: shape[key] for key in ("minimum", "maximum") if key in shape
+        }
         self.books.agreed(
             {"key": "seats", "form": "seats", "amount": "31"},
             per_call("calls", "1"),
