@@ -91,12 +91,26 @@ class CreditNoteLine:
         label: What it is, for people; empty for the label of the invoice's line.
         amount_minor: What is credited, minor units, with the tax where the line has it inside.
         tax_minor: Its tax.
+        promotion_minor: What of the amount promotions had paid; the rest is money.
+        promotion_tax_minor: What of the tax they had paid as well; 0 where they came off before.
     """
 
     line: str
     label: str
     amount_minor: int
     tax_minor: int
+    promotion_minor: int
+    promotion_tax_minor: int
+
+    @property
+    def money_minor(self) -> int:
+        """Return what of the amount comes back as money."""
+        return self.amount_minor - self.promotion_minor
+
+    @property
+    def money_tax_minor(self) -> int:
+        """Return the tax of that."""
+        return self.tax_minor - self.promotion_tax_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +125,10 @@ class CreditNoteDocument:
         lines: What is credited.
         net_minor: Sum without tax, minor units.
         tax_minor: Tax, minor units.
+        promotion_minor: What of the total comes back as promotions.
         total_minor: Sum with tax, minor units.
         to_receivable_minor: What it took off the open amount of the invoice.
-        to_credit_minor: What became account credit.
+        to_credit_minor: What became account credit, promotions and money.
         invoice: The invoice that it is about; its buyer is the one of the credit note.
     """
 
@@ -124,7 +139,13 @@ class CreditNoteDocument:
     lines: tuple[CreditNoteLine, ...]
     net_minor: int
     tax_minor: int
+    promotion_minor: int
     total_minor: int
     to_receivable_minor: int
     to_credit_minor: int
     invoice: InvoiceDocument
+
+    @property
+    def money_minor(self) -> int:
+        """Return what of the total comes back as money, with its tax."""
+        return self.total_minor - self.promotion_minor

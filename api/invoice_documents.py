@@ -83,6 +83,7 @@ class Documents:
             lines=tuple(CreditNoteLine(*line) for line in head.lines),
             net_minor=head.net_minor,
             tax_minor=head.tax_minor,
+            promotion_minor=head.promotion_minor,
             total_minor=head.total_minor,
             to_receivable_minor=head.to_receivable_minor,
             to_credit_minor=head.to_credit_minor,

@@ -37,6 +37,7 @@ COLUMNS = (
 NOTE_COLUMNS = (
     *("credit_note", "number", "invoice", "invoice_number", "customer", "currency", "issued_at"),
     *("line", "label", "amount", "tax_amount", "note_net", "note_tax", "note_total", "reason"),
+    *("money", "money_tax", "promotion", "promotion_tax", "note_promotion"),
 )
 _FORMULA = re.compile(r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20|]|[\t\r\n]")
 """What a spreadsheet takes for the start of a formula, full-width signs too."""
@@ -190,7 +191,9 @@ def note_csv_text(document: CreditNoteDocument) -> str:
                 *(safe(_label(line, document)), amount(line.amount_minor)),
                 *(amount(line.tax_minor), amount(document.net_minor)),
                 *(amount(document.tax_minor), amount(document.total_minor)),
-                safe(document.reason),
+                *(safe(document.reason), amount(line.money_minor), amount(line.money_tax_minor)),
+                *(amount(line.promotion_minor), amount(line.promotion_tax_minor)),
+                amount(document.promotion_minor),
             ]
         )
     return text.getvalue()
@@ -220,12 +223,19 @@ def note_json_text(document: CreditNoteDocument) -> str:
                     "label": _label(line, document),
                     "amount": amount(line.amount_minor),
                     "tax_amount": amount(line.tax_minor),
+                    "drawn": {
+                        "money": amount(line.money_minor),
+                        "money_tax": amount(line.money_tax_minor),
+                        "promotion": amount(line.promotion_minor),
+                        "promotion_tax": amount(line.promotion_tax_minor),
+                    },
                 }
                 for line in document.lines
             ],
             "net": amount(document.net_minor),
             "tax": amount(document.tax_minor),
             "total": amount(document.total_minor),
+            "promotion": amount(document.promotion_minor),
             "to_receivable": amount(document.to_receivable_minor),
             "to_credit": amount(document.to_credit_minor),
             "seller": _seller(invoice.seller),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from api.einvoice.figures import noted_taxes
 from api.invoice_document import (
     BuyerDetails,
     CreditNoteDocument,
@@ -104,17 +105,6 @@ def credit_note_page(document: CreditNoteDocument, language: Language) -> dict[s
         (word("of_invoice"), f"{invoice.number}, {language.date(invoice.issued_at)}"),
         (word("reason"), document.reason),
     ]
-    totals: list[Json] = [
-        [word("subtotal"), language.money(document.net_minor, currency), False],
-        [word("tax"), language.money(document.tax_minor, currency), False],
-        [word("total_credited"), language.money(document.total_minor, currency), True],
-    ]
-    for key, amount in (
-        ("to_receivable", document.to_receivable_minor),
-        ("to_credit", document.to_credit_minor),
-    ):
-        if amount:
-            totals.append([word(key), language.money(amount, currency), False])
     return _framed(
         language,
         title=word("credit_note"),
@@ -127,9 +117,9 @@ def credit_note_page(document: CreditNoteDocument, language: Language) -> dict[s
         "currency": currency,
         "columns": [word("item"), word("tax"), word("amount")],
         "lines": [_noted(line, document, language) for line in document.lines],
-        "totals": totals,
-        "taxes": [],
-        "tax_columns": [],
+        "totals": _noted_totals(document, language),
+        "taxes": _noted_taxes(document, language),
+        "tax_columns": [word("tax"), word("rate"), word("tax_base"), word("tax_amount")],
         "notes": _treatment_notes(invoice, language),
         "hash": f"{word('content')} {invoice.content.sha256} ({plain(invoice.number)})",
     }
@@ -316,20 +306,64 @@ def _taxes(document: InvoiceDocument, language: Language) -> list[Json]:
     if not any(group.code for group in content.totals.taxes):
         return []
     scale, places = content.scale, minor_unit_places(content.terms.currency)
-    rows: list[Json] = []
-    for group in content.totals.taxes:
-        name = plain(group.name) if group.code else language.word("no_tax")
-        if group.mode is TaxMode.INCLUSIVE:
-            name += f" ({language.word('in_price')})"
-        rows.append(
-            [
-                name,
-                f"{language.exact(decimal_text(group.rate))} %",
-                language.units(group.base, scale=scale, places=places),
-                language.units(group.amount, scale=scale, places=places),
-            ]
+    return [
+        [
+            *_named(group, language),
+            language.units(group.base, scale=scale, places=places),
+            language.units(group.amount, scale=scale, places=places),
+        ]
+        for group in content.totals.taxes
+    ]
+
+
+def _named(group: TaxGroup, language: Language) -> list[str]:
+    """Return name and rate of a tax as the tax table has them."""
+    name = plain(group.name) if group.code else language.word("no_tax")
+    if group.mode is TaxMode.INCLUSIVE:
+        name += f" ({language.word('in_price')})"
+    return [name, f"{language.exact(decimal_text(group.rate))} %"]
+
+
+def _noted_taxes(document: CreditNoteDocument, language: Language) -> list[Json]:
+    """Return the tax table of a credit note: what is money, and what promotions paid with tax."""
+    places = minor_unit_places(document.invoice.content.terms.currency)
+    return [
+        [
+            *_named(tax.group, language),
+            *(
+                language.units(amount, scale=places, places=places)
+                for amount in (tax.row.base, tax.row.tax)
+            ),
+        ]
+        for tax in noted_taxes(document)
+        if tax.group is not None and tax.group.code
+    ]
+
+
+def _noted_totals(document: CreditNoteDocument, language: Language) -> list[Json]:
+    """Return (label, amount, whether it is strong): what is credited, and how it comes back."""
+    promotion = document.promotion_minor
+    rows = [
+        ("subtotal", document.net_minor, False),
+        ("tax", document.tax_minor, False),
+        ("total_credited", document.total_minor, True),
+    ]
+    if promotion:
+        rows.append(("as_promotion", promotion, False))
+        rows.append(("as_money", document.money_minor, True))
+    rows += [
+        (key, amount, False)
+        for key, amount in (
+            ("to_receivable", document.to_receivable_minor),
+            ("to_credit", document.to_credit_minor - promotion),
         )
-    return rows
+        if amount
+    ]
+    currency = document.invoice.content.terms.currency
+    return [
+        [language.word(key), language.money(amount, currency), is_strong]
+        for key, amount, is_strong in rows
+    ]
 
 
 def _treatment_notes(document: InvoiceDocument, language: Language) -> list[str]:
@@ -366,9 +400,18 @@ def _noted(
     def amount(minor: int) -> str:
         return language.units(minor, scale=places, places=places)
 
+    details = [corrected]
+    if line.promotion_minor:
+        drawn = {
+            "money": amount(line.money_minor),
+            "money_tax": amount(line.money_tax_minor),
+            "promotion": amount(line.promotion_minor),
+            "promotion_tax": amount(line.promotion_tax_minor),
+        }
+        details.append(language.word("drawn", **drawn))
     return {
         "label": plain(label),
-        "details": plain(corrected),
+        "details": "\n".join(plain(detail) for detail in details),
         "is_long": False,
         "quantity": amount(line.tax_minor),
         "unit": language.word("in_price") if inside and line.tax_minor else "",

@@ -1,4 +1,4 @@
-"""What answers about invoices look like: heads, lines, taxes, corrections, previews, money."""
+"""What answers about invoices look like: heads, lines, taxes, corrections, previews, payments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.invoice import InvoiceContent, Line
-    from projections.queries.credit_notes import CreditNote
     from projections.queries.invoices import (
         Correction,
         Invoice,
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
         InvoiceTax,
     )
     from projections.queries.items import Item
-    from projections.queries.ledger import CreditEntry
     from projections.queries.payments import Payment
 
 
@@ -188,51 +186,6 @@ class PaymentRepresentation(Representation):
     method: str
     reference: str
     paid_at: str = Field(description=TIME)
-
-
-class CreditNoteLineRepresentation(Representation):
-    """One line of a credit note."""
-
-    line_id: str
-    label: str
-    amount: MoneyRepresentation = Field(description="As the invoice's line has it")
-    tax: MoneyRepresentation
-
-
-class CreditNoteRepresentation(Representation):
-    """What was taken back of an invoice."""
-
-    credit_note: str
-    number: str
-    invoice: str
-    customer: str
-    net: MoneyRepresentation
-    tax: MoneyRepresentation
-    total: MoneyRepresentation
-    to: str = Field(description="account_credit or refund: where what was paid goes")
-    reason: str
-    issued_at: str = Field(description=TIME)
-    lines: list[CreditNoteLineRepresentation]
-
-
-class CreditEntryRepresentation(Representation):
-    """What came to a customer's account credit, or was drawn from it."""
-
-    entry: str
-    kind: str
-    amount: MoneyRepresentation = Field(description="Below 0 when an invoice drew on it")
-    balance: MoneyRepresentation
-    reference: str
-    reason: str
-    booked_at: str = Field(description=TIME)
-
-
-class AccountCreditRepresentation(Representation):
-    """A customer's account credit, the newest entries first."""
-
-    customer: str
-    balance: MoneyRepresentation
-    entries: list[CreditEntryRepresentation]
 
 
 def _time(moment: datetime | None) -> str | None:
@@ -430,51 +383,4 @@ def to_representation_payment(payment: Payment) -> PaymentRepresentation:
         method=payment.method,
         reference=payment.reference,
         paid_at=time_text(payment.paid_at),
-    )
-
-
-def to_representation_credit_note(note: CreditNote) -> CreditNoteRepresentation:
-    """This function will show a credit note."""
-    return CreditNoteRepresentation(
-        credit_note=note.credit_note,
-        number=note.number,
-        invoice=note.invoice,
-        customer=note.customer,
-        net=to_representation_money(note.net),
-        tax=to_representation_money(note.tax),
-        total=to_representation_money(note.total),
-        to=note.paid_to,
-        reason=note.reason,
-        issued_at=time_text(note.issued_at),
-        lines=[
-            CreditNoteLineRepresentation(
-                line_id=line.line,
-                label=line.label,
-                amount=to_representation_money(line.amount),
-                tax=to_representation_money(line.tax),
-            )
-            for line in note.lines
-        ],
-    )
-
-
-def to_representation_credit(
-    customer: str, balance: Money, entries: tuple[CreditEntry, ...]
-) -> AccountCreditRepresentation:
-    """This function will show a customer's account credit."""
-    return AccountCreditRepresentation(
-        customer=customer,
-        balance=to_representation_money(balance),
-        entries=[
-            CreditEntryRepresentation(
-                entry=entry.entry,
-                kind=entry.kind,
-                amount=to_representation_money(entry.amount),
-                balance=to_representation_money(entry.balance),
-                reference=entry.reference,
-                reason=entry.reason,
-                booked_at=time_text(entry.booked_at),
-            )
-            for entry in entries
-        ],
     )

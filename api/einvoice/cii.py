@@ -90,7 +90,7 @@ def to_cii(document: InvoiceDocument | CreditNoteDocument) -> str:
             currency=invoice.content.terms.currency,
             seller=invoice.seller,
             buyer=invoice.buyer,
-            notes=(document.reason,),
+            notes=_notes(document),
             due_at=None,
             period=None,
             preceding=((invoice.number, invoice.issued_at),),
@@ -118,6 +118,15 @@ def to_cii_or_nothing(document: InvoiceDocument | CreditNoteDocument, *, is_requ
         if is_required or error.code is not Code.EINVOICE_INCOMPLETE:
             raise
         return ""
+
+
+def _notes(document: CreditNoteDocument) -> tuple[str, ...]:
+    """Return the reason, and what comes back besides the amount due."""
+    if not document.promotion_minor:
+        return (document.reason,)
+    currency = document.invoice.content.terms.currency
+    promotion = minor_text(amount_minor=document.promotion_minor, currency=currency)
+    return document.reason, f"{currency} {promotion} come back as promotions"
 
 
 def _invoice_head(document: InvoiceDocument) -> _Head:
@@ -248,9 +257,11 @@ def _period(parent: ET.Element, start: datetime, end: datetime) -> None:
 def _allowance(
     parent: ET.Element, amount: int, *, reason: str, currency: str, vat: Vat | None = None
 ) -> None:
+    """Add an allowance, or a charge for an amount below 0."""
     allowance = _add(parent, "ram:SpecifiedTradeAllowanceCharge")
-    _add(_add(allowance, "ram:ChargeIndicator"), "udt:Indicator", "false")
-    _add(allowance, "ram:ActualAmount", minor_text(amount_minor=amount, currency=currency))
+    is_charge = "true" if amount < 0 else "false"
+    _add(_add(allowance, "ram:ChargeIndicator"), "udt:Indicator", is_charge)
+    _add(allowance, "ram:ActualAmount", minor_text(amount_minor=abs(amount), currency=currency))
     _add(allowance, "ram:Reason", reason)
     if vat is not None:
         _vat(allowance, "ram:CategoryTradeTax", vat)
@@ -333,14 +344,12 @@ def _settlement(parent: ET.Element, head: _Head, figures: Figures) -> None:
     if head.period is not None:
         _period(settlement, *head.period)
     for tax in figures.taxes:
-        if tax.allowance:
-            _allowance(
-                settlement,
-                tax.allowance,
-                reason="Account credit",
-                currency=currency,
-                vat=tax.vat,
-            )
+        for amount, reason in (
+            (tax.allowance, "Promotions"),
+            (-tax.adjustment, "Tax rounded line by line"),
+        ):
+            if amount:
+                _allowance(settlement, amount, reason=reason, currency=currency, vat=tax.vat)
     _payment_terms(settlement, head, figures)
     _summation(settlement, figures, currency=currency)
     for number, issued_at in head.preceding:
@@ -382,6 +391,8 @@ def _summation(parent: ET.Element, figures: Figures, *, currency: str) -> None:
         _add(summation, f"ram:{name}", text, **attributes)
 
     amount("LineTotalAmount", figures.line_total)
+    if figures.charge_total:
+        amount("ChargeTotalAmount", figures.charge_total)
     if figures.allowance_total:
         amount("AllowanceTotalAmount", figures.allowance_total)
     amount("TaxBasisTotalAmount", figures.base_total)

@@ -7,13 +7,15 @@ They are the content's own. Where the norm has another form, this is how one bec
 - Promotions before tax are an allowance of the whole document for each tax (BG-20); what account
   credit pays after tax is an amount paid before (BT-113), as is a total below 0 that became some.
 - A correction has the tax of the line that it corrects, and so perhaps a row of its own.
+- A credit note mirrors the invoice: what promotions had paid before the tax is an allowance, what
+  they paid after it an amount paid before, and what is due is what comes back as money.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -26,6 +28,9 @@ from domain.invoice_amounts import TaxGroup, shares
 from domain.money import minor_unit_places, round_half_up
 
 NOTHING = Decimal(0)
+NEAR = Fraction(99, 100)
+"""How far a tax may be from its rate times its base, in units of the currency: the schematron
+takes less than 1 after rounding to hundredths."""
 
 
 class Category(StrEnum):
@@ -81,15 +86,17 @@ class FigureTax:
 
     Args:
         vat: Category and rate.
-        allowance: Account credit that lowers the base.
+        allowance: Promotions that lower the base.
         base: What is taxed.
         tax: The tax.
+        adjustment: What of the base is there for the norm alone; may be below 0.
     """
 
     vat: Vat
     allowance: int
     base: int
     tax: int
+    adjustment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ class Figures:
         lines: Its lines.
         taxes: Its taxes, sorted by category and rate.
         prepaid: What was paid before, by account credit.
-        due: What is to pay.
+        due: What is to pay, or comes back as money.
     """
 
     lines: tuple[FigureLine, ...]
@@ -116,7 +123,12 @@ class Figures:
     @property
     def allowance_total(self) -> int:
         """Return the sum of the allowances of the whole document (BT-107)."""
-        return sum(tax.allowance for tax in self.taxes)
+        return sum(tax.allowance + max(0, -tax.adjustment) for tax in self.taxes)
+
+    @property
+    def charge_total(self) -> int:
+        """Return the sum of the charges of the whole document (BT-108)."""
+        return sum(max(0, tax.adjustment) for tax in self.taxes)
 
     @property
     def base_total(self) -> int:
@@ -157,7 +169,7 @@ def invoice_figures(document: InvoiceDocument) -> Figures:
     before_tax = totals.promotion_minor if content.terms.credits is Credits.BEFORE_TAX else 0
     return Figures(
         lines=tuple(made[place] for place in sorted(made)),
-        taxes=_merged(taxes),
+        taxes=_fitting(_merged(taxes), document),
         prepaid=totals.credit_minor - before_tax - totals.carry_minor,
         due=totals.total_minor,
     )
@@ -243,57 +255,144 @@ def _merged(taxes: Iterable[FigureTax]) -> tuple[FigureTax, ...]:
     )
 
 
-def credit_note_figures(document: CreditNoteDocument) -> Figures:
-    """This function will bring a credit note's amounts into the form of EN 16931."""
+@dataclass(frozen=True, slots=True)
+class NotedTax:
+    """A tax of a credit note.
+
+    Args:
+        group: The row of the invoice's tax table; None for a line that the invoice does not have.
+        row: What comes back by it, minor units.
+        nets: (line, its net amount) of each line.
+        prepaid: What promotions paid of it after the tax.
+    """
+
+    group: TaxGroup | None
+    row: FigureTax
+    nets: tuple[tuple[CreditNoteLine, int], ...]
+    prepaid: int
+
+
+def noted_taxes(document: CreditNoteDocument) -> tuple[NotedTax, ...]:
+    """This function will say what of each tax comes back, in the order of its first line.
+
+    It mirrors the invoice: what promotions paid before the tax lowers the base, what they paid
+    after it does not.
+    """
     content = document.invoice.content
     originals = {line.line_id: line for line in content.lines}
-    lines: list[FigureLine] = []
-    taxes: list[FigureTax] = []
+    by_group: dict[TaxGroup | None, list[CreditNoteLine]] = defaultdict(list)
     for each in document.lines:
         original = originals.get(each.line)
-        group = None if original is None else content.tax_of(original)
-        vat = Vat(Category.EXEMPT, NOTHING) if group is None else vat_of(group)
-        is_inside = group is not None and group.mode is TaxMode.INCLUSIVE
-        net = each.amount_minor - (each.tax_minor if is_inside else 0)
-        lines.append(_noted(each, original, net=net, vat=vat, document=document))
-        taxes.append(FigureTax(vat, 0, net, each.tax_minor))
+        by_group[None if original is None else content.tax_of(original)].append(each)
+    found = [
+        _noted_tax(group, lines, credits_=content.terms.credits)
+        for group, lines in by_group.items()
+    ]
+    return _less(found, tax_total=document.tax_minor)
+
+
+def _noted_tax(
+    group: TaxGroup | None, lines: Sequence[CreditNoteLine], *, credits_: Credits
+) -> NotedTax:
+    is_inside = group is not None and group.mode is TaxMode.INCLUSIVE
+    rate = Fraction(0 if group is None else group.rate)
+    promotion = sum(line.promotion_minor for line in lines)
+    promotion_tax = sum(line.promotion_tax_minor for line in lines)
+    untaxed = promotion - _taxed_promotion(
+        promotion,
+        promotion_tax,
+        part=rate / (100 + rate if is_inside else 100),
+        slack=len(lines),
+        credits_=credits_,
+    )
+    tax = sum(line.tax_minor for line in lines)
+    amounts = [line.amount_minor for line in lines]
+    base = sum(amounts) - untaxed - (tax if is_inside else 0)
+    allowance = round_half_up(untaxed * 100 / (100 + rate), places=0) if is_inside else untaxed
+    nets = shares(base + allowance, of=amounts) if is_inside else amounts
+    vat = Vat(Category.EXEMPT, NOTHING) if group is None else vat_of(group)
+    return NotedTax(
+        group=group,
+        row=FigureTax(vat, allowance, base, tax),
+        nets=tuple(zip(lines, nets, strict=True)),
+        prepaid=promotion - untaxed + (0 if is_inside else promotion_tax),
+    )
+
+
+def _taxed_promotion(
+    promotion: int, tax: int, *, part: Fraction, slack: int, credits_: Credits
+) -> int:
+    """Return how much of what promotions paid they paid after the tax.
+
+    The tax that they paid says it: a line can have been paid by either kind, on its invoice and
+    on one that corrects it. Where they come off after the tax, each line's is rounded down.
+    """
+    if credits_ is Credits.AFTER_TAX and promotion * part - tax <= slack:
+        return promotion
+    return min(promotion, round_half_up(tax / part, places=0)) if tax else 0
+
+
+def credit_note_figures(document: CreditNoteDocument) -> Figures:
+    """This function will bring a credit note's amounts into the form of EN 16931.
+
+    What is due is what comes back as money: promotions come back as promotions.
+    """
+    originals = {line.line_id: line for line in document.invoice.content.lines}
+    taxes = noted_taxes(document)
+    made = {
+        line.line: _noted(line, originals.get(line.line), net=net, vat=tax.row.vat, of=document)
+        for tax in taxes
+        for line, net in tax.nets
+    }
     return Figures(
-        lines=tuple(lines),
-        taxes=_less(_merged(taxes), tax_total=document.tax_minor),
-        prepaid=0,
-        due=document.total_minor,
+        lines=tuple(made[line.line] for line in document.lines),
+        taxes=_fitting(_merged(tax.row for tax in taxes), document.invoice),
+        prepaid=sum(tax.prepaid for tax in taxes),
+        due=document.money_minor,
     )
 
 
 def _noted(
-    line: CreditNoteLine,
-    original: Line | None,
-    *,
-    net: int,
-    vat: Vat,
-    document: CreditNoteDocument,
+    line: CreditNoteLine, original: Line | None, *, net: int, vat: Vat, of: CreditNoteDocument
 ) -> FigureLine:
     label = line.label or (original.label if original is not None else line.line)
-    at = document.issued_at
     return FigureLine(
         name=label,
-        description=f"{document.invoice.number}, {line.line}",
+        description=f"{of.invoice.number}, {line.line}",
         gross=net,
         allowances=(),
         net=net,
         vat=vat,
-        start=original.start if original is not None else at,
-        end=original.end if original is not None else at,
+        start=original.start if original is not None else of.issued_at,
+        end=original.end if original is not None else of.issued_at,
     )
 
 
-def _less(taxes: tuple[FigureTax, ...], *, tax_total: int) -> tuple[FigureTax, ...]:
+def _less(taxes: Sequence[NotedTax], *, tax_total: int) -> tuple[NotedTax, ...]:
     """Take off what the books left out: the last unit of tax, where the invoice rounded down."""
-    over = sum(each.tax for each in taxes) - tax_total
-    rows = list(taxes)
-    for place, each in enumerate(rows):
-        off = min(over, each.tax)
-        if off > 0:
-            rows[place] = FigureTax(each.vat, each.allowance, each.base, each.tax - off)
-            over -= off
-    return tuple(rows)
+    over = sum(each.row.tax for each in taxes) - tax_total
+    found = []
+    for each in taxes:
+        off = max(0, min(over, each.row.tax))
+        found.append(replace(each, row=replace(each.row, tax=each.row.tax - off)))
+        over -= off
+    return tuple(found)
+
+
+def _fitting(taxes: Iterable[FigureTax], invoice: InvoiceDocument) -> tuple[FigureTax, ...]:
+    """Move a base whose tax is too far from its rate for the norm (BR-CO-17, BR-S-9).
+
+    The schematron takes less than one unit of the currency either way. Taxes that are rounded line
+    by line go beyond that, with three lines of yen or hundreds of cents. The tax is what the books
+    say, so the base becomes that of the tax; the amount due is rounded by the difference.
+    """
+    one = 10 ** minor_unit_places(invoice.content.terms.currency)
+    return tuple(_fitted(each, one=one) for each in taxes)
+
+
+def _fitted(tax: FigureTax, *, one: int) -> FigureTax:
+    part = Fraction(tax.vat.rate) / 100
+    if not part or abs(abs(tax.tax) - abs(tax.base) * part) < one * NEAR:
+        return tax
+    base = round_half_up(tax.tax / part, places=0)
+    return replace(tax, base=base, adjustment=base - tax.base)

@@ -14,7 +14,7 @@ from api.cursors import CursorPart, from_cursor, moment_and_text, to_cursor
 from api.dependencies import AdminDep, BackendDep, CallerDep, IdempotencyKeyDep
 from api.parameters import OfInvoiceParameters, read_id, refuse_query
 from api.representations import ListRepresentation
-from api.representations_invoices import CreditNoteRepresentation, to_representation_credit_note
+from api.representations_credit import CreditNoteRepresentation, to_representation_credit_note
 from api.routes.common import (
     COMMAND_RESPONSES,
     COUNT_MAX,

@@ -14,12 +14,8 @@ from api.cursors import CursorPart, from_cursor, moment_and_text, to_cursor
 from api.dependencies import AdminDep, BackendDep, CallerDep, IdempotencyKeyDep
 from api.parameters import ItemParameters, read_id, refuse_query
 from api.representations import ListRepresentation
-from api.representations_invoices import (
-    AccountCreditRepresentation,
-    ItemRepresentation,
-    to_representation_credit,
-    to_representation_item,
-)
+from api.representations_credit import AccountCreditRepresentation, to_representation_credit
+from api.representations_invoices import ItemRepresentation, to_representation_item
 from api.routes.common import (
     BASE_PATH,
     COMMAND_RESPONSES,

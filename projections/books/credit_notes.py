@@ -16,19 +16,23 @@ from projections.books.rows import Booking
 
 _INSERT = """
     INSERT INTO credit_note (tenant, credit_note, number, invoice, customer, currency, seller,
-        net_minor, tax_minor, total_minor, to_receivable_minor, to_credit_minor, reason, paid_to,
-        issued_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        net_minor, tax_minor, promotion_minor, total_minor, to_receivable_minor, to_credit_minor,
+        reason, paid_to, issued_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _LINE = """
-    INSERT INTO credit_note_line (tenant, credit_note, place, line, label, amount_minor, tax_minor)
-    VALUES (%s, %s, %s, %s, %s, %s, %s)
+    INSERT INTO credit_note_line (tenant, credit_note, place, line, label, amount_minor, tax_minor,
+        promotion_minor, promotion_tax_minor)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _INVOICE = """
     UPDATE invoice SET status = %s, credited_minor = %s, open_minor = %s
     WHERE tenant = %s AND invoice = %s
 """
-_AMOUNTS = ("net_minor", "tax_minor", "total_minor", "to_receivable_minor", "to_credit_minor")
+_AMOUNTS = (
+    *("net_minor", "tax_minor", "promotion_minor", "total_minor"),
+    *("to_receivable_minor", "to_credit_minor"),
+)
 
 
 def _minor(fields: Fields, name: str) -> int:
@@ -49,7 +53,11 @@ def project_issued(connection: psycopg.Connection, booking: Booking) -> None:
         ),
     )
     for place, line in enumerate(fields.objects("lines", count_max=LINES_MAX), start=1):
-        amounts = (_minor(line, "amount_minor"), _minor(line, "tax_minor"))
+        drawn = line.object("drawn")
+        amounts = (
+            *(_minor(line, "amount_minor"), _minor(line, "tax_minor")),
+            *(_minor(drawn, "promotion_minor"), _minor(drawn, "promotion_tax_minor")),
+        )
         words = (line.text("line"), text_of(line, "label"))
         connection.execute(_LINE, (booking.tenant, note, place, *words, *amounts))
     connection.execute(

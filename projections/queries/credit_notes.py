@@ -13,12 +13,13 @@ from projections.queries.paging import Page, conditions, page_of
 
 _SELECT = """
     SELECT credit_note, number, invoice, customer, currency, seller, net_minor, tax_minor,
-        total_minor, reason, paid_to, issued_at
+        promotion_minor, total_minor, reason, paid_to, issued_at
     FROM credit_note
 """
 _LINES = """
-    SELECT line, label, amount_minor, tax_minor FROM credit_note_line
-    WHERE credit_note = :credit_note ORDER BY place
+    SELECT line, label, amount_minor, tax_minor, amount_minor - promotion_minor,
+        tax_minor - promotion_tax_minor, promotion_minor, promotion_tax_minor
+    FROM credit_note_line WHERE credit_note = :credit_note ORDER BY place
 """
 
 
@@ -39,12 +40,18 @@ class CreditNoteLine:
         label: What it is, for people; empty where the books do not know it.
         amount: What was taken back, as the invoice's line has it.
         tax: Its tax.
+        money, money_tax: What of both comes back as money.
+        promotion, promotion_tax: What of both promotions had paid.
     """
 
     line: str
     label: str
     amount: Money
     tax: Money
+    money: Money
+    money_tax: Money
+    promotion: Money
+    promotion_tax: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class CreditNote:
         invoice, customer: What it takes back, and from whom.
         seller: Key of the legal entity.
         net, tax, total: What it comes to.
+        promotion: What of the total comes back as promotions; the rest is money.
         paid_to: account_credit or refund.
         reason: Why.
         issued_at: When it was issued.
@@ -69,6 +77,7 @@ class CreditNote:
     seller: str
     net: Money
     tax: Money
+    promotion: Money
     total: Money
     paid_to: str
     reason: str
@@ -133,12 +142,13 @@ def _from_row(connection: sqlalchemy.Connection, row: sqlalchemy.Row[Any]) -> Cr
         seller=row.seller,
         net=Money(row.net_minor, currency),
         tax=Money(row.tax_minor, currency),
+        promotion=Money(row.promotion_minor, currency),
         total=Money(row.total_minor, currency),
         paid_to=row.paid_to,
         reason=row.reason,
         issued_at=row.issued_at,
         lines=tuple(
-            CreditNoteLine(line, label, Money(amount, currency), Money(tax, currency))
-            for line, label, amount, tax in lines
+            CreditNoteLine(line, label, *(Money(amount, currency) for amount in amounts))
+            for line, label, *amounts in lines
         ),
     )

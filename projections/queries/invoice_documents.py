@@ -62,10 +62,12 @@ class CreditNoteHead:
         number: Its number.
         invoice: Id of the invoice that it is about.
         net_minor, tax_minor, total_minor: What is credited, minor units.
+        promotion_minor: What of the total comes back as promotions.
         to_receivable_minor, to_credit_minor: Where that went.
         reason: Why.
         issued_at: Date of issue, UTC.
-        lines: (line id, label, amount_minor, tax_minor) in order.
+        lines: (line id, label, amount_minor, tax_minor, promotion_minor, promotion_tax_minor) in
+            order.
     """
 
     credit_note: str
@@ -73,12 +75,13 @@ class CreditNoteHead:
     invoice: str
     net_minor: int
     tax_minor: int
+    promotion_minor: int
     total_minor: int
     to_receivable_minor: int
     to_credit_minor: int
     reason: str
     issued_at: datetime
-    lines: tuple[tuple[str, str, int, int], ...]
+    lines: tuple[tuple[str, str, int, int, int, int], ...]
 
 
 def find_invoice_head(connection: sqlalchemy.Connection, *, name: str) -> InvoiceHead | None:
@@ -147,9 +150,10 @@ def find_credit_note_head(
     """This function will return a credit note by its id or number; None when there is none."""
     row = connection.execute(
         sqlalchemy.text(
-            "SELECT credit_note, number, invoice, net_minor, tax_minor, total_minor,"
-            " to_receivable_minor, to_credit_minor, reason, issued_at FROM credit_note"
-            " WHERE credit_note = :name OR number = :name ORDER BY credit_note <> :name LIMIT 1"
+            "SELECT credit_note, number, invoice, net_minor, tax_minor, promotion_minor,"
+            " total_minor, to_receivable_minor, to_credit_minor, reason, issued_at"
+            " FROM credit_note WHERE credit_note = :name OR number = :name"
+            " ORDER BY credit_note <> :name LIMIT 1"
         ),
         {"name": name},
     ).one_or_none()
@@ -157,8 +161,8 @@ def find_credit_note_head(
         return None
     lines = connection.execute(
         sqlalchemy.text(
-            "SELECT line, label, amount_minor, tax_minor FROM credit_note_line"
-            " WHERE credit_note = :credit_note ORDER BY place"
+            "SELECT line, label, amount_minor, tax_minor, promotion_minor, promotion_tax_minor"
+            " FROM credit_note_line WHERE credit_note = :credit_note ORDER BY place"
         ),
         {"credit_note": row.credit_note},
     )
@@ -168,12 +172,13 @@ def find_credit_note_head(
         invoice=row.invoice,
         net_minor=row.net_minor,
         tax_minor=row.tax_minor,
+        promotion_minor=row.promotion_minor,
         total_minor=row.total_minor,
         to_receivable_minor=row.to_receivable_minor,
         to_credit_minor=row.to_credit_minor,
         reason=row.reason,
         issued_at=row.issued_at,
-        lines=tuple((line.line, line.label, line.amount_minor, line.tax_minor) for line in lines),
+        lines=tuple((line.line, line.label, *line[2:]) for line in lines),
     )
 
 

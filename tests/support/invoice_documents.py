@@ -58,6 +58,7 @@ def catalogue(
     prices: Sequence[Json] = (),
     taxes: Sequence[Json] = (),
     rounding: str = "line",
+    tax_rounding: str = "group",
     credits_: str = "before_tax",
     meters: Sequence[Json] = (),
     sellers: Sequence[Json] = (),
@@ -83,6 +84,7 @@ def catalogue(
                 "version": 1,
                 "billing": {
                     "rounding": rounding,
+                    "tax_rounding": tax_rounding,
                     "credits": credits_,
                     **({"sellers": list(sellers)} if sellers else {}),
                 },
@@ -157,8 +159,28 @@ def invoice(
     )
 
 
+def noted(
+    line: str,
+    amount_minor: int,
+    tax_minor: int,
+    *,
+    label: str = "",
+    promotion_minor: int = 0,
+    promotion_tax_minor: int = 0,
+) -> CreditNoteLine:
+    """A line of a credit note; of money alone where nothing else is said."""
+    return CreditNoteLine(
+        line, label, amount_minor, tax_minor, promotion_minor, promotion_tax_minor
+    )
+
+
 def credit_note(
-    document: InvoiceDocument, *, lines: tuple[CreditNoteLine, ...], net_minor: int, tax_minor: int
+    document: InvoiceDocument,
+    *,
+    lines: tuple[CreditNoteLine, ...],
+    net_minor: int,
+    tax_minor: int,
+    promotion_minor: int = 0,
 ) -> CreditNoteDocument:
     """A credit note about an invoice, two weeks later."""
     return CreditNoteDocument(
@@ -169,9 +191,10 @@ def credit_note(
         lines=lines,
         net_minor=net_minor,
         tax_minor=tax_minor,
+        promotion_minor=promotion_minor,
         total_minor=net_minor + tax_minor,
-        to_receivable_minor=net_minor + tax_minor,
-        to_credit_minor=0,
+        to_receivable_minor=net_minor + tax_minor - promotion_minor,
+        to_credit_minor=promotion_minor,
         invoice=document,
     )
 

@@ -5,21 +5,25 @@ from decimal import Decimal
 import psycopg
 import pytest
 
+from api.representations_credit import to_representation_credit_note
 from domain.books.dispatch import FACTS
 from domain.books.facts import BooksFacts, Fact, Outcome
-from domain.canonical import sha256_hex
+from domain.canonical import Json, sha256_hex
 from domain.codes import Code
 from domain.errors import Fatal
 from domain.usage.facts import Reject
 from projections.account_binding import PROJECTIONS, AccountBinding
 from projections.flush import Database
 from projections.position import Position
+from projections.queries import credit_notes, invoice_documents
+from projections.queries.connection import tenant_connection
 from projections.span import Intake
+from runtime import postgres
 from runtime.settings import Settings
 from schemas.command_wire import to_wire_books_facts
 from tests.support import billing
 from tests.support.billing import bodies
-from tests.support.invoices import BillingBooks
+from tests.support.invoices import BillingBooks, per_call, tax
 from tests.support.tables import rows
 
 MIDNIGHT = "2025-01-01 00:00:00+00"
@@ -103,6 +107,41 @@ class TestFacts:
         assert net * 100 == content["total_minor"]
         assert all(isinstance(quantity, Decimal) for _, _, quantity, _ in lines)
         assert {kind for *_, kind in lines} == {"array"}
+
+    def test_of_a_credit_note_say_what_promotions_had_paid(self, settings: Settings) -> None:
+        """80.00 of a line of 130.00, of which promotions paid 100.00: 30.00 money, 50.00 not."""
+        books = BillingBooks()
+        books.agreed(per_call("calls", "1"), taxes=[tax("19")])
+        books.grant(10_000)
+        line = books.billed(usage={"calls": "130"}).lines[0].line_id
+        note: dict[str, Json] = {
+            "credit_note": "crn_1",
+            "invoice": "inv_1",
+            "lines": [{"line": line, "amount_minor": 8_000}],
+            "reason": "outage",
+            "to": "account_credit",
+        }
+        assert books.send("IssueCreditNote", note).code == ""
+        _project(settings, books.facts)
+        engine = postgres.new_engine(settings, role="app")
+        with tenant_connection(engine, tenant=books.tenant) as connection:
+            found = credit_notes.find_credit_note(connection, credit_note="crn_1")
+            head = invoice_documents.find_credit_note_head(connection, name="crn_1")
+        engine.dispose()
+        assert found is not None
+        assert head is not None
+        shown = to_representation_credit_note(found)
+        drawn = shown.lines[0].drawn
+        assert ("85.70", "50.00") == (shown.total.amount, shown.promotion.amount)
+        assert ["30.00", "5.70", "50.00", "0.00"] == [
+            each.amount
+            for each in (drawn.money, drawn.money_tax, drawn.promotion, drawn.promotion_tax)
+        ]
+        assert ((line, "", 8_000, 570, 5_000, 0),) == head.lines
+        assert (8_000, 570, 5_000, 8_570) == (
+            *(head.net_minor, head.tax_minor, head.promotion_minor),
+            head.total_minor,
+        )
 
     def test_take_their_times_from_the_log(self, settings: Settings, books: BillingBooks) -> None:
         """A rebuild a year later writes the same bytes."""

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import invoice_export
-from api.invoice_document import CreditNoteLine
 from api.months import month_of
 from domain.canonical import sha256_hex, to_canonical_json
 from domain.errors import Rejected
@@ -93,12 +92,17 @@ class TestCsv:
     def test_of_a_credit_note_has_its_lines(self) -> None:
         note = documents.credit_note(
             INVOICE,
-            lines=(CreditNoteLine("0/overage", "", 1000, 190),),
+            lines=(documents.noted("0/overage", 1000, 76, promotion_minor=600),),
             net_minor=1000,
-            tax_minor=190,
+            tax_minor=76,
+            promotion_minor=600,
         )
         (row,) = rows_of(invoice_export.note_csv_text(note))
-        assert ("AI credits", "10.00", "1.90", "11.90") == (
+        drawn = ("money", "money_tax", "promotion", "promotion_tax", "note_promotion")
+        assert ["4.00", "0.76", "6.00", "0.00", "6.00"] == [row[name] for name in drawn]
+        parts = json.loads(invoice_export.note_json_text(note))["lines"][0]["drawn"]
+        assert {name: row[name] for name in drawn[:4]} == parts
+        assert ("AI credits", "10.00", "0.76", "10.76") == (
             row["label"],
             row["amount"],
             row["tax_amount"],

@@ -11,7 +11,7 @@ from babel import Locale
 from babel.numbers import format_decimal
 
 from api import invoice_pdf
-from api.invoice_document import BuyerDetails, CreditNoteLine, DocumentStatus, InvoiceDocument
+from api.invoice_document import BuyerDetails, DocumentStatus, InvoiceDocument
 from api.invoice_pages import STEPS_MAX, plain
 from api.invoice_words import WORDS, language
 from domain.billing_terms import DiscountKind, TaxTreatment
@@ -154,7 +154,7 @@ class TestACreditNote:
     def test_names_its_invoice_and_lines(self) -> None:
         note = documents.credit_note(
             full(),
-            lines=(CreditNoteLine("0/overage", "", 1000, 190),),
+            lines=(documents.noted("0/overage", 1000, 190),),
             net_minor=1000,
             tax_minor=190,
         )
@@ -165,6 +165,25 @@ class TestACreditNote:
             *("EUR 11.90", "Outage of 12 January", "Taken off the open amount"),
         ):
             assert shown in text, shown
+        assert "promotions" not in text
+
+    def test_says_what_comes_back_as_money_and_what_as_promotions(self) -> None:
+        note = documents.credit_note(
+            full(),
+            lines=(documents.noted("0/overage", 8000, 570, promotion_minor=5000),),
+            net_minor=8000,
+            tax_minor=570,
+            promotion_minor=5000,
+        )
+        text = text_of(note)
+        for shown in (
+            "As money 30.00, tax 5.70; as promotions 50.00, tax 0.00",
+            *("Total credited EUR 85.70", "Of it back as promotions EUR 50.00"),
+            *("Of it back as money, with its tax EUR 35.70", "VAT 19 % 30.00 5.70"),
+            "Taken off the open amount EUR 35.70",
+        ):
+            assert shown in text, shown
+        assert "Added to account credit" not in text
 
 
 class TestHostileTexts:
