@@ -185,15 +185,7 @@ def _line(line: Line, document: InvoiceDocument, language: Language) -> dict[str
 
     names = {each.code: each.name for each in content.terms.discounts}
     names[MAXIMUM_CODE] = language.word("maximum")
-    details = [_span(line, document, language)]
-    if line.refers[0]:
-        details.append(
-            language.word(
-                "corrects",
-                number=document.numbers.get(line.refers[0], line.refers[0]),
-                line=line.refers[1],
-            )
-        )
+    details = [_span(line, document, language), _corrects(line, document, language)]
     if line.is_estimate:
         details.append(language.word("estimate"))
     if _is_explained(line):
@@ -220,6 +212,17 @@ def _span(line: Line, document: InvoiceDocument, language: Language) -> str:
     ):
         return ""
     return language.span(line.start, line.end)
+
+
+def _corrects(line: Line, document: InvoiceDocument, language: Language) -> str:
+    """Return what a line corrects; a period that was left out has no invoice with a number."""
+    invoice, corrected = line.refers
+    if not invoice:
+        return ""
+    number = document.numbers.get(invoice, "")
+    if not number:
+        return language.word("corrects_skipped")
+    return language.word("corrects", number=number, line=corrected)
 
 
 def _is_explained(line: Line) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from domain.billing_terms import Credits
 from domain.invoice_terms import InvoiceKind
 from domain.money import exact_text, minor_text
 from domain.period import from_ms, time_text
@@ -82,18 +83,24 @@ def _totals(content: InvoiceContent) -> Iterator[tuple[str, str, str]]:
         yield "subtotal", "", amount_text(content, totals.subtotal)
     if totals.discount:
         yield "discounts", "", f"-{amount_text(content, totals.discount)}"
-    if totals.promotion_minor:
-        yield "promotions", "", f"-{minor(content, totals.promotion_minor)}"
-    for tax in totals.taxes:
-        if tax.code:
-            how = f"{tax.rate.normalize():f} % of {amount_text(content, tax.base)}"
-            inside = ", in the prices" if tax.mode == "inclusive" else ""
-            yield tax.name, how + inside, amount_text(content, tax.amount)
+    promotions = [("promotions", "", f"-{minor(content, totals.promotion_minor)}")]
+    taxes = list(_taxes(content))
+    is_after = content.terms.credits is Credits.AFTER_TAX
+    promotions = promotions if totals.promotion_minor else []
+    yield from (*taxes, *promotions) if is_after else (*promotions, *taxes)
     if totals.credit_minor > totals.promotion_minor:
         used = totals.credit_minor - totals.promotion_minor
         yield "account credit", "", f"-{minor(content, used)}"
     if totals.carry_minor:
         yield "carried over as account credit", "", minor(content, totals.carry_minor)
+
+
+def _taxes(content: InvoiceContent) -> Iterator[tuple[str, str, str]]:
+    for tax in content.totals.taxes:
+        if tax.code:
+            how = f"{tax.rate.normalize():f} % of {amount_text(content, tax.base)}"
+            inside = ", in the prices" if tax.mode == "inclusive" else ""
+            yield tax.name, how + inside, amount_text(content, tax.amount)
 
 
 def step_text(step: LineStep) -> str:
@@ -191,7 +198,10 @@ def _line(content: InvoiceContent, number: int, line: Line) -> Iterator[str]:
         tax = amount_text(content, line.tax_amount)
         yield f"      tax {line.tax_code} on {amount_text(content, line.net)}: {tax}"
     if line.refers[0]:
-        yield f"      corrects line {line.refers[1]} of {line.refers[0]}"
+        yield (
+            f"      corrects {line.start:%Y-%m-%d} to {line.end:%Y-%m-%d}, line {line.refers[1]} "
+            f"of {line.refers[0]}"
+        )
 
 
 def _pin(found: Finalized) -> Iterator[str]:

@@ -150,6 +150,14 @@ class TestAnInvoice:
         assert "Bill to cus_7" in text
 
 
+class TestACorrectionOfASkippedPeriod:
+    def test_says_its_time_and_no_internal_id(self) -> None:
+        """Such a period has no invoice with a number, and its id is for machines."""
+        text = text_of(replace(full(), numbers={}))
+        assert "Dec 1, 2024 – Dec 31, 2024 Corrects a period that had no invoice" in text
+        assert "inv_0" not in text
+
+
 class TestACreditNote:
     def test_names_its_invoice_and_lines(self) -> None:
         note = documents.credit_note(
