@@ -12,12 +12,11 @@ from api.representations import (
     Representation,
     to_representation_money,
 )
-from domain.money import Money
 from domain.period import time_text
 
 if TYPE_CHECKING:
     from projections.queries.credit_notes import CreditNote
-    from projections.queries.ledger import CreditEntry
+    from projections.queries.ledger import AccountCredit
 
 
 class DrawnRepresentation(Representation):
@@ -77,6 +76,12 @@ class AccountCreditRepresentation(Representation):
 
     customer: str
     balance: MoneyRepresentation
+    promotion: MoneyRepresentation = Field(
+        description="What of the balance was given for nothing; no refund pays it out"
+    )
+    money: MoneyRepresentation = Field(
+        description="What of the balance was paid, with its tax in it"
+    )
     entries: list[CreditEntryRepresentation]
 
 
@@ -112,13 +117,13 @@ def to_representation_credit_note(note: CreditNote) -> CreditNoteRepresentation:
     )
 
 
-def to_representation_credit(
-    customer: str, balance: Money, entries: tuple[CreditEntry, ...]
-) -> AccountCreditRepresentation:
+def to_representation_credit(customer: str, credit: AccountCredit) -> AccountCreditRepresentation:
     """This function will show a customer's account credit."""
     return AccountCreditRepresentation(
         customer=customer,
-        balance=to_representation_money(balance),
+        balance=to_representation_money(credit.balance),
+        promotion=to_representation_money(credit.promotion),
+        money=to_representation_money(credit.money),
         entries=[
             CreditEntryRepresentation(
                 entry=entry.entry,
@@ -129,6 +134,6 @@ def to_representation_credit(
                 reason=entry.reason,
                 booked_at=time_text(entry.booked_at),
             )
-            for entry in entries
+            for entry in credit.entries
         ],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,14 +16,19 @@ from domain.canonical import from_json, to_canonical_json
 from domain.codes import Code
 from domain.derived_ids import derived_id
 from domain.errors import Rejected
-from projections.queries import customers
+from projections.queries import customers, ledger
 from projections.queries.connection import tenant_connection
 from runtime import postgres
 from runtime.commands import CommandSender
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy
+
     from domain.books.customer import Customer
     from domain.canonical import Json
+    from projections.queries.ledger import AccountCredit
 
 CATALOGUE = "catalogue"
 """What an option says to take a term back: the catalogue's counts again."""
@@ -90,8 +96,12 @@ def customer_change(
 
 @customer_app.command("show")
 def customer_show(customer: str, tenant: Tenant = "") -> None:
-    """Show a customer's terms and own prices."""
+    """Show a customer's terms, own prices and account credit."""
     typer.echo(_lines(_found(customer, tenant=tenant)))
+    with _reading(tenant) as connection:
+        credit = ledger.find_account_credit(connection, customer=customer)
+    if credit is not None:
+        typer.echo(credit_line(credit))
 
 
 @customer_app.command("override")
@@ -161,14 +171,29 @@ def _or_catalogue(value: int | None) -> str:
     return CATALOGUE if value is None else str(value)
 
 
-def _found(customer: str, *, tenant: str) -> Customer:
+def credit_line(credit: AccountCredit) -> str:
+    """This function will say what a customer has here, and what of it a refund may pay out."""
+    balance, promotion, money = (
+        each.text() for each in (credit.balance, credit.promotion, credit.money)
+    )
+    return f"account credit {balance}: promotions {promotion}, money {money}"
+
+
+@contextmanager
+def _reading(tenant: str) -> Iterator[sqlalchemy.Connection]:
+    """Give a connection of one tenant."""
     settings = load_settings("customer")
     engine = postgres.new_engine(settings, role="app")
     try:
         with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
-            found = customers.find_customer(connection, customer=customer)
+            yield connection
     finally:
         engine.dispose()
+
+
+def _found(customer: str, *, tenant: str) -> Customer:
+    with _reading(tenant) as connection:
+        found = customers.find_customer(connection, customer=customer)
     if found is None:
         raise Rejected(Code.CUSTOMER_UNKNOWN, f"there is no customer {customer!r}")
     return found

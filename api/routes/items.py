@@ -225,7 +225,7 @@ def _credit(backend: Backend, caller: Caller, customer: str) -> AccountCreditRep
         found = ledger.find_account_credit(connection, customer=customer)
     if found is None:
         raise not_found()
-    return to_representation_credit(customer, *found)
+    return to_representation_credit(customer, found)
 
 
 def _find(backend: Backend, caller: Caller, item: str) -> ItemRepresentation:

@@ -12,7 +12,8 @@ from domain.money import Money
 ENTRIES_MAX = 200
 """Entries that are shown, the newest first: as many as a page of any list."""
 _BALANCE = """
-    SELECT c.currency, coalesce(a.balance_minor, 0) AS balance_minor
+    SELECT c.currency, coalesce(a.balance_minor, 0) AS balance_minor,
+        coalesce(a.promotion_minor, 0) AS promotion_minor
     FROM customer c LEFT JOIN account_credit a USING (tenant, customer)
     WHERE c.customer = :customer
 """
@@ -45,9 +46,26 @@ class CreditEntry:
     booked_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class AccountCredit:
+    """What a customer has with the tenant.
+
+    Args:
+        balance: All of it.
+        promotion: What of it was given for nothing; no refund pays it out.
+        money: The rest: paid before, with its tax in it.
+        entries: How it came about, the newest first; ENTRIES_MAX at most.
+    """
+
+    balance: Money
+    promotion: Money
+    money: Money
+    entries: tuple[CreditEntry, ...]
+
+
 def find_account_credit(
     connection: sqlalchemy.Connection, *, customer: str
-) -> tuple[Money, tuple[CreditEntry, ...]] | None:
+) -> AccountCredit | None:
     """This function will return balance and newest entries; None without such a customer."""
     row = connection.execute(sqlalchemy.text(_BALANCE), {"customer": customer}).one_or_none()
     if row is None:
@@ -55,15 +73,20 @@ def find_account_credit(
     entries = connection.execute(
         sqlalchemy.text(_ENTRIES), {"customer": customer, "row_count": ENTRIES_MAX}
     )
-    return Money(row.balance_minor, row.currency), tuple(
-        CreditEntry(
-            entry=each.entry,
-            kind=each.kind,
-            amount=Money(each.amount_minor, each.currency),
-            balance=Money(each.balance_minor, each.currency),
-            reference=each.reference,
-            reason=each.reason,
-            booked_at=each.booked_at,
-        )
-        for each in entries
+    return AccountCredit(
+        balance=Money(row.balance_minor, row.currency),
+        promotion=Money(row.promotion_minor, row.currency),
+        money=Money(row.balance_minor - row.promotion_minor, row.currency),
+        entries=tuple(
+            CreditEntry(
+                entry=each.entry,
+                kind=each.kind,
+                amount=Money(each.amount_minor, each.currency),
+                balance=Money(each.balance_minor, each.currency),
+                reference=each.reference,
+                reason=each.reason,
+                booked_at=each.booked_at,
+            )
+            for each in entries
+        ),
     )

@@ -5,7 +5,8 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from api.representations_credit import to_representation_credit_note
+from api.representations_credit import to_representation_credit, to_representation_credit_note
+from cli.customers import credit_line
 from domain.books.dispatch import FACTS
 from domain.books.facts import BooksFacts, Fact, Outcome
 from domain.canonical import Json, sha256_hex
@@ -15,7 +16,7 @@ from domain.usage.facts import Reject
 from projections.account_binding import PROJECTIONS, AccountBinding
 from projections.flush import Database
 from projections.position import Position
-from projections.queries import credit_notes, invoice_documents
+from projections.queries import credit_notes, invoice_documents, ledger
 from projections.queries.connection import tenant_connection
 from projections.span import Intake
 from runtime import postgres
@@ -59,6 +60,32 @@ def books() -> BillingBooks:
     assert refused.code == Code.CUSTOMER_EXISTS
     books.send("CreateCustomer", {"customer": "acme", "currency": "CAD"}, command_id="cmd_1")
     return books
+
+
+def _credited() -> tuple[BillingBooks, str]:
+    """Books with a paid invoice of 130.00, promotions of 100.00 off it, and a note of 80.00."""
+    books = BillingBooks()
+    books.agreed(per_call("calls", "1"), taxes=[tax("19")])
+    books.grant(10_000)
+    line = books.billed(usage={"calls": "130"}).lines[0].line_id
+    paid: dict[str, Json] = {
+        "payment": "pay_1",
+        "invoice": "inv_1",
+        "amount_minor": 3_570,
+        "currency": "USD",
+        "method": "wire",
+        "paid_at": "2025-02-03T00:00:00Z",
+    }
+    note: dict[str, Json] = {
+        "credit_note": "crn_1",
+        "invoice": "inv_1",
+        "lines": [{"line": line, "amount_minor": 8_000}],
+        "reason": "outage",
+        "to": "account_credit",
+    }
+    for kind, body in (("RecordPayment", paid), ("IssueCreditNote", note)):
+        assert books.send(kind, body).code == ""
+    return books, line
 
 
 class TestFacts:
@@ -110,23 +137,13 @@ class TestFacts:
 
     def test_of_a_credit_note_say_what_promotions_had_paid(self, settings: Settings) -> None:
         """80.00 of a line of 130.00, of which promotions paid 100.00: 30.00 money, 50.00 not."""
-        books = BillingBooks()
-        books.agreed(per_call("calls", "1"), taxes=[tax("19")])
-        books.grant(10_000)
-        line = books.billed(usage={"calls": "130"}).lines[0].line_id
-        note: dict[str, Json] = {
-            "credit_note": "crn_1",
-            "invoice": "inv_1",
-            "lines": [{"line": line, "amount_minor": 8_000}],
-            "reason": "outage",
-            "to": "account_credit",
-        }
-        assert books.send("IssueCreditNote", note).code == ""
+        books, line = _credited()
         _project(settings, books.facts)
         engine = postgres.new_engine(settings, role="app")
         with tenant_connection(engine, tenant=books.tenant) as connection:
             found = credit_notes.find_credit_note(connection, credit_note="crn_1")
             head = invoice_documents.find_credit_note_head(connection, name="crn_1")
+            credit = ledger.find_account_credit(connection, customer="acme")
         engine.dispose()
         assert found is not None
         assert head is not None
@@ -137,6 +154,14 @@ class TestFacts:
             each.amount
             for each in (drawn.money, drawn.money_tax, drawn.promotion, drawn.promotion_tax)
         ]
+        assert credit is not None
+        balances = to_representation_credit("acme", credit)
+        assert ("85.70", "50.00", "35.70") == (
+            *(balances.balance.amount, balances.promotion.amount),
+            balances.money.amount,
+        )
+        shown_to_finance = "account credit 85.70: promotions 50.00, money 35.70"
+        assert shown_to_finance == credit_line(credit)
         assert ((line, "", 8_000, 570, 5_000, 0),) == head.lines
         assert (8_000, 570, 5_000, 8_570) == (
             *(head.net_minor, head.tax_minor, head.promotion_minor),
