@@ -14,6 +14,7 @@ from api.wrong_keys import WrongKeys
 from projections.queries import outcomes
 from projections.queries.connection import tenant_connection
 from projections.queries.outcomes import CommandOutcome
+from projections.queries.recurring import KeptRevenue
 from runtime import kafka, postgres
 from runtime.commands import CommandSender
 from runtime.node_events import NodeEvent, NodeEventLog
@@ -58,6 +59,7 @@ class Backend:
         schemas: The built-in schema registry; None when an external one is set.
         vault: Opens personal data; None where no master key is set.
         wrong_keys: Counts wrong keys at the console's door.
+        revenue: Keeps recurring revenue while nothing changes it.
         document_locale: How documents are written where a request names no locale.
     """
 
@@ -71,6 +73,7 @@ class Backend:
     schemas: SchemaLog | None = None
     vault: Vault | None = None
     wrong_keys: WrongKeys = field(default_factory=WrongKeys)
+    revenue: KeptRevenue = field(default_factory=KeptRevenue)
     document_locale: str = "en"
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from fastapi import Depends, Response
 
@@ -16,9 +15,8 @@ from api.representations_analytics import (
 )
 from api.routes.common import READ_RESPONSES, new_router
 from domain.recurring import RecurringRevenue, totals
-from projections.queries.clocks import tenant_now
 from projections.queries.connection import tenant_connection
-from projections.queries.recurring import recurring_revenue
+from projections.queries.recurring import ReckonedRevenue
 from runtime.web.authentication import Caller
 
 router = new_router("analytics")
@@ -38,10 +36,11 @@ def get_recurring(backend: BackendDep, caller: CallerDep) -> RecurringListRepres
     """What active subscriptions come to when nothing changes: fees, seats and add-ons, no usage.
 
     By the tenant's time, by currency and plan, and by currency; a quarter counts a third of its
-    price a month, a year a twelfth (S3-R7).
+    price a month, a year a twelfth (S3-R7). Reckoned once a command changed something, or after
+    five minutes: as_of says when.
     """
-    plans, as_of = _read(backend, caller)
-    return to_representation_recurring(plans, as_of=as_of)
+    found = _read(backend, caller)
+    return to_representation_recurring(found.plans, as_of=found.as_of)
 
 
 @router.get(
@@ -56,15 +55,13 @@ def get_recurring(backend: BackendDep, caller: CallerDep) -> RecurringListRepres
 )
 def get_metrics(backend: BackendDep, caller: CallerDep) -> Response:
     """The tenant's own, so it needs a key; those of this process are at /metrics."""
-    plans, _ = _read(backend, caller)
-    text = "".join(f"{line}\n" for line in _lines(plans))
+    text = "".join(f"{line}\n" for line in _lines(_read(backend, caller).plans))
     return Response(text, media_type=TEXT_FORMAT)
 
 
-def _read(backend: Backend, caller: Caller) -> tuple[tuple[RecurringRevenue, ...], datetime]:
+def _read(backend: Backend, caller: Caller) -> ReckonedRevenue:
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
-        now = tenant_now(connection)
-        return recurring_revenue(connection, moment=now), now
+        return backend.revenue.find(connection, tenant=caller.tenant)
 
 
 def _lines(plans: tuple[RecurringRevenue, ...]) -> Iterator[str]:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine, event
 
+from projections.queries import recurring
+from projections.queries.connection import tenant_connection
+from projections.queries.recurring import AGE_MS_MAX, KeptRevenue
+from runtime import postgres
+from runtime.settings import Settings
 from tests.support.api_world import MemoryBooks, Rows, bearer
 from tests.support.stories import CATALOGUE, SEATS, plan
 
@@ -50,6 +58,70 @@ def headers(rows: Rows, books: MemoryBooks, tenant: str) -> dict[str, str]:
         end="2026-04-01T00:00:00Z",
     )
     return bearer(rows.api_key(tenant))
+
+
+@pytest.fixture
+def asked() -> Iterator[list[str]]:
+    """Statements that read subscriptions to reckon recurring revenue."""
+    found: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        if "FROM subscription AS s" in arguments[2]:
+            found.append(arguments[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield found
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+class TestKeptFigures:
+    def test_ask_the_subscriptions_once_until_a_command_is_booked(
+        self,
+        client: TestClient,
+        books: MemoryBooks,
+        headers: dict[str, str],
+        tenant: str,
+        asked: list[str],
+    ) -> None:
+        """Two scrapes without a change are one reckoning; a change is seen at the next."""
+        first, again = (client.get(f"{BASE}/metrics", headers=headers).text for _ in range(2))
+        assert client.get(f"{BASE}/analytics/recurring", headers=headers).status_code == 200
+        assert (first, 1) == (again, len(asked))
+
+        books.send(
+            tenant=tenant,
+            command_id="seats",
+            kind="ChangeSeats",
+            body={"subscription": "sub_a", "seats": 5},
+        )
+
+        changed = client.get(f"{BASE}/metrics", headers=headers).text
+        assert 'dictamesh_billing_mrr{currency="CAD"} 335.00' in changed.splitlines()
+        assert 2 == len(asked)
+
+    def test_are_reckoned_again_when_they_are_old_and_are_bounded(
+        self,
+        settings: Settings,
+        headers: dict[str, str],
+        tenant: str,
+        asked: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """What ends with time alone has no command."""
+        assert headers
+        monkeypatch.setattr(recurring, "TENANTS_MAX", 3)
+        now = [0]
+        kept = KeptRevenue(now_ms=lambda: now[0])
+        engine = postgres.new_engine(settings, role="app")
+        with tenant_connection(engine, tenant=tenant) as connection:
+            for moment, times in ((0, 1), (AGE_MS_MAX - 1, 1), (AGE_MS_MAX, 2)):
+                now[0] = moment
+                assert kept.find(connection, tenant=tenant).plans
+                assert times == len(asked)
+            for other in ("one", "two", "three", tenant):
+                kept.find(connection, tenant=other)
+        engine.dispose()
+        assert 2 + 4 == len(asked)
 
 
 class TestRecurringRevenue:
