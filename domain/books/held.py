@@ -250,12 +250,13 @@ def charged_elsewhere(state: TenantState, entry: InvoiceEntry) -> dict[tuple[str
         By (invoice, line) that its items correct, in units of that invoice's scale; below 0 is
         less. What goes up and down again on one invoice is added up.
     """
-    asked = _lines_as_charged(entry)
+    asked: dict[str, HeldLine] = {}
     found: dict[tuple[str, str], HeldLine] = {}
     for _, item in entry.items:
         original = state.billing.found(item.refers[0])
         if original is None:
             continue
+        asked = asked or _lines_as_charged(entry)
         charged, before = asked[f"item/{item.item}"], found.get(item.refers, NOTHING_HELD)
         # An item has whole minor units, so either scale has all of them.
         of, to = unit_of(entry), unit_of(original)
