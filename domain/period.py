@@ -64,7 +64,7 @@ def require_utc(moment: datetime) -> datetime:
     """
     if moment.tzinfo is None:
         raise Rejected(Code.BAD_VALUE, f"time {moment.isoformat()} has no time zone")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 @functools.lru_cache(maxsize=TIMES_MAX)

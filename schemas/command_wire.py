@@ -102,6 +102,16 @@ def from_wire_books_facts(value: bytes | None) -> BooksFacts:
 
 
 def _from_wire_outcome(fields: dict[str, Any]) -> Outcome:
-    facts = tuple(Fact(kind=item["kind"], body=item["body"]) for item in fields["facts"])
-    code = Code(fields["code"]) if fields["code"] else ""
-    return Outcome(**{**fields, "facts": facts, "code": code})
+    code = fields["code"]
+    return Outcome(
+        offset=fields["offset"],
+        tenant=fields["tenant"],
+        command_id=fields["command_id"],
+        kind=fields["kind"],
+        body_sha256=fields["body_sha256"],
+        code=Code(code) if code else "",
+        reason=fields["reason"],
+        repeat=fields["repeat"],
+        facts=tuple([Fact(item["kind"], item["body"]) for item in fields["facts"]]),
+        received_at_ms=fields["received_at_ms"],
+    )

@@ -146,9 +146,8 @@ class TenantState:
     def put_subscription(self, subscription: Subscription) -> None:
         """Add a subscription or move it on."""
         name, customer = subscription.subscription, subscription.customer
-        missing = {phase.catalogue_version for phase in subscription.phases} - set(self.catalogues)
         invariant(
-            not missing,
+            all(phase.catalogue_version in self.catalogues for phase in subscription.phases),
             Code.STATE_CORRUPT,
             "a subscription uses a catalogue version that was never published",
             subscription=name,
