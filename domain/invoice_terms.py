@@ -7,9 +7,9 @@ content; build_invoice gets the same value from all three.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from domain.billing_terms import (
     STANDARD_CATEGORY,
@@ -25,10 +25,8 @@ from domain.errors import Rejected
 from domain.fields import Fields
 from domain.invoice_taxes import LineTax, TaxTerms, text_or_none
 from domain.money import minor_unit_places
+from domain.own_json import Moment
 from domain.period import Period, time_text
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 AMOUNT_MAX = 10**18
 """Largest amount of a line, item or invoice, in whole units of its scale: it fits int64."""
@@ -167,9 +165,9 @@ class Item:
     kind: ItemKind
     label: str
     amount_minor: int
-    start: datetime
-    end: datetime
-    added_at: datetime
+    start: Moment
+    end: Moment
+    added_at: Moment
     tax: str = STANDARD_CATEGORY
     refers: tuple[str, str] = ("", "")
     taxed: LineTax | None = None

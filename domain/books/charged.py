@@ -11,15 +11,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import DiscountKind
-from domain.invoice_reading import POSITION_MAX
 from domain.invoice_taxes import LineTax
-from domain.invoice_terms import GRANTED_MAX, GrantedDiscount, Override
+from domain.invoice_terms import GrantedDiscount, Override
 from domain.money import minor_unit_places, round_half_up
 from domain.rated import FEE_KINDS
 
 if TYPE_CHECKING:
     from domain.canonical import Json
-    from domain.fields import Fields
     from domain.invoice import InvoiceContent
 
 OVERRIDES_MAX = 100
@@ -101,32 +99,6 @@ class Charged:
                 for each in self.fees
             ],
         }
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Charged:
-        """Read what to_json wrote."""
-        return cls(
-            invoice=fields.text("invoice"),
-            plans=fields.texts("plans"),
-            discounts=tuple(
-                GrantedDiscount.from_fields(item)
-                for item in fields.objects("discounts", count_max=GRANTED_MAX)
-            ),
-            overrides=tuple(
-                Override.from_fields(item)
-                for item in fields.objects("overrides", count_max=OVERRIDES_MAX)
-            ),
-            fees=tuple(
-                ChargedFees(
-                    tax=item.text("tax"),
-                    fees_minor=item.integer("fees_minor", minimum=0, maximum=POSITION_MAX),
-                    off_minor=item.integer("off_minor", minimum=0, maximum=POSITION_MAX),
-                    taxed=LineTax.from_fields(item.object("taxed")),
-                    lines=item.texts("lines"),
-                )
-                for item in fields.objects("fees", count_max=CATEGORIES_MAX)
-            ),
-        )
 
 
 def charged_by(content: InvoiceContent, *, invoice: str) -> Charged | None:

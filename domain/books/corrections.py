@@ -12,6 +12,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from domain.billing_terms import STANDARD_CATEGORY, Corrections, TaxMode
 from domain.books import items
 from domain.books.account_credit import CreditKind, add_credit
@@ -25,17 +27,16 @@ from domain.books.credit_notes import (
     within_billed,
 )
 from domain.books.decision import Decision
-from domain.books.facts import Fact, fields_beside_content
+from domain.books.facts import Fact, read_fact
 from domain.books.held import Drawn, Lines, draw, less, unit_of
 from domain.books.invoice_checks import as_of_in, content_in, hash_of_terms, rebuilt
 from domain.books.invoices import (
+    Kept,
     billing_in_force,
     entry_of,
     invoice_in,
     kept_of,
-    kept_texts,
     require_new_ids,
-    whole_numbers,
 )
 from domain.books.ledger import LedgerAccount, post_money
 from domain.books.records import Command, fields_of_command
@@ -46,6 +47,7 @@ from domain.fields import TEXT_LENGTH_MAX
 from domain.invoice_reading import terms_of
 from domain.invoice_terms import Item, ItemKind
 from domain.money import minor_unit_places
+from domain.own_json import Name
 from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
@@ -408,14 +410,21 @@ def _what(entry: InvoiceEntry, content: InvoiceContent) -> str:
     return f"Usage of {period.start.date()} to {period.end.date()} that came late"
 
 
+class _Said(Struct):
+    """What the books keep of a correction."""
+
+    correction: Name
+    invoice: Name
+    effect: Name
+    kept: Kept
+
+
 def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will let the new net amounts hold, and the pin that they were made from."""
-    fields = fields_beside_content(fact)
-    billing = state.billing
-    skipped = billing.skipped.get(fields.text("invoice"))
-    entry = entry_of(state, fields) if skipped is None else skipped
-    kept = fields.object("kept")
-    after = dict(zip(kept_texts(kept, "lines"), whole_numbers(kept, "nets"), strict=True))
+    said, billing = read_fact(_Said, fact), state.billing
+    skipped = billing.skipped.get(said.invoice)
+    entry = entry_of(state, said.invoice) if skipped is None else skipped
+    after = dict(zip(said.kept.lines, said.kept.nets, strict=True))
     lines = tuple(dict.fromkeys((*entry.lines, *after)))
     added = len(lines) - len(entry.lines)
     books = billing.invoices if skipped is None else billing.skipped
@@ -427,7 +436,7 @@ def apply(*, state: TenantState, fact: Fact) -> None:
         in_prices=entry.in_prices + bytes(added),
         credited=entry.credited + packed([0] * added),
         effective=packed(after.get(line, 0) for line in lines),
-        positions=billing.once(tuple(whole_numbers(kept, "positions"))),
-        is_corrected=entry.is_corrected or fields.text("effect") != "none",
+        positions=billing.once(said.kept.positions),
+        is_corrected=entry.is_corrected or said.effect != "none",
     )
-    billing.ids.add(fields.text("correction"))
+    billing.ids.add(said.correction)

@@ -419,7 +419,7 @@ def _tax_inside(line: NotedLine) -> int:
 def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will count the credit note against its invoice and lines."""
     fields = fields_of_fact(fact)
-    billing, entry = state.billing, entry_of(state, fields)
+    billing, entry = state.billing, entry_of(state, fields.text("invoice"))
     lines = Lines(state)
     total = fields.integer("total_minor", minimum=0, maximum=AMOUNT_MINOR_MAX)
     billing.invoices[entry.invoice] = replace(

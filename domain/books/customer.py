@@ -8,15 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from domain.billing_terms import DUE_DAYS_MAX, GRACE_HOURS_MAX, TaxTreatment
-from domain.canonical import Json, from_json, to_canonical_json
-from domain.codes import Code
-from domain.fields import Fields
+from domain import own_json
+from domain.billing_terms import TaxTreatment
+from domain.canonical import Json, to_canonical_json
 from domain.invoice_terms import Override
 from domain.period import time_text
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from domain.fields import Fields
 
 OVERRIDES_MAX = 100
 """Prices of one customer's own: as many as a plan has."""
@@ -55,7 +54,7 @@ class Customer:
 
     customer: str
     currency: str
-    created_at: datetime
+    created_at: own_json.Moment
     seller: str = ""
     tax: CustomerTax = NO_TAX_DETAILS
     due_days: int | None = None
@@ -86,30 +85,12 @@ class Customer:
     @classmethod
     def from_document(cls, document: str) -> Customer:
         """Read what document wrote (Rejected state_corrupt when it is malformed)."""
-        return cls.from_fields(
-            Fields.of(from_json(document), place="customer", code=Code.STATE_CORRUPT)
-        )
+        return own_json.read_as(cls, document, place="customer")
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Customer:
-        """Read the document as facts carry it."""
-        tax = fields.object("tax")
-        return cls(
-            customer=fields.text("customer"),
-            currency=fields.text("currency"),
-            created_at=fields.time("created_at"),
-            seller=optional_text(fields, "seller"),
-            tax=CustomerTax(
-                TaxTreatment(tax.choice("treatment", TaxTreatment)),
-                optional_text(tax, "region"),
-            ),
-            due_days=optional_integer(fields, "due_days", maximum=DUE_DAYS_MAX),
-            grace_hours=optional_integer(fields, "grace_hours", maximum=GRACE_HOURS_MAX),
-            overrides=tuple(
-                Override.from_fields(item)
-                for item in fields.objects("overrides", count_max=OVERRIDES_MAX)
-            ),
-        )
+        """Read the document as facts carry it (Rejected state_corrupt likewise)."""
+        return own_json.taken_as(cls, fields)
 
     def with_override(self, plan: str, price: str, document: str | None) -> Customer:
         """Return the customer with one price replaced, or as the catalogue has it for None."""

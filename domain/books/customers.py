@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from domain import rating
 from domain.billing_terms import DUE_DAYS_MAX, GRACE_HOURS_MAX, TaxTreatment
 from domain.books import proration, subscriptions
@@ -20,7 +22,7 @@ from domain.books.customer import (
     optional_text,
 )
 from domain.books.decision import Decision
-from domain.books.facts import Fact, fact_of, fields_of_fact
+from domain.books.facts import Fact, fact_of, read_fact
 from domain.books.records import Command, fields_of_command
 from domain.books.wallet import Account, Opening, given
 from domain.canonical import from_json, to_canonical_json
@@ -304,10 +306,17 @@ def _fact(
     return fact_of(kind, body | dict(more or {}))
 
 
+class _Said(Struct):
+    """What the books keep of a customer."""
+
+    document: Customer
+    email_digest: str = ""
+
+
 def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will add a customer or put it in the place of what it was."""
-    fields = fields_of_fact(fact)
-    customer = Customer.from_fields(fields.object("document"))
+    said = read_fact(_Said, fact)
+    customer = said.document
     before = state.customers.get(customer.customer)
     if before is not None and before.overrides != customer.overrides:
         # An item or credit has put right what changed; a period that is billed again would not
@@ -315,5 +324,5 @@ def apply(*, state: TenantState, fact: Fact) -> None:
         for name in state.subscriptions_of.get(customer.customer, ()):
             state.billing.before_renewal.pop(name, None)
     state.customers[customer.customer] = customer
-    if "email_digest" in fields.values:
-        state.hold_email(customer.customer, fields.text("email_digest"))
+    if said.email_digest:
+        state.hold_email(customer.customer, said.email_digest)

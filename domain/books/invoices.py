@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from datetime import datetime, time, timedelta
 from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
 
 from domain.billing_terms import DEFAULT_TERMS, BillingTerms, TaxMode, ZeroInvoices
 from domain.books import held, items, subscriptions
@@ -13,7 +14,7 @@ from domain.books.account_credit import CreditKind, add_credit, balance, use_cre
 from domain.books.billing_state import InvoiceEntry, packed
 from domain.books.charged import charged_by
 from domain.books.decision import Decision
-from domain.books.facts import Fact, fields_beside_content
+from domain.books.facts import Fact, read_fact
 from domain.books.invoice_checks import (
     as_of_in,
     content_in,
@@ -28,11 +29,10 @@ from domain.books.state import read_id
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice import LINES_MAX
-from domain.invoice_reading import POSITION_MAX
-from domain.invoice_taxes import text_or_none
-from domain.invoice_terms import PERIODS_MAX, InvoiceKind
+from domain.invoice_terms import ITEMS_MAX, PERIODS_MAX, InvoiceKind
 from domain.money import minor_unit_places, round_half_up
-from domain.period import Period, time_text
+from domain.own_json import Int64, Minor, Name
+from domain.period import Period, parse_time, time_text
 
 if TYPE_CHECKING:
     from domain.books.customer import Customer
@@ -347,10 +347,43 @@ def kept_of(content: InvoiceContent) -> Json:
     }
 
 
+class Kept(Struct):
+    """What kept_of wrote."""
+
+    terms_sha256: Name
+    scale: Annotated[int, Meta(ge=0, le=18)]
+    positions: tuple[Int64, ...]
+    lines: Annotated[tuple[str, ...], Meta(max_length=LINES_MAX + ITEMS_MAX)]
+    nets: list[Int64]
+    taxes: list[Int64]
+    credited: list[Int64]
+    in_prices: list[Annotated[int, Meta(ge=0, le=1)]]
+
+
+class _Said(Struct):
+    """What the books keep of an invoice's fact: nothing of its content."""
+
+    invoice: Name
+    number: str
+    kind: InvoiceKind
+    seller: Name
+    subscription: str
+    customer: Name
+    currency: Name
+    issued_at: str
+    due_at: str
+    total_minor: Minor
+    credit_minor: Minor
+    promotion_minor: Minor
+    carry_minor: Minor
+    tax_minor: Int64
+    items: tuple[Name, ...]
+    kept: Kept
+
+
 def apply_finalized(*, state: TenantState, fact: Fact) -> None:
     """This function will take the invoice's number and items, and keep what is needed of it."""
-    fields = fields_beside_content(fact)
-    entry = _entry(state, fields)
+    entry = _entry(state, read_fact(_Said, fact))
     state.billing.invoices[entry.invoice] = entry
     held.move_items(state, entry, sign=1)
     take_number(state, entry.number)
@@ -361,62 +394,41 @@ def apply_finalized(*, state: TenantState, fact: Fact) -> None:
 
 def apply_skipped(*, state: TenantState, fact: Fact) -> None:
     """This function will keep what a correction needs: usage of the period may come late."""
-    entry = _entry(state, fields_beside_content(fact))
+    entry = _entry(state, read_fact(_Said, fact))
     if entry.kind is InvoiceKind.PERIOD:
         state.billing.skipped[entry.invoice] = entry
 
 
-def _entry(state: TenantState, fields: Fields) -> InvoiceEntry:
+def _entry(state: TenantState, said: _Said) -> InvoiceEntry:
     """Return what is kept of an invoice; its items wait no longer."""
-    billing, kept, customer = state.billing, fields.object("kept"), fields.text("customer")
-    nets = billing.once(packed(whole_numbers(kept, "nets")))
+    billing, kept = state.billing, said.kept
+    nets = billing.once(packed(kept.nets))
     return InvoiceEntry(
-        invoice=fields.text("invoice"),
-        number=text_or_none(fields, "number"),
-        kind=InvoiceKind(fields.choice("kind", InvoiceKind)),
-        seller=billing.once(fields.text("seller")),
-        subscription=billing.once(text_or_none(fields, "subscription")),
-        customer=billing.once(customer),
-        currency=billing.once(fields.text("currency")),
-        issued_at=billing.once(fields.time("issued_at")),
-        due_at=billing.once(fields.time("due_at")),
-        scale=kept.integer("scale", minimum=0, maximum=18),
-        total_minor=_minor(fields, "total_minor"),
-        credit_minor=_minor(fields, "credit_minor"),
-        promotion_minor=_minor(fields, "promotion_minor"),
-        carry_minor=_minor(fields, "carry_minor"),
-        tax_minor=fields.integer("tax_minor", minimum=-POSITION_MAX, maximum=POSITION_MAX),
-        terms_sha256=bytes.fromhex(kept.text("terms_sha256")),
-        lines=billing.once(kept_texts(kept, "lines")),
+        invoice=said.invoice,
+        number=said.number,
+        kind=said.kind,
+        seller=billing.once(said.seller),
+        subscription=billing.once(said.subscription),
+        customer=billing.once(said.customer),
+        currency=billing.once(said.currency),
+        issued_at=parse_time(said.issued_at),
+        due_at=parse_time(said.due_at),
+        scale=kept.scale,
+        total_minor=said.total_minor,
+        credit_minor=said.credit_minor,
+        promotion_minor=said.promotion_minor,
+        carry_minor=said.carry_minor,
+        tax_minor=said.tax_minor,
+        terms_sha256=bytes.fromhex(kept.terms_sha256),
+        lines=billing.once(kept.lines),
         nets=nets,
-        taxes=billing.once(packed(whole_numbers(kept, "taxes"))),
-        in_prices=billing.once(bytes(whole_numbers(kept, "in_prices"))),
-        credited=billing.once(packed(whole_numbers(kept, "credited"))),
+        taxes=billing.once(packed(kept.taxes)),
+        in_prices=billing.once(bytes(kept.in_prices)),
+        credited=billing.once(packed(kept.credited)),
         effective=nets,
-        positions=billing.once(tuple(whole_numbers(kept, "positions"))),
-        items=items.take_waiting(state, customer=customer, items=set(fields.texts("items"))),
+        positions=billing.once(kept.positions),
+        items=items.take_waiting(state, customer=said.customer, items=set(said.items)),
     )
-
-
-def _minor(fields: Fields, name: str) -> int:
-    return fields.integer(name, minimum=0, maximum=POSITION_MAX)
-
-
-def whole_numbers(fields: Fields, name: str) -> list[int]:
-    """This function will read a list of 64-bit numbers of a fact (Rejected otherwise)."""
-    values = fields.values.get(name)
-    try:
-        return array("q", cast("list[int]", values)).tolist()
-    except (TypeError, OverflowError) as error:
-        raise fields.refuse(name, "must be a list of whole numbers") from error
-
-
-def kept_texts(fields: Fields, name: str) -> tuple[str, ...]:
-    """This function will read a list of texts of a fact (Rejected otherwise)."""
-    values = fields.values.get(name)
-    if not isinstance(values, list | tuple) or len(values) > LINES_MAX:
-        raise fields.refuse(name, "must be a list of texts")
-    return tuple(value for value in values if isinstance(value, str))
 
 
 def invoice_in(state: TenantState, fields: Fields) -> InvoiceEntry:
@@ -433,11 +445,11 @@ def invoice_in(state: TenantState, fields: Fields) -> InvoiceEntry:
     return entry
 
 
-def entry_of(state: TenantState, fields: Fields) -> InvoiceEntry:
+def entry_of(state: TenantState, invoice: str) -> InvoiceEntry:
     """This function will return the invoice that a fact names (Rejected otherwise)."""
-    entry = state.billing.invoices.get(fields.text("invoice"))
+    entry = state.billing.invoices.get(invoice)
     if entry is None:
-        raise fields.refuse("invoice", "was never numbered")
+        raise Rejected(Code.STATE_CORRUPT, f"invoice {invoice} was never numbered")
     return entry
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from domain import own_json
 from domain.billing_terms import STANDARD_CATEGORY
 from domain.books.account_credit import customer_of, require_currency
 from domain.books.decision import Decision
-from domain.books.facts import Fact, fields_of_fact
+from domain.books.facts import Fact, fields_of_fact, read_fact
 from domain.books.records import Command, fields_of_command
 from domain.books.state import read_id
 from domain.codes import Code
@@ -204,9 +207,15 @@ def _is_over(state: TenantState, subscription: str) -> bool:
     return found is None or found.is_over
 
 
+class _Said(Struct):
+    """What the books keep of an item."""
+
+    document: str
+
+
 def apply_added(*, state: TenantState, fact: Fact) -> None:
     """This function will let the item wait."""
-    item = Item.from_document(fields_of_fact(fact).document("document"))
+    item = own_json.read_as(Item, read_fact(_Said, fact).document, place="item")
     billing = state.billing
     billing.items_added += 1
     before = billing.waiting.get(item.customer, ())

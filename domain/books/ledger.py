@@ -8,12 +8,15 @@ what is owed to them.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from domain.books.facts import Fact, fields_of_fact
+from msgspec import Meta, Struct
+
+from domain.books.facts import Fact, read_fact
 from domain.codes import Code
 from domain.credit_balance import BALANCE_MINOR_MAX, NO_CREDIT, CreditBalance
 from domain.errors import invariant
+from domain.own_json import Name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,19 +124,24 @@ def _less(balance: CreditBalance, moved: CreditBalance) -> CreditBalance:
     )
 
 
+class _Leg(Struct):
+    account: LedgerAccount
+    amount_minor: int
+
+
+class _Said(Struct):
+    """What the books keep of a posting."""
+
+    customer: Name
+    legs: list[_Leg]
+    promotion_minor: Annotated[int, Meta(ge=-BALANCE_MINOR_MAX, le=BALANCE_MINOR_MAX)]
+
+
 def _credit_moved(fact: Fact) -> tuple[str, CreditBalance]:
     """Return whose account credit a posting debits, and with how much."""
-    if LedgerAccount.ACCOUNT_CREDIT not in fact.body:
-        return "", NO_CREDIT
-    fields = fields_of_fact(fact)
-    legs = fields.values["legs"]
-    invariant(isinstance(legs, list), Code.STATE_CORRUPT, "a posting has no legs")
-    moved = 0
-    for leg in legs if isinstance(legs, list) else ():
-        # Read by hand: there are more postings than any other facts, and post_money wrote them.
-        if isinstance(leg, dict) and leg["account"] == LedgerAccount.ACCOUNT_CREDIT:
-            moved += int(str(leg["amount_minor"]))
-    promotion = fields.integer(
-        "promotion_minor", minimum=-BALANCE_MINOR_MAX, maximum=BALANCE_MINOR_MAX
-    )
-    return fields.text("customer"), CreditBalance(promotion, moved - promotion)
+    said = read_fact(_Said, fact)
+    moved = [leg.amount_minor for leg in said.legs if leg.account is LedgerAccount.ACCOUNT_CREDIT]
+    if not moved:
+        return said.customer, NO_CREDIT
+    promotion = said.promotion_minor
+    return said.customer, CreditBalance(promotion, sum(moved) - promotion)

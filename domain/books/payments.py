@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from domain.books.account_credit import (
     CreditKind,
     add_credit,
@@ -16,7 +18,7 @@ from domain.books.account_credit import (
 )
 from domain.books.billing_state import InvoiceStatus, PaymentEntry
 from domain.books.decision import Decision
-from domain.books.facts import Fact, fields_of_fact
+from domain.books.facts import Fact, fields_of_fact, read_fact
 from domain.books.invoice_checks import as_of_in
 from domain.books.invoices import entry_of, invoice_in, require_new_ids
 from domain.books.ledger import LedgerAccount, post_money
@@ -25,6 +27,7 @@ from domain.books.state import read_id
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice import AMOUNT_MINOR_MAX
+from domain.own_json import Int64, Minor, Name
 from domain.period import time_text
 
 if TYPE_CHECKING:
@@ -128,21 +131,30 @@ def _post_payment(
         )
 
 
+class _Said(Struct):
+    """What the books keep of a payment."""
+
+    payment: Name
+    invoice: Name
+    amount_minor: Minor
+    to_credit_minor: Minor
+    paid_minor: Int64
+
+
 def apply_payment(*, state: TenantState, fact: Fact) -> None:
     """This function will count the payment for its invoice."""
-    fields = fields_of_fact(fact)
-    entry = entry_of(state, fields)
-    payment = PaymentEntry(
-        payment=fields.text("payment"),
+    said = read_fact(_Said, fact)
+    entry = entry_of(state, said.invoice)
+    state.billing.payments[said.payment] = PaymentEntry(
+        payment=said.payment,
         invoice=entry.invoice,
         customer=entry.customer,
         currency=entry.currency,
-        amount_minor=_minor(fields, "amount_minor"),
-        to_credit_minor=_minor(fields, "to_credit_minor"),
+        amount_minor=said.amount_minor,
+        to_credit_minor=said.to_credit_minor,
     )
-    state.billing.payments[payment.payment] = payment
     state.billing.invoices[entry.invoice] = replace(
-        entry, paid_minor=_minor(fields, "paid_minor"), has_payments=True
+        entry, paid_minor=said.paid_minor, has_payments=True
     )
 
 
@@ -241,7 +253,7 @@ def _parts(
 def apply_refund(*, state: TenantState, fact: Fact) -> None:
     """This function will count the refund against its payment and invoice."""
     fields = fields_of_fact(fact)
-    entry = entry_of(state, fields)
+    entry = entry_of(state, fields.text("invoice"))
     payment = state.billing.payments[fields.text("payment")]
     from_credit = _minor(fields, "from_credit_minor")
     state.billing.payments[payment.payment] = replace(
@@ -294,7 +306,7 @@ def decide_overdue(
 
 def apply_overdue(*, state: TenantState, fact: Fact) -> None:
     """This function will note that the invoice is overdue."""
-    entry = entry_of(state, fields_of_fact(fact))
+    entry = entry_of(state, fields_of_fact(fact).text("invoice"))
     state.billing.invoices[entry.invoice] = replace(entry, is_overdue=True)
 
 

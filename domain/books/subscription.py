@@ -7,22 +7,35 @@ those from a day on. The open period is the next one to be invoiced; time may be
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from msgspec import Meta, Struct
+
+from domain import own_json
 from domain.billing_terms import Cycle, Fees
 from domain.books.charged import CATEGORIES_MAX, Charged
-from domain.canonical import Json, from_json, to_canonical_json
+from domain.canonical import Json, to_canonical_json
 from domain.catalogue import METERS_MAX, VERSION_MAX
 from domain.codes import Code
 from domain.errors import invariant
-from domain.fields import Fields
+from domain.fields import TEXT_LENGTH_MAX
 from domain.invoice_reading import POSITION_MAX
-from domain.invoice_terms import GRANTED_MAX, GrantedDiscount, dimensions_from_fields
-from domain.period import Interval, Period, calendar_anchor, cycle_period, time_text
+from domain.invoice_terms import DIMENSIONS_MAX, GRANTED_MAX, GrantedDiscount
+from domain.own_json import Name
+from domain.period import (
+    Interval,
+    Period,
+    calendar_anchor,
+    cycle_period,
+    parse_time,
+    time_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+    from domain.fields import Fields
 
 PHASES_MAX = 100
 """Phases of the open period and after it: three changes a day for a month, 200 bytes each."""
@@ -268,50 +281,110 @@ class Subscription:
     @classmethod
     def from_document(cls, document: str) -> Subscription:
         """Read what document wrote (Rejected state_corrupt when it is malformed)."""
-        return cls.from_fields(
-            Fields.of(from_json(document), place="subscription", code=Code.STATE_CORRUPT)
-        )
+        return own_json.read_as(SubscriptionDocument, document, place="subscription").value()
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Subscription:
-        """Read the document as facts carry it."""
-        period = fields.object("period")
-        phases = fields.objects("phases", count_max=PHASES_MAX)
-        return cls(
-            subscription=fields.text("subscription"),
-            customer=fields.text("customer"),
-            currency=fields.text("currency"),
-            anchor=fields.time("anchor"),
-            anchor_day=fields.integer("anchor_day", minimum=1, maximum=31),
-            starts_at=fields.time("starts_at"),
-            interval=Interval(fields.choice("interval", Interval)),
-            cycle=Cycle(fields.choice("cycle", Cycle)),
-            fees=Fees(fields.choice("fees", Fees)),
-            trial_ends_at=_optional_time(fields, "trial_ends_at"),
-            period_index=fields.integer("period_index", minimum=0, maximum=INDEX_MAX),
-            period=Period(period.time("start"), period.time("end")),
-            opening_due=fields.boolean("opening_due"),
-            phases=tuple(_phase(item) for item in phases),
-            ends_at=_optional_time(fields, "ends_at"),
-            discounts=tuple(
-                GrantedDiscount.from_fields(item)
-                for item in fields.objects("discounts", count_max=GRANTED_MAX)
-            ),
-            dimensions=dimensions_from_fields(fields, "dimensions"),
-            parked_reason=_reason(fields),
-            created_at=fields.time("created_at"),
-            charged=None
-            if fields.values.get("charged") is None
-            else Charged.from_fields(fields.object("charged")),
-            posted=tuple(
-                (item.text("tax"), item.integer("amount_minor", minimum=0, maximum=POSITION_MAX))
-                for item in fields.objects("posted", count_max=CATEGORIES_MAX)
-            ),
+        """Read the document as facts carry it (Rejected state_corrupt likewise)."""
+        return own_json.taken_as(SubscriptionDocument, fields).value()
+
+
+class _Span(Struct):
+    start: str
+    end: str
+
+
+class _AddOn(Struct):
+    code: Name
+    quantity: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
+
+
+class _Phase(Struct):
+    start: str
+    plan: Name
+    interval: Interval
+    catalogue_version: Annotated[int, Meta(ge=1, le=VERSION_MAX)]
+    seats: Annotated[int, Meta(ge=0, le=SEATS_MAX)]
+    is_paused: bool
+    add_ons: Annotated[tuple[_AddOn, ...], Meta(max_length=ADD_ONS_MAX)] = ()
+
+    def value(self) -> Phase:
+        return Phase(
+            start=parse_time(self.start),
+            plan=self.plan,
+            interval=self.interval,
+            catalogue_version=self.catalogue_version,
+            seats=self.seats,
+            add_ons=tuple([(each.code, each.quantity) for each in self.add_ons]),
+            is_paused=self.is_paused,
+        )
+
+
+class _Posted(Struct):
+    tax: Name
+    amount_minor: Annotated[int, Meta(ge=0, le=POSITION_MAX)]
+
+
+class _BilledMeter(Struct):
+    meter: Name
+    until: str
+
+
+class SubscriptionDocument(Struct):
+    """A subscription as its document has it; times are read with those read before."""
+
+    subscription: Name
+    customer: Name
+    currency: Name
+    anchor: str
+    anchor_day: Annotated[int, Meta(ge=1, le=31)]
+    starts_at: str
+    interval: Interval
+    cycle: Cycle
+    fees: Fees
+    trial_ends_at: str | None
+    period_index: Annotated[int, Meta(ge=0, le=INDEX_MAX)]
+    period: _Span
+    opening_due: bool
+    phases: Annotated[tuple[_Phase, ...], Meta(max_length=PHASES_MAX)]
+    ends_at: str | None
+    dimensions: Annotated[dict[Name, Name], Meta(max_length=DIMENSIONS_MAX)]
+    parked_reason: Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)]
+    created_at: str
+    discounts: Annotated[tuple[GrantedDiscount, ...], Meta(max_length=GRANTED_MAX)] = ()
+    charged: Charged | None = None
+    posted: Annotated[tuple[_Posted, ...], Meta(max_length=CATEGORIES_MAX)] = ()
+    billed_meters: Annotated[tuple[_BilledMeter, ...], Meta(max_length=METERS_MAX)] = ()
+    discounts_had: tuple[Name, ...] = ()
+
+    def value(self) -> Subscription:
+        """Return the subscription (Rejected bad_value when a time is none)."""
+        return Subscription(
+            subscription=self.subscription,
+            customer=self.customer,
+            currency=self.currency,
+            anchor=parse_time(self.anchor),
+            anchor_day=self.anchor_day,
+            starts_at=parse_time(self.starts_at),
+            interval=self.interval,
+            cycle=self.cycle,
+            fees=self.fees,
+            trial_ends_at=_optional_time(self.trial_ends_at),
+            period_index=self.period_index,
+            period=Period(parse_time(self.period.start), parse_time(self.period.end)),
+            opening_due=self.opening_due,
+            phases=tuple([phase.value() for phase in self.phases]),
+            ends_at=_optional_time(self.ends_at),
+            discounts=self.discounts,
+            dimensions=tuple(sorted(self.dimensions.items())),
+            parked_reason=self.parked_reason,
+            created_at=parse_time(self.created_at),
+            charged=self.charged,
+            posted=tuple([(each.tax, each.amount_minor) for each in self.posted]),
             billed_meters=tuple(
-                (item.text("meter"), item.time("until"))
-                for item in fields.objects("billed_meters", count_max=METERS_MAX)
+                [(each.meter, parse_time(each.until)) for each in self.billed_meters]
             ),
-            discounts_had=fields.texts("discounts_had"),
+            discounts_had=self.discounts_had,
         )
 
 
@@ -337,28 +410,9 @@ def _phase_json(phase: Phase) -> Json:
     }
 
 
-def _phase(fields: Fields) -> Phase:
-    return Phase(
-        start=fields.time("start"),
-        plan=fields.text("plan"),
-        interval=Interval(fields.choice("interval", Interval)),
-        catalogue_version=fields.integer("catalogue_version", minimum=1, maximum=VERSION_MAX),
-        seats=fields.integer("seats", minimum=0, maximum=SEATS_MAX),
-        add_ons=tuple(
-            (item.text("code"), item.integer("quantity", minimum=1, maximum=QUANTITY_MAX))
-            for item in fields.objects("add_ons", count_max=ADD_ONS_MAX)
-        ),
-        is_paused=fields.boolean("is_paused"),
-    )
-
-
 def _time_or_none(moment: datetime | None) -> str | None:
     return None if moment is None else time_text(moment)
 
 
-def _optional_time(fields: Fields, name: str) -> datetime | None:
-    return None if fields.values.get(name) is None else fields.time(name)
-
-
-def _reason(fields: Fields) -> str:
-    return "" if fields.values.get("parked_reason") == "" else fields.text("parked_reason")
+def _optional_time(text: str | None) -> datetime | None:
+    return None if text is None else parse_time(text)

@@ -9,9 +9,11 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from domain.billing_terms import Cycle, Fees
 from domain.books import agreement, exclusive_meters
-from domain.books.facts import Fact, fact_of, fields_of_fact
+from domain.books.facts import Fact, fact_of, read_fact
 from domain.books.invoice_terms_of import next_invoice_at
 from domain.books.records import Command, fields_of_command
 from domain.books.state import TenantState, read_id
@@ -21,6 +23,7 @@ from domain.books.subscription import (
     SEATS_MAX,
     Phase,
     Subscription,
+    SubscriptionDocument,
     with_phases,
 )
 from domain.codes import Code
@@ -461,9 +464,16 @@ def _fact_for(
     )
 
 
+class _Said(Struct):
+    """What the books keep of a fact of a subscription."""
+
+    document: SubscriptionDocument
+
+
 def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will add a subscription or put it in the place of what it was."""
-    state.put_subscription(Subscription.from_fields(fields_of_fact(fact).object("document")))
+    said = read_fact(_Said, fact)
+    state.put_subscription(said.document.value())
 
 
 def subscription_of(state: TenantState, fields: Fields) -> Subscription:

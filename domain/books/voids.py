@@ -147,7 +147,7 @@ def _give_back(decision: Decision, entry: InvoiceEntry) -> None:
 
 def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will take the invoice back; its items wait again, in their old places."""
-    entry = entry_of(state, fields_of_fact(fact))
+    entry = entry_of(state, fields_of_fact(fact).text("invoice"))
     state.billing.invoices[entry.invoice] = replace(entry, is_void=True, items=())
     held.move_items(state, entry, sign=-1)
     items.let_wait(state, customer=entry.customer, items=entry.items)
