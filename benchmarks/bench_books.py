@@ -237,7 +237,7 @@ def restored(checkpoint: Checkpoint, books: Books, *, times: int) -> Spent:
             spent.writing.append(written - began)
             kept.count(facts)
             position = facts.to_offset
-            checkpoint.note(facts_offset=position - 1, compact=b"", position=position)
+            checkpoint.note(facts_offset=position - 1, compact=value, position=position)
     return spent
 
 

@@ -88,5 +88,5 @@ class Binding(Protocol[Record, Facts]):
     def span(self, facts: Facts) -> tuple[int, int]:
         """Return the source offsets [from, to) that a facts record covers."""
 
-    def compact(self, facts: Facts) -> bytes:
-        """Write what restore needs of a facts record, for a checkpoint."""
+    def compact(self, facts: Facts) -> bytes | None:
+        """Write what restore needs of a facts record, for a checkpoint; None for all of it."""

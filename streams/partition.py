@@ -235,7 +235,7 @@ class PartitionWorker(Generic[Record, Facts]):
         self._in_flight = facts
         self._appended_at_ms = clock.monotonic_ms()
         failpoints.pass_by("fold.before_append")
-        on_delivery = partial(self._on_acknowledged, facts)
+        on_delivery = partial(self._on_acknowledged, facts, value)
         if not self._produce(self._topic.facts, value, on_delivery=on_delivery):
             self.drop_state("the client refused the facts record")
 
@@ -301,7 +301,9 @@ class PartitionWorker(Generic[Record, Facts]):
             return False
         return True
 
-    def _on_acknowledged(self, facts: Facts, error: KafkaError | None, message: Message) -> None:
+    def _on_acknowledged(
+        self, facts: Facts, value: bytes, error: KafkaError | None, message: Message
+    ) -> None:
         """Step 4: the offset tells whether anybody else wrote since."""
         if self._is_closed or facts is not self._in_flight or self._fold is None:
             return  # a late answer to a state that was dropped: it says nothing of this one
@@ -319,14 +321,15 @@ class PartitionWorker(Generic[Record, Facts]):
         metrics.FOLD_APPEND_SECONDS.labels(self._topic.name).observe(
             (clock.monotonic_ms() - self._appended_at_ms) / 1000
         )
-        self._note_checkpoint(facts)
+        self._note_checkpoint(facts, value)
 
-    def _note_checkpoint(self, facts: Facts) -> None:
+    def _note_checkpoint(self, facts: Facts, value: bytes) -> None:
         if self._checkpoint is None:
             return
+        compact = self._binding.compact(facts)
         self._checkpoint.note(
             facts_offset=self._facts_end - 1,
-            compact=self._binding.compact(facts),
+            compact=value if compact is None else compact,
             position=self.position,
         )
         waited = clock.monotonic_ms() - self._written_at_ms

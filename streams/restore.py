@@ -150,7 +150,8 @@ class Restoration(Generic[Record, Facts]):
 
     def _apply(self, message: Message) -> None:
         try:
-            facts = self._binding.from_wire(message.value())
+            value = message.value()
+            facts = self._binding.from_wire(value)
         except Rejected as error:
             raise Fatal(
                 Code.STATE_CORRUPT,
@@ -162,16 +163,17 @@ class Restoration(Generic[Record, Facts]):
         if accepts(position=self.position, from_offset=from_offset, to_offset=to_offset):
             self.fold.restore(facts)
             self.position = to_offset
-            self._note(facts)
+            self._note(facts, value or b"")
         else:
             metrics.FOLD_IGNORED.labels(self._topic).inc()
 
-    def _note(self, facts: Facts) -> None:
+    def _note(self, facts: Facts, value: bytes) -> None:
         if self._checkpoint is None:
             return
+        compact = self._binding.compact(facts)
         self._checkpoint.note(
             facts_offset=self.facts_end - 1,
-            compact=self._binding.compact(facts),
+            compact=value if compact is None else compact,
             position=self.position,
         )
         if self._checkpoint.is_due:

@@ -71,12 +71,13 @@ class ListFold:
 
 
 class ListBinding:
-    """Facts on the wire are JSON."""
+    """Facts on the wire are JSON; a checkpoint has them like that, or in reverse."""
 
     topic = TOPIC
     state_version = 1
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_compact: bool = False) -> None:
+        self.is_compact = is_compact
         self.folds: list[ListFold] = []
         self.checkpoints: list[Checkpoint | None] = []
 
@@ -101,8 +102,8 @@ class ListBinding:
     def span(self, facts: Span) -> tuple[int, int]:
         return facts.start, facts.end
 
-    def compact(self, facts: Span) -> bytes:
-        return self.to_wire(facts)
+    def compact(self, facts: Span) -> bytes | None:
+        return self.to_wire(facts)[::-1] if self.is_compact else None
 
 
 class FakeMessage:

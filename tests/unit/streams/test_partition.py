@@ -279,6 +279,18 @@ class TestLosingTheStore:
         world.worker.advance()
         return world
 
+    @pytest.mark.parametrize("is_compact", [False, True])
+    def test_gets_what_was_acknowledged(
+        self, world: World, checkpoint: Checkpoint, *, is_compact: bool
+    ) -> None:
+        """The record as it was appended, unless less of it will do."""
+        world.binding.is_compact = is_compact
+        world.offer(5)
+        world.worker.advance()
+        world.accept()
+        (appended,) = [each.value for each in world.producer.facts]
+        assert [appended[::-1] if is_compact else appended] == list(checkpoint.records())
+
     def fail(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let the fold find its store broken in the middle of a step."""
 

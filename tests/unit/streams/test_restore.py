@@ -13,7 +13,7 @@ from runtime.settings import Settings
 from streams import restore
 from streams.checkpoint import Checkpoint
 from streams.restore import Restoration
-from tests.unit.streams.fakes import ListBinding, Span
+from tests.unit.streams.fakes import FakeMessage, ListBinding, Span
 
 
 class NoFacts:
@@ -28,6 +28,18 @@ class NoFacts:
 
     def close(self) -> None:
         self.is_closed = True
+
+
+class SomeFacts(NoFacts):
+    """A facts partition that gives all its records at once."""
+
+    def __init__(self, values: list[bytes]) -> None:
+        super().__init__()
+        self._values = values
+
+    def consume(self, number: int, timeout: float) -> list[FakeMessage]:
+        del number, timeout
+        return [FakeMessage(place, value.decode()) for place, value in enumerate(self._values)]
 
 
 RECORDS = 40
@@ -103,3 +115,23 @@ class TestLoading:
         assert (OFFSET_BEGINNING, 0, 0) == (
             consumer.started_at[0], restoration.position, checkpoint.position,
         )  # fmt: skip
+
+
+class TestReading:
+    @pytest.mark.parametrize("is_compact", [False, True])
+    def test_notes_what_it_read_for_the_checkpoint(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_compact: bool
+    ) -> None:
+        """The record as it is on the log, unless less of it will do."""
+        binding = ListBinding(is_compact=is_compact)
+        values = [binding.to_wire(Span(place, place + 1, ("v",))) for place in range(3)]
+        consumer = SomeFacts(values)
+        monkeypatch.setattr(restore, "new_consumer", lambda settings, group: consumer)
+        monkeypatch.setattr(restore, "partition_ends", lambda *args: (0, len(values)))
+        checkpoint = Checkpoint(tmp_path / "c", identity="x")
+        restoration = begun(checkpoint, binding)
+        while not restoration.advance():
+            pass
+        checkpoint.write()
+        noted = [value[::-1] for value in values] if is_compact else values
+        assert noted == list(checkpoint.records())
