@@ -49,7 +49,7 @@ def any_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.tuples(*map(any_of, parts))
     if parts:
         return st.one_of(*map(any_of, parts))
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return st.builds(hint, **{name: any_of(each) for name, each in hints_of(hint).items()})
     assert issubclass(hint, Enum)
     return st.sampled_from(hint)
