@@ -11,13 +11,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from domain import own_json
 from domain.books import items
 from domain.books.baselines import require_customer
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
 from domain.books.records import Command, fields_of_command
 from domain.books.state import read_id
-from domain.canonical import from_json, sha256_hex, to_canonical_json
+from domain.canonical import sha256_hex, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.fields import Fields, is_clean_text
@@ -254,7 +255,7 @@ def _pending(state: TenantState, fields: Fields) -> GainShareRun:
 
 def _run_of(report: str) -> GainShareRun:
     """Read what the books keep of a report they wrote."""
-    fields = Fields.of(from_json(report), place="report", code=Code.STATE_CORRUPT)
+    fields = own_json.opened(report, place="report")
     return GainShareRun(
         run=fields.text("run"),
         customer=fields.text("customer"),

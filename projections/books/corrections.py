@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from domain.canonical import from_json
+from msgspec import Struct
+
+from domain import own_json
 from domain.invoice import LINES_MAX
-from projections.books.invoices import pinned_offset
+from projections.books.invoices import Content
 from projections.books.rows import signed_minor, text_of
 from projections.texts import storable
 
@@ -37,6 +38,14 @@ _PINS = (
 )
 
 
+class _Terms(Struct):
+    customer: str
+
+
+class _Corrected(Content, kw_only=True):
+    terms: _Terms
+
+
 def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
     """This function will insert a correction with its differences, and move the invoice's pin."""
     fields = booking.fields
@@ -51,17 +60,14 @@ def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
             *(fields.text("content_sha256"), fields.time("corrected_at"), *key),
         ),
     )
-    content = from_json(text)
-    content = content if isinstance(content, Mapping) else {}
-    scale = content["scale"]
+    content = own_json.read_as(_Corrected, text, place="content")
+    scale = content.scale
     lines = fields.objects("differences", count_max=DIFFERENCES_MAX)
     for place, line in enumerate(lines, start=1):
         amounts = (signed_minor(line, name) for name in ("before", "after", "difference"))
         words = (line.text("line"), text_of(line, "label"))
         scaled = [value for amount in amounts for value in (amount, scale, scale)]
         connection.execute(_LINE, (booking.tenant, correction, place, *words, *scaled))
-    terms = content["terms"]
-    customer = terms["customer"] if isinstance(terms, Mapping) else ""
-    _, pinned = pinned_offset(content, tenant=booking.tenant, customer=str(customer))
+    _, pinned = content.pinned_for(booking.tenant, content.terms.customer)
     for statement in _PINS:
         connection.execute(statement, (pinned, *key))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domain.canonical import from_json
-from domain.codes import Code
-from domain.fields import Fields
+from domain import own_json
 from domain.gain_share import RunStatus, read_day
 from projections.books.rows import AMOUNT_MINOR_MAX, text_of
 
@@ -68,7 +66,7 @@ def project_measurement(connection: psycopg.Connection, booking: Booking) -> Non
 def project_calculated(connection: psycopg.Connection, booking: Booking) -> None:
     """This function will insert a run, pending approval."""
     text = booking.fields.document("report")
-    report = Fields.of(from_json(text), place="report", code=Code.STATE_CORRUPT)
+    report = own_json.opened(text, place="report")
     connection.execute(
         _RUN,
         (

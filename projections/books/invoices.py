@@ -5,10 +5,12 @@ The lines are taken from the content as the books have checked it, all in one st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from domain.canonical import Json, from_json, to_canonical_json
+from msgspec import Raw, Struct
+
+from domain import own_json
+from domain.own_json import Int64
 from domain.routing import partition_of
 from projections.books.rows import (
     AMOUNT_MINOR_MAX,
@@ -77,14 +79,37 @@ _STATUS = """
 INDEX_MAX = 2**31
 
 
+class _Pin(Struct):
+    usage_positions: tuple[Int64, ...]
+
+
+class Content(Struct):
+    """What tables have of a content; lines and taxes as they stand in it, in canonical form."""
+
+    scale: int
+    pin: _Pin
+    lines: Raw
+    taxes: tuple[Raw, ...] = ()
+
+    def pinned_for(self, tenant: str, customer: str) -> tuple[int, int]:
+        """Say which of a customer's usage it has taken in.
+
+        Returns:
+            The customer's partition of usage.events, and the source offset up to which it was
+            counted.
+        """
+        positions = self.pin.usage_positions
+        partition = partition_of(tenant, customer, partitions=len(positions))
+        return partition, positions[partition]
+
+
 def project_finalized(connection: psycopg.Connection, booking: Booking) -> None:
     """This function will insert an invoice with its lines, numbered from 1 as in the content."""
     fields = booking.fields
     invoice, text = fields.text("invoice"), fields.document("content")
-    content = _object(from_json(text))
-    total = _minor(fields, "total_minor")
-    partition, pinned = pinned_offset(content, tenant=booking.tenant, customer=_customer(fields))
-    scale = content["scale"]
+    content = own_json.read_as(Content, text, place="content")
+    total, scale = _minor(fields, "total_minor"), content.scale
+    partition, pinned = content.pinned_for(booking.tenant, _customer(fields))
     connection.execute(
         _INSERT,
         (
@@ -98,17 +123,12 @@ def project_finalized(connection: psycopg.Connection, booking: Booking) -> None:
             *(storable(text), fields.text("content_sha256"), booking.booked_at),
         ),
     )
-    lines = storable(to_canonical_json(content["lines"]))
+    lines = storable(bytes(content.lines).decode())
     connection.execute(_LINES, (booking.tenant, invoice, *[scale] * 4, lines))
-    taxes = content.get("taxes")
-    if isinstance(taxes, list | tuple) and taxes:
-        documents = [storable(to_canonical_json(tax)) for tax in taxes]
+    if content.taxes:
+        documents = [storable(bytes(tax).decode()) for tax in content.taxes]
         connection.execute(_TAXES, (booking.tenant, invoice, documents))
     mark_items(connection, booking, invoice=invoice, status="invoiced")
-
-
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _customer(fields: Fields) -> str:
@@ -126,18 +146,6 @@ def _period(fields: Fields) -> tuple[object, object, object]:
     return period.index, period.start, period.end
 
 
-def pinned_offset(content: Mapping[str, Json], *, tenant: str, customer: str) -> tuple[int, int]:
-    """This function will read which of a customer's usage a content has taken in.
-
-    Returns:
-        The customer's partition of usage.events, and the source offset up to which it was counted.
-    """
-    positions = _object(content["pin"])["usage_positions"]
-    offsets = [each for each in positions if isinstance(each, int)]  # type: ignore[union-attr]
-    partition = partition_of(tenant, customer, partitions=len(offsets))
-    return partition, offsets[partition]
-
-
 def mark_items(
     connection: psycopg.Connection, booking: Booking, *, invoice: str, status: str
 ) -> None:
@@ -153,13 +161,13 @@ def project_skipped(connection: psycopg.Connection, booking: Booking) -> None:
     fields = booking.fields
     text = fields.document("content")
     customer = _customer(fields)
-    pin = pinned_offset(_object(from_json(text)), tenant=booking.tenant, customer=customer)
+    content = own_json.read_as(Content, text, place="content")
     connection.execute(
         _SKIP,
         (
             *(booking.tenant, fields.text("subscription"), customer, *_period(fields)),
             *(text_of(fields, "reason"), fields.time("skipped_at"), fields.text("invoice")),
-            *(fields.text("kind"), *pin, storable(text)),
+            *(fields.text("kind"), *content.pinned_for(booking.tenant, customer), storable(text)),
         ),
     )
 
