@@ -6,7 +6,11 @@ subscriptions.
 Method: subscriptions through the books; windows written into the hypertable hour by hour, as they
 would have come, by SQL (7.2 million rows for 1,000 subscriptions; the pipeline that makes them has
 benchmarks of its own); then `bill` in this process, books and projector in theirs. The clock runs
-from its first statement to the commit that shows the last invoice. The limit in the same run: the
+from the answer to the first batch, which is not counted and leaves caches as a running system has
+them, to the commit that shows the last invoice. From 6,000 invoices on, the first, the middle and
+the last 2,000 are told apart, so that what grows within a run can be seen. Opening is timed from
+when books and projector run, to the commit that shows the last subscription; with the CPU of each
+it says who is the limit. The limit in the same run: the
 builder's statement of usage alone, for a batch of the same subscriptions. With --rolled the days
 are added up before, as `tidegauge billing` does it day by day, and the statement is timed before
 and after that; without, every window is read.
@@ -25,7 +29,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +59,10 @@ if TYPE_CHECKING:
 
 TENANT = "bench"
 LINES = 10
+WARM_UP = BATCH_MAX
+"""Invoices that are made before the clock runs."""
+STRETCH = 2_000
+"""Invoices of a part of the run that has figures of its own."""
 START = datetime(2026, 3, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=33)
 COMMANDS_AT_ONCE = 500
@@ -128,17 +138,13 @@ def measure(
     processes = list(_started(settings))
     try:
         sender = CommandSender(settings, actor="bench")
-        opened_s = _open_books(settings, sender, subscriptions)
-        rows = _fill(settings, subscriptions, windows)
+        opened = _open_books(settings, sender, processes, subscriptions + WARM_UP)
+        rows = _fill(settings, subscriptions + WARM_UP, windows)
         read_s = _read_alone(settings)
         rolled: dict[str, object] = {}
         if is_rolled:
-            rolled, read_s = _rolled(settings, subscriptions, read_s=read_s)
-        before = _cpu(processes)
-        began = time.perf_counter()
-        billed = sum(not each.code for each in bill(settings, sender, Scope(TENANT, AS_OF)))
-        took_s = time.perf_counter() - began
-        after = _cpu(processes)
+            rolled, read_s = _rolled(settings, read_s=read_s)
+        marks = list(_marks(settings, sender, processes))
     finally:
         for process in processes:
             process.terminate()
@@ -148,19 +154,70 @@ def measure(
         "subscriptions": subscriptions,
         "windows per line": windows,
         "window rows": rows,
-        "commands/s while opening the books": round(3 * subscriptions / opened_s),
-        "invoices": billed,
-        "seconds": round(took_s, 2),
-        "invoices/s": round(billed / took_s, 1),
-        **{
-            f"CPU ms/invoice: {name}": round((after[name] - before[name]) / billed * 1000, 2)
-            for name in before
-        },
-        "CPU ms/invoice: all": round(
-            (sum(after.values()) - sum(before.values())) / billed * 1000, 2
-        ),
+        **_figures(*opened, what="command"),
+        **_figures(marks[0], marks[-1], what="invoice"),
+        **_stretches(marks),
         **rolled,
-        "limit: usage alone, invoices/s": round(min(BATCH_MAX, subscriptions) / read_s, 1),
+        "limit: usage alone, invoices/s": round(BATCH_MAX / read_s, 1),
+    }
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How many were done at a moment, and the CPU that everybody had taken until then.
+
+    Args:
+        done: Invoices or commands.
+        at_s: Moment on the monotonic clock, seconds.
+        cpu_s: CPU seconds by process.
+    """
+
+    done: int
+    at_s: float
+    cpu_s: dict[str, float]
+
+
+def _marks(
+    settings: Settings, sender: CommandSender, processes: Sequence[subprocess.Popen[bytes]]
+) -> Iterator[Mark]:
+    """Bill, and look at the clocks after the warm-up, after each stretch and at the end."""
+    billed = 0
+    for each in bill(settings, sender, Scope(TENANT, AS_OF)):
+        assert not each.code, each.reason
+        billed += 1
+        if (billed - WARM_UP) % STRETCH == 0:
+            yield Mark(billed - WARM_UP, time.perf_counter(), _cpu(processes))
+    if (billed - WARM_UP) % STRETCH:
+        yield Mark(billed - WARM_UP, time.perf_counter(), _cpu(processes))
+
+
+def _figures(first: Mark, last: Mark, *, what: str) -> dict[str, object]:
+    """Return what was done between two marks, how quickly, and whose CPU it took."""
+    done, took_s = last.done - first.done, last.at_s - first.at_s
+    spent = {name: last.cpu_s[name] - first.cpu_s[name] for name in first.cpu_s}
+    spent["all"] = sum(spent.values())
+    return {
+        f"{what}s": done,
+        f"seconds of all {what}s": round(took_s, 2),
+        f"{what}s/s": round(done / took_s, 1),
+        **{
+            f"CPU ms/{what}: {name}": round(seconds / done * 1000, 2)
+            for name, seconds in spent.items()
+        },
+    }
+
+
+def _stretches(marks: Sequence[Mark]) -> dict[str, object]:
+    """Return figures of the first, middle and last stretch of a run that has three."""
+    whole = [pair for pair in pairwise(marks) if pair[1].done - pair[0].done == STRETCH]
+    if len(whole) < len(("first", "middle", "last")):
+        return {}
+    parts = {"first": whole[0], "middle": whole[len(whole) // 2], "last": whole[-1]}
+    return {
+        f"{name} {STRETCH}: {figure}": value
+        for name, pair in parts.items()
+        for figure, value in _figures(*pair, what="invoice").items()
+        if "/" in figure
     }
 
 
@@ -188,9 +245,17 @@ def _started(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         yield subprocess.Popen([sys.executable, "-m", "cli.main", *command], env=environment)
 
 
-def _open_books(settings: Settings, sender: CommandSender, subscriptions: int) -> float:
-    began = time.perf_counter()
-    commands = [_command("PublishCatalogue", 0, content=json.dumps(CATALOGUE))]
+def _open_books(
+    settings: Settings,
+    sender: CommandSender,
+    processes: Sequence[subprocess.Popen[bytes]],
+    subscriptions: int,
+) -> tuple[Mark, Mark]:
+    """Send the catalogue, which shows that everybody runs, and then what is timed."""
+    sender.send_all([_command("PublishCatalogue", 0, content=json.dumps(CATALOGUE))])
+    await_projected(settings, tenant=TENANT)
+    before = Mark(0, time.perf_counter(), _cpu(processes))
+    commands = []
     for number in range(subscriptions):
         customer = f"customer-{number:05}"
         commands += [
@@ -207,7 +272,7 @@ def _open_books(settings: Settings, sender: CommandSender, subscriptions: int) -
     for first in range(0, len(commands), COMMANDS_AT_ONCE):
         sender.send_all(commands[first : first + COMMANDS_AT_ONCE])
     await_projected(settings, tenant=TENANT)
-    return time.perf_counter() - began
+    return before, Mark(len(commands), time.perf_counter(), _cpu(processes))
 
 
 def _command(kind: str, number: int, **body: str) -> Command:
@@ -240,9 +305,7 @@ def _fill(settings: Settings, subscriptions: int, windows: int) -> int:
     return subscriptions * LINES * windows
 
 
-def _rolled(
-    settings: Settings, subscriptions: int, *, read_s: float
-) -> tuple[dict[str, object], float]:
+def _rolled(settings: Settings, *, read_s: float) -> tuple[dict[str, object], float]:
     """Add the days up; return figures of it, and the seconds that reading takes afterwards."""
     began = time.perf_counter()
     days = list(roll_up(settings, first=START.date(), through=(START + timedelta(days=30)).date()))
@@ -250,11 +313,10 @@ def _rolled(
     with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
         # As autovacuum has done long before a month is billed.
         connection.execute(f"VACUUM ANALYZE {settings.database_schema}.usage_day")
-    batch = min(BATCH_MAX, subscriptions)
     figures: dict[str, object] = {
         "days added up": len(days),
         "ms per day added up": round(took_s / len(days) * 1000, 1),
-        "limit before: windows alone, invoices/s": round(batch / read_s, 1),
+        "limit before: windows alone, invoices/s": round(BATCH_MAX / read_s, 1),
     }
     return figures, _read_alone(settings)
 
