@@ -165,11 +165,12 @@ def _terms(content: InvoiceContent) -> Iterator[str]:
         yield f"   only usage with {chosen}"
     if terms.taxes.treatment != "standard":
         yield f"   the customer's tax treatment is {terms.taxes.treatment}"
+    use = "not applied" if terms.credits is Credits.NOT_APPLIED else "to draw on"
     for name, amount in (
         ("promotions", terms.credit.promotion_minor),
         ("account credit", terms.credit.money_minor),
     ):
-        yield from [f"   {name} to draw on: {minor(content, amount)}"] if amount else []
+        yield from [f"   {name} {use}: {minor(content, amount)}"] if amount else []
 
 
 def _segment(segment: Segment) -> str:

@@ -129,9 +129,15 @@ _BILLING = Shape(
         ),
         _choice(
             "credits",
-            "Whether promotions come off before or after tax; money always comes off after it.",
+            "Whether promotions come off before or after tax; money always comes off after it. "
+            "not_applied leaves all account credit where it is.",
             terms.Credits,
             default=terms.Credits.BEFORE_TAX,
+        ),
+        boolean_field(
+            "usage_lines",
+            "Whether usage is billed; without it invoices have fees and items alone.",
+            default=True,
         ),
         _choice(
             "tax_rounding",

@@ -86,10 +86,11 @@ class Corrections(StrEnum):
 
 
 class Credits(StrEnum):
-    """Whether account credit lowers what is taxed or what is paid (S3-R6)."""
+    """Whether account credit lowers what is taxed or what is paid (S3-R6), or nothing (S3-46)."""
 
     BEFORE_TAX = "before_tax"
     AFTER_TAX = "after_tax"
+    NOT_APPLIED = "not_applied"
 
 
 class TaxRounding(StrEnum):
@@ -202,7 +203,8 @@ class BillingTerms:
         zero_invoices: What becomes of an invoice whose lines are all 0.
         corrections: How corrections reach the customer.
         auto_invoice: Whether the billing worker bills on its own (C-10).
-        credits: Whether account credit comes off before or after tax.
+        credits: Whether account credit comes off before or after tax, or not at all.
+        usage_lines: Whether usage is billed (S3-44); else fees and items alone are.
         tax_rounding: Whether tax is rounded once per tax or once per line.
         default_currency: Currency of customers who are created without one.
         usage_warning_percent: Share of an allowance from which a customer is warned (C-27).
@@ -218,6 +220,7 @@ class BillingTerms:
     corrections: Corrections = Corrections.NEXT_INVOICE
     auto_invoice: bool = True
     credits: Credits = Credits.BEFORE_TAX
+    usage_lines: bool = True
     tax_rounding: TaxRounding = TaxRounding.GROUP
     default_currency: str = "USD"
     usage_warning_percent: int = WARNING_PERCENT_DEFAULT
@@ -232,7 +235,7 @@ DEFAULT_TERMS = BillingTerms()
 BILLING_FIELDS = (
     *("rounding", "invoice_prefix", "due_days", "grace_hours", "fees", "cycle", "zero_invoices"),
     *("corrections", "auto_invoice", "credits", "tax_rounding", "default_currency"),
-    *("usage_warning_percent", "sellers"),
+    *("usage_lines", "usage_warning_percent", "sellers"),
 )
 
 
@@ -276,6 +279,7 @@ def billing_from_fields(fields: Fields) -> BillingTerms:
         ),
         auto_invoice=fields.boolean("auto_invoice", default=True),
         credits=Credits(fields.choice("credits", Credits, default=Credits.BEFORE_TAX)),
+        usage_lines=fields.boolean("usage_lines", default=True),
         tax_rounding=TaxRounding(
             fields.choice("tax_rounding", TaxRounding, default=TaxRounding.GROUP)
         ),

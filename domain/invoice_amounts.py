@@ -4,9 +4,9 @@ Every amount is a whole number of 10^-scale major units. The order is that of do
 1. percentages, in the order given, each on what the ones before it left, rounded half up per line;
 2. amounts, spread over what is left of the lines; 3. the maximum of the plan, spread the same way;
 4. promotions; 5. taxes; 6. money that the customer has here; 7. the total. By the catalogue's
-policy promotions may come off after the taxes as well; money never comes off before them, for it
-has its tax in it. Spreading is by largest remainder, so that the parts add up to the whole; equal
-remainders go by the order of the lines.
+policy promotions may come off after the taxes as well, or neither comes off; money never comes off
+before them, for it has its tax in it. Spreading is by largest remainder, so that the parts add up
+to the whole; equal remainders go by the order of the lines.
 
 Discounts are for fees, seats and usage of the plan. A minimum is what the customer committed to
 pay at list prices, and add-ons and items are not the plan: none of them is discounted.
@@ -216,10 +216,11 @@ def _added_up(drafts: Sequence[Draft], *, terms: InvoiceTerms, scale: int) -> To
     before_tax = _promotion_before_tax(groups, terms=terms, minor=minor)
     rows, total = _taxed(groups, terms=terms, before_tax=before_tax * minor)
     rounded = round_half_up(Fraction(total, minor), places=0)
-    after_tax = 0
+    after_tax = money = 0
     if terms.credits is Credits.AFTER_TAX:
         after_tax = max(0, min(terms.credit.promotion_minor, rounded))
-    money = max(0, min(terms.credit.money_minor, rounded - after_tax))
+    if terms.credits is not Credits.NOT_APPLIED:
+        money = max(0, min(terms.credit.money_minor, rounded - after_tax))
     to_pay = rounded - after_tax - money
     return Totals(
         subtotal=sum(draft.left for draft in drafts),
@@ -254,7 +255,7 @@ def _promotion_before_tax(
     """
     subtotal = sum(draft.left for group in groups for draft in group)
     most = min(terms.credit.promotion_minor, subtotal // minor)
-    if terms.credits is Credits.AFTER_TAX or most <= 0:
+    if terms.credits is not Credits.BEFORE_TAX or most <= 0:
         return 0
 
     def is_too_much(promotion: int) -> bool:

@@ -332,10 +332,11 @@ class InvoiceTerms:
         discounts: In the order in which they come off.
         items: In the order in which they were added.
         taxes: How lines are taxed.
-        credit: Account credit that may be used.
+        credit: Account credit that the customer has.
         dimensions: (name, value) that usage must have to belong to the subscription, sorted.
         rounding: Where amounts are rounded.
         credits: Whether promotions come off before or after tax; money always comes off after.
+            Or neither does.
         tax_rounding: Whether tax is rounded once per tax or once per line.
         due_days: Days from the issue date to the due date.
     """

@@ -198,6 +198,9 @@ def priced_of(
 ) -> tuple[Priced, ...]:
     """This function will return the prices of a segment, the plan's first; none when it is paused.
 
+    Where the catalogue bills no usage (S3-44), metered prices are none of its prices: whoever asks
+    what is read, billed, covered or allowed finds the same.
+
     Args:
         segment: Part of a period, or the period that fees are for.
         catalogue: Its version.
@@ -214,7 +217,8 @@ def priced_of(
         if times:
             add_on = catalogue.add_on(code)
             prices += [Priced(price, add_on, times) for price in add_on.prices]
-    return tuple(prices)
+    is_billed = catalogue.billing.usage_lines
+    return tuple(each for each in prices if is_billed or not each.price.meter)
 
 
 def _prices_of(

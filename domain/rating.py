@@ -373,14 +373,18 @@ def commitment(
     fees in advance are the next period's, and the plan may have changed by then.
 
     Returns:
-        None when no part's plan has one.
+        None when no part's plan has one. A part whose catalogue bills no usage asks for no least
+        amount: only fees and items are owed (S3-44).
     """
     amount, has_fees = NOTHING, False
     numbers = []
     for number, segment in enumerate(terms.segments):
         if segment.is_paused:
             continue
-        plan = catalogues[segment.catalogue_version].plan(segment.plan)
+        catalogue = catalogues[segment.catalogue_version]
+        if which == "minimum" and not catalogue.billing.usage_lines:
+            continue
+        plan = catalogue.plan(segment.plan)
         given: Commitment | None = plan.minimum if which == "minimum" else plan.maximum
         if given is not None:
             numbers.append(number)

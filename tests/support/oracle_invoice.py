@@ -69,6 +69,10 @@ class Bill:
     money_minor: int = 0
     promotion_first: bool = True
     """Whether promotions come off before the tax; money comes off after it whatever holds."""
+    credit_applied: bool = True
+    """Whether either comes off at all."""
+    usage_billed: bool = True
+    """Whether there is more to pay than fees and items."""
     tax_by_line: bool = False
 
 
@@ -117,8 +121,10 @@ def invoice(bill: Bill) -> Result:
 
 
 def _lines(bill: Bill, unit: int) -> list[Line]:
-    lines = [*_fee_lines(bill.fees, unit), *_usage_lines(bill, unit)]
-    lines += _true_up(bill, lines, unit)
+    lines = [*_fee_lines(bill.fees, unit)]
+    if bill.usage_billed:
+        lines += _usage_lines(bill, unit)
+        lines += _true_up(bill, lines, unit)
     for item, minor, category in bill.items:
         amount = minor * 10 ** (bill.scale - bill.places)
         lines.append(Line(f"item/{item}", "item", "", category, amount, amount))
@@ -433,7 +439,7 @@ def _settled(bill: Bill, lines: Sequence[Line]) -> Result:
     """Promotions, taxes, money: in that order, unless promotions are to wait for the taxes."""
     fine = 10 ** (bill.scale - bill.places)
     promotion = 0
-    if bill.promotion_first:
+    if bill.promotion_first and bill.credit_applied:
         subtotal = sum(line.net for line in lines)
         promotion = min(bill.promotion_minor, max(0, subtotal) // fine)
         # What promotions take off beyond the total would turn into money.
@@ -446,10 +452,10 @@ def _settled(bill: Bill, lines: Sequence[Line]) -> Result:
             promotion = max(0, promotion - max(1, beyond // 3))
     taxes, total = _with_taxes(bill, lines, promotion * fine)
     left = half_up(Fraction(total, fine))
-    late = 0
-    if not bill.promotion_first:
-        late = min(bill.promotion_minor, max(0, left))
-    money = min(bill.money_minor, max(0, left - late))
+    late = money = 0
+    if bill.credit_applied:
+        late = 0 if bill.promotion_first else min(bill.promotion_minor, max(0, left))
+        money = min(bill.money_minor, max(0, left - late))
     left -= late + money
     return Result(
         lines={line.key: (line.amount, line.net) for line in lines},

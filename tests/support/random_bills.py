@@ -91,7 +91,7 @@ def random_case(seed: int) -> Case:
         "prices": [{"key": "fee", "form": "flat", "amount": _amount(rng)}],
     }
     weights = [rng.choice(("1", "5", "0.25", "20")) for _ in range(2)]
-    document = {
+    document: dict[str, Any] = {
         "version": 1,
         "meters": [_meter(key, aggregation) for key, aggregation in METERS.items()],
         "composites": [
@@ -111,6 +111,8 @@ def random_case(seed: int) -> Case:
         "add_ons": [add_on],
         "plans": plans,
     }
+    if rng.random() < 0.1:
+        document["billing"] = {"usage_lines": False}
     catalogue = parse_catalogue(json.dumps(document))
     composites = {COMPOSITE: (("calls", Fraction(weights[0])), ("bytes", Fraction(weights[1])))}
     return _case(rng, catalogue, plans, add_on, currency=currency, composites=composites)
@@ -168,6 +170,8 @@ def _case(
         promotion_minor=rng.choice((0, 0, 5, 12_345, 10**9)),
         money_minor=rng.choice((0, 0, 5, 12_345, 10**9)),
         promotion_first=rng.random() < 0.7,
+        credit_applied=rng.random() < 0.9,
+        usage_billed=catalogue.billing.usage_lines,
         tax_by_line=rng.random() < 0.3,
     )
     terms = _terms(bill, catalogue, currency=currency, rounding=rounding, bounds=bounds)
@@ -376,6 +380,12 @@ def _taxes(rng: random.Random) -> dict[str, tuple[str, Fraction, bool]]:
 # -- as ours ----------------------------------------------------------------------------------
 
 
+def _credits(bill: Bill) -> Credits:
+    if not bill.credit_applied:
+        return Credits.NOT_APPLIED
+    return Credits.BEFORE_TAX if bill.promotion_first else Credits.AFTER_TAX
+
+
 def _percent(rate: Fraction) -> Decimal:
     return Decimal(rate.numerator) / Decimal(rate.denominator)
 
@@ -471,7 +481,7 @@ def _terms(
         credit=CreditBalance(bill.promotion_minor, bill.money_minor),
         dimensions=(),
         rounding=Rounding(rounding),
-        credits=Credits.BEFORE_TAX if bill.promotion_first else Credits.AFTER_TAX,
+        credits=_credits(bill),
         tax_rounding=TaxRounding.LINE if bill.tax_by_line else TaxRounding.GROUP,
         due_days=30,
     )

@@ -128,6 +128,33 @@ class TestMoney:
         assert books.accounts()["cash"] == 0
 
 
+class TestSwitchedOff:
+    def test_s3_46_credit_is_not_applied_and_stays_untouched(self) -> None:
+        """FEATURE_CREDITS false: 30.00 given and 55.00 overpaid stay, 110.00 are to pay."""
+        books = BillingBooks()
+        books.agreed(flat("fee", "100"), taxes=TEN, billing={"credits": "not_applied"})
+        books.billed()
+        paid(books, 16_500)
+        books.grant(3_000)
+        books.billed(as_of="2025-03-02T00:00:00Z", invoice="inv_2")
+        second = books.invoice("inv_2")
+        assert (second.total_minor, second.tax_minor, second.credit_minor) == (11_000, 1_000, 0)
+        assert balance(books) == CreditBalance(3_000, 5_500)
+        assert books.kept("AccountCreditApplied") == []
+
+    def test_s3_46_a_correction_uses_none_either(self) -> None:
+        """Usage that came late asks for all of its 11.00."""
+        books = BillingBooks()
+        books.agreed(per_call("calls", "1"), taxes=TEN, billing={"credits": "not_applied"})
+        books.grant(3_000)
+        first = books.billed(usage={"calls": "100"})
+        again = books.content(usage={"calls": "110"}, positions=(11, 20), terms=first.terms)
+        assert books.correct(again).code == ""
+        books.billed(as_of="2025-03-02T00:00:00Z", invoice="inv_2")
+        assert books.invoice("inv_2").total_minor == 1_100
+        assert balance(books) == CreditBalance(3_000, 0)
+
+
 class TestCorrections:
     def test_bear_the_tax_of_their_line(self) -> None:
         """Paid 110.00, exempt since, usage gone: 110.00 come back, and no tax is left."""

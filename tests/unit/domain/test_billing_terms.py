@@ -68,6 +68,7 @@ class TestBilling:
                 corrections="credit_note",
                 auto_invoice=False,
                 credits="after_tax",
+                usage_lines=False,
                 tax_rounding="line",
                 default_currency="EUR",
                 usage_warning_percent=90,
@@ -88,6 +89,7 @@ class TestBilling:
             prefix="R-",
         )
         assert (made.grace_hours, made.auto_invoice, made.default_currency) == (0, False, "EUR")
+        assert (made.credits, made.usage_lines) == (Credits.AFTER_TAX, False)
 
     def test_a_seller_that_is_gone_is_the_first(self) -> None:
         """A customer's seller may leave the catalogue; somebody still has to bill."""
@@ -109,6 +111,8 @@ class TestBilling:
             ({"default_currency": "ABC"}, "billing.default_currency"),
             ({"usage_warning_percent": 0}, "billing.usage_warning_percent"),
             ({"auto_invoice": "yes"}, "billing.auto_invoice"),
+            ({"credits": "never"}, "billing.credits"),
+            ({"usage_lines": "no"}, "billing.usage_lines"),
             ({"sellers": [{"key": "a"}]}, "billing.sellers[0].name"),
             ({"sellers": [{"key": "a", "name": "A", "country": "Canada"}]}, "country"),
             ({"sellers": [{"key": "a", "name": "A", "address": list("abcdefg")}]}, "address"),

@@ -88,6 +88,16 @@ class TestInvoices:
         assert list(invoices_of(one, FEBRUARY)) == []
         assert coverage.of_series(meter="storage", dimensions=()) == ()
 
+    def test_s3_44_say_of_usage_that_is_not_billed_that_it_has_no_price(self) -> None:
+        """FEATURE_USAGE_METRICS false: neither a price reads it, nor is it missing."""
+        books = BillingBooks()
+        books.agreed(per_call("calls", "1"), billing={"usage_lines": False})
+        parts = billed_parts(books.terms(), invoice="INV-1", catalogues=books.state.catalogues)
+        coverage = Coverage(parts, [service(skipped=())])
+
+        assert coverage.of_series(meter="calls", dimensions=()) == ()
+        assert coverage.unbilled(JANUARY) is Unbilled.UNPRICED
+
     def test_have_what_their_terms_read(self) -> None:
         """One part per segment, with the plan's meters."""
         books = BillingBooks()

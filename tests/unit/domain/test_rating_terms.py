@@ -10,10 +10,13 @@ import pytest
 
 from domain.billing_terms import DiscountKind
 from domain.canonical import Json
+from domain.codes import Code
+from domain.errors import Rejected
 from domain.invoice_terms import GrantedDiscount, Override
 from domain.rating import (
     UsageEntry,
     commitment,
+    meters_of,
     rate,
 )
 from domain.usage.amendments import no_state
@@ -30,6 +33,8 @@ from tests.support.rating import (
     halves,
     whole,
 )
+
+NO_USAGE: Json = {"usage_lines": False}
 
 
 def plan_over(code: str, price: Json, **more: Json) -> Json:
@@ -248,6 +253,37 @@ class TestCommitments:
         prices = catalogue_of(FEE, plan={"minimum": {"amount": "50", "of": "usage"}})
         lines = billing.rated(whole(prices, segments=()), prices=prices)
         assert {"fee/fee": 31} == by_id(lines)
+
+
+class TestUsageThatIsNotBilled:
+    """S3-44: `usage_lines: false` of the catalogue."""
+
+    def test_s3_44_leaves_fees_and_items_alone(self) -> None:
+        """No usage line, no minimum over usage; nothing is read either."""
+        minimum: Json = {"amount": "50", "of": "all"}
+        prices = catalogue_of(FEE, CALLS, plan={"minimum": minimum}, billing=NO_USAGE)
+        terms = whole(prices)
+        rows = [billing.window("calls", value="100")]
+        assert {"fee/fee": 31} == by_id(billing.rated(terms, prices=prices, rows=rows))
+        assert (frozenset(),) == meters_of(terms=terms, catalogues={1: prices})
+
+    def test_s3_44_a_content_or_correction_that_has_usage_is_refused(self) -> None:
+        """Books and builder read prices the same way, so none of them can add it."""
+        prices = catalogue_of(FEE, CALLS, billing=NO_USAGE)
+        with pytest.raises(Rejected) as caught:
+            rate(
+                terms=whole(prices),
+                usage=[UsageEntry(0, "calls", (), NANOS, 1)],
+                catalogues={1: prices},
+            )
+        assert caught.value.code is Code.BAD_VALUE
+
+    def test_a_maximum_caps_the_fees_all_the_same(self) -> None:
+        maximum: Json = {"amount": "20", "of": "all"}
+        prices = catalogue_of(FEE, CALLS, plan={"maximum": maximum}, billing=NO_USAGE)
+        bound = commitment(terms=whole(prices), catalogues={1: prices}, which="maximum")
+        assert bound is not None
+        assert (20, True) == (bound.amount, bound.has_fees)
 
 
 class TestAddOnUsage:
