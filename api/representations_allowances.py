@@ -7,9 +7,11 @@ from fractions import Fraction
 from pydantic import Field
 
 from api.representations import DECIMAL, TIME, Representation
-from domain.allowances import Allowance, LimitUse
+from domain.allowances import Allowance
+from domain.codes import Code
 from domain.money import exact_text
 from domain.period import time_text
+from domain.plan_limits import LimitUse
 from projections.queries.allowances import State
 from projections.queries.assets import AssetSnapshot
 
@@ -38,6 +40,7 @@ class LimitRepresentation(Representation):
     meter: str
     maximum: str = Field(description=DECIMAL)
     value: str = Field(description=f"{DECIMAL}; where the meter stands")
+    overflow: str = Field(description="warn, or refuse what goes past it")
     is_exceeded: bool
 
 
@@ -62,10 +65,15 @@ class AllowancesRepresentation(Representation):
 
 
 class CheckRepresentation(Representation):
-    """Whether a use may happen, as the policies of the plan's prices say."""
+    """Whether a use may happen, as the policies of the plan's prices and limits say."""
 
     allowed: bool
-    refused_by: str | None = Field(description="Price that refuses; null when none does")
+    code: str | None = Field(
+        description="allowance_exceeded or limit_exceeded; null when it is allowed"
+    )
+    refused_by: str | None = Field(
+        description="The price, or else the limit, that refuses; null when none does"
+    )
     burned: str | None = Field(
         description=f"{DECIMAL}; units of the first allowance that counts the type; null for none"
     )
@@ -107,6 +115,7 @@ def _limit(limit: LimitUse) -> LimitRepresentation:
         meter=limit.meter,
         maximum=exact_text(limit.maximum),
         value=exact_text(limit.value),
+        overflow=limit.overflow,
         is_exceeded=limit.is_exceeded,
     )
 
@@ -131,12 +140,16 @@ def to_representation_allowances(state: State, *, at: str) -> AllowancesRepresen
 
 
 def to_representation_check(
-    *, refused_by: str | None, burned: Fraction | None, allowances: tuple[Allowance, ...]
+    *,
+    refused: tuple[Code, str] | None,
+    burned: Fraction | None,
+    allowances: tuple[Allowance, ...],
 ) -> CheckRepresentation:
-    """This function will show the answer to a check."""
+    """This function will show the answer to a check, refused with what code and by what."""
     return CheckRepresentation(
-        allowed=refused_by is None,
-        refused_by=refused_by,
+        allowed=refused is None,
+        code=refused and refused[0],
+        refused_by=refused and refused[1],
         burned=None if burned is None else exact_text(burned),
         allowances=[to_representation_allowance(each) for each in allowances],
     )

@@ -126,6 +126,7 @@ class LimitRepresentation(Representation):
     key: str
     meter: str
     maximum: str = Field(description="Exact decimal text")
+    overflow: str = Field(description="What going past it does: warn, or refuse")
 
 
 class PlanRepresentation(Representation):
@@ -251,7 +252,10 @@ def to_representation_plan(sold: SoldPlan) -> PlanRepresentation:
         discounts=list(plan.discounts),
         limits=[
             LimitRepresentation(
-                key=limit.key, meter=limit.meter, maximum=exact_text(limit.maximum)
+                key=limit.key,
+                meter=limit.meter,
+                maximum=exact_text(limit.maximum),
+                overflow=limit.overflow,
             )
             for limit in plan.limits
         ],

@@ -32,6 +32,7 @@ from domain.invoice_terms import InvoiceKind
 from domain.invoice_usage import parts_of
 from domain.meter import carried_meters
 from domain.period import Period
+from domain.plan_limits import LimitUse, limits_of
 from domain.pricing.price import NOTHING, ONE, Overflow
 from domain.quantity import NANOS_PER_UNIT
 from domain.rated import priced_of, share_of
@@ -142,28 +143,6 @@ class Allowance:
         return int(self.used * PERCENT / self.included) if self.included else None
 
 
-@dataclass(frozen=True, slots=True)
-class LimitUse:
-    """A limit of the plan and where its meter stands; going past it is shown and never charged.
-
-    Args:
-        key: Name of the limit.
-        meter: Meter that is compared.
-        maximum: Largest value within it.
-        value: Its value now.
-    """
-
-    key: str
-    meter: str
-    maximum: Fraction
-    value: Fraction
-
-    @property
-    def is_exceeded(self) -> bool:
-        """Say whether the subscription is flagged (S1-R11)."""
-        return self.value > self.maximum
-
-
 def standing_at(
     moment: datetime,
     *,
@@ -268,7 +247,7 @@ def _parts(
 ) -> tuple[Part, ...]:
     *before, runs = parts_of(terms, catalogues=catalogues)
     catalogue = catalogues[terms.segments[-1].catalogue_version]
-    limited = [catalogue.meter(limit.meter) for limit in limits]
+    limited = [meter for limit in limits for meter, _ in catalogue.counted.parts(limit.meter)]
     levels = frozenset(key for key in runs.meters if not catalogue.meter(key).is_flow)
     standing = [meter for meter in limited if meter.aggregation in STANDING]
     return (
@@ -342,7 +321,12 @@ def allowances_of(
                 is_estimate=line.is_estimate,
             )
         )
-    return tuple(found), _limits(standing, windows)
+    limits = limits_of(
+        standing.plan.limits,
+        value_of=lambda meter: _value_of(standing, windows, meter),
+        catalogue=standing.catalogue,
+    )
+    return tuple(found), limits
 
 
 def _included(standing: Standing, price: Price, times: int) -> Fraction:
@@ -375,25 +359,19 @@ def _alert(
     return None
 
 
-def _limits(standing: Standing, windows: Sequence[SegmentRow]) -> tuple[LimitUse, ...]:
-    asked, found = set(standing.terms.dimensions), []
-    for limit in standing.plan.limits:
-        meter = standing.catalogue.meter(limit.meter)
-        rows: dict[int, list[WindowRow]] = {}
-        for number, row in windows:
-            if row.meter == limit.meter and row.events and asked.issubset(row.dimensions):
-                rows.setdefault(number, []).append(row)
-        quantity = measured(
-            meter.measure,
-            windows=level_rows(meter, rows=rows, together=frozenset({standing.number})),
-            span=standing.parts[-1].span,
-        )
-        found.append(
-            LimitUse(
-                limit.key, limit.meter, limit.maximum, Fraction(quantity.nanos, NANOS_PER_UNIT)
-            )
-        )
-    return tuple(found)
+def _value_of(standing: Standing, windows: Sequence[SegmentRow], meter: Meter) -> Fraction:
+    """Return where a meter stands in the part that runs."""
+    asked = set(standing.terms.dimensions)
+    rows: dict[int, list[WindowRow]] = {}
+    for number, row in windows:
+        if row.meter == meter.key and row.events and asked.issubset(row.dimensions):
+            rows.setdefault(number, []).append(row)
+    quantity = measured(
+        meter.measure,
+        windows=level_rows(meter, rows=rows, together=frozenset({standing.number})),
+        span=standing.parts[-1].span,
+    )
+    return Fraction(quantity.nanos, NANOS_PER_UNIT)
 
 
 def burn_of(

@@ -152,6 +152,9 @@ class Code(StrEnum):
     NOT_READY = "not_ready"
     COMMAND_TIMEOUT = "command_timeout"
     INTERNAL = "internal"
+    # Checks of a use
+    ALLOWANCE_EXCEEDED = "allowance_exceeded"
+    LIMIT_EXCEEDED = "limit_exceeded"
     # HTTP intake
     EVENT_INVALID = "event_invalid"
     TENANT_MISMATCH = "tenant_mismatch"
@@ -407,6 +410,8 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.LETTER_CONTROL: "A published catalogue is not sent again; publish it anew.",
     Code.LETTER_SPLIT: "Its customers belong to several partitions; it fits into none.",
     Code.LETTER_UNDELIVERED: "The broker did not take it; replay it again.",
+    Code.ALLOWANCE_EXCEEDED: "The use goes beyond an allowance of the plan that refuses.",
+    Code.LIMIT_EXCEEDED: "The use goes past a limit of the plan that refuses.",
     Code.EVENT_INVALID: "An event was refused; param names the field, results say why.",
     Code.TENANT_MISMATCH: "The batch names another tenant than the API key.",
     Code.SCOPE_MISSING: "The API key does not have the scope that this address needs.",

@@ -12,10 +12,11 @@ from domain.billing_terms import Fees
 from domain.errors import Rejected
 from domain.money import minor_unit_places
 from domain.period import Interval
+from domain.plan_limits import can_refuse
 from domain.pricing.forms import price_from_fields
 from domain.pricing.matrix import GROUPS_MAX, Matrix
 from domain.pricing.percentage import Percentage, bounds_text
-from domain.pricing.price import Price
+from domain.pricing.price import Overflow, Price
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,6 +34,8 @@ PRICES_MAX = 100
 """Prices of one plan; bounds the lines of an invoice."""
 LIMITS_MAX = 50
 """Limits of one plan."""
+LIMIT_OVERFLOWS = (Overflow.WARN, Overflow.REFUSE)
+"""What going past a limit can do, the usual one first: a limit has no price to bill (C-04)."""
 PLAN_DISCOUNTS_MAX = 20
 """Discounts that come with one plan."""
 TRIAL_DAYS_MAX = 730
@@ -65,13 +68,15 @@ class Limit:
 
     Args:
         key: Name of the limit.
-        meter: Meter that is compared with it.
+        meter: Meter or composite that is compared with it.
         maximum: Largest quantity that is within it.
+        overflow: What going past it does: warn, or refuse.
     """
 
     key: str
     meter: str
     maximum: Fraction
+    overflow: Overflow = Overflow.WARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +266,23 @@ def _prices(fields: Fields, *, counted: Counted, problems: Problems) -> tuple[Pr
 
 
 def _limit(fields: Fields, *, counted: Counted) -> Limit:
-    fields.only(("key", "meter", "maximum"))
+    fields.only(("key", "meter", "maximum", "overflow"))
     meter = fields.text("meter")
     if not counted.is_known(meter):
         raise fields.refuse("meter", f"is {meter!r}, which is no meter")
-    return Limit(key=fields.text("key"), meter=meter, maximum=Fraction(fields.decimal("maximum")))
+    overflow = Overflow(fields.choice("overflow", LIMIT_OVERFLOWS, default=LIMIT_OVERFLOWS[0]))
+    if overflow is Overflow.REFUSE and not can_refuse(counted.parts(meter)):
+        raise fields.refuse(
+            "overflow",
+            "is refuse, for which a use must be foreseen: sums of quantities and counts of "
+            "events can, and one meter whose latest or largest quantity counts",
+        )
+    return Limit(
+        key=fields.text("key"),
+        meter=meter,
+        maximum=Fraction(fields.decimal("maximum")),
+        overflow=overflow,
+    )
 
 
 def _commitment(fields: Fields, name: str) -> Commitment | None:

@@ -18,6 +18,7 @@ from domain.document_shape import (
 from domain.period import Interval
 from domain.plan import (
     ADD_ONS_MAX,
+    LIMIT_OVERFLOWS,
     LIMITS_MAX,
     PLAN_DISCOUNTS_MAX,
     PLANS_MAX,
@@ -51,6 +52,12 @@ _LIMIT = Shape(
         Field("key", Kind.TEXT, "Name of the limit."),
         Field("meter", Kind.TEXT, "Key of the meter or composite that is compared with it."),
         decimal_field("maximum", "Largest quantity that is within it."),
+        choice_field(
+            "overflow",
+            "Whether going past it is shown, or a check says no to the use that would.",
+            LIMIT_OVERFLOWS,
+            default=LIMIT_OVERFLOWS[0],
+        ),
     ),
 )
 _PRICES = list_field("prices", "Prices in the order of the invoice lines.", PRICES_MAX, *PRICES)

@@ -23,6 +23,7 @@ from api.representations_allowances import (
 )
 from api.routes.common import FIND_RESPONSES, READ_RESPONSES, new_router
 from domain.allowances import Allowance, after_burn, burn_of, counts, is_allowed
+from domain.codes import Code
 from domain.errors import Rejected
 from domain.period import HOUR_MS, from_ms, time_text, to_ms
 from domain.quantity import parse_nanos
@@ -85,7 +86,7 @@ def check_allowances(
 ) -> CheckRepresentation:
     """Says what the plan's policies say (C-04), and holds nothing: uses beside it may come first.
 
-    Only a price with overflow refuse ever says no.
+    Only a price or a limit with overflow refuse ever says no (S3-R10).
     """
     try:
         nanos = parse_nanos(parameters.quantity)
@@ -130,7 +131,7 @@ def _state(
 
 def _check(state: State, *, event_type: str, nanos: int) -> CheckRepresentation:
     catalogue = state.standing.catalogue
-    refused_by: str | None = None
+    refused: tuple[Code, str] | None = None
     burned = None
     after: list[Allowance] = []
     for allowance in state.allowances:
@@ -138,8 +139,8 @@ def _check(state: State, *, event_type: str, nanos: int) -> CheckRepresentation:
             continue
         taken = burn_of(allowance, event_type=event_type, nanos=nanos, catalogue=catalogue)
         burned = taken if burned is None else burned
-        if refused_by is None and not is_allowed(allowance, burned=taken):
-            refused_by = allowance.name
+        if refused is None and not is_allowed(allowance, burned=taken):
+            refused = Code.ALLOWANCE_EXCEEDED, allowance.name
         after.append(
             after_burn(
                 allowance,
@@ -147,7 +148,12 @@ def _check(state: State, *, event_type: str, nanos: int) -> CheckRepresentation:
                 warning_percent=catalogue.billing.usage_warning_percent,
             )
         )
-    return to_representation_check(refused_by=refused_by, burned=burned, allowances=tuple(after))
+    for limit in state.limits:
+        if refused is None and limit.refuses(
+            event_type=event_type, nanos=nanos, catalogue=catalogue
+        ):
+            refused = Code.LIMIT_EXCEEDED, limit.key
+    return to_representation_check(refused=refused, burned=burned, allowances=tuple(after))
 
 
 @router.get(

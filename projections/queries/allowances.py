@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy
 
-from domain.allowances import Allowance, LimitUse, Standing, allowances_of, standing_at
+from domain.allowances import Allowance, Standing, allowances_of, standing_at
 from domain.books.customer import Customer
 from domain.books.subscription import Subscription
 from domain.period import from_ms
+from domain.plan_limits import LimitUse
 from domain.rating import UsageEntry, usage_entries
 from projections.invoicing.rows import Wanted, read_rows
 from projections.queries.connection import driver_of

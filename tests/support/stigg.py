@@ -1,4 +1,4 @@
-"""S1's operator with a running pipeline, an API and a gateway."""
+"""S1's operator with a running pipeline, an API and a gateway; those of other systems too."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TODAY = datetime.now(UTC).date().isoformat()
 
 
 class Stigg:
-    """S1's operator with a pipeline, an API and a gateway.
+    """An operator of S1, or of another system, with a pipeline, an API and a gateway.
 
     Args:
         world: Folds and projector.
@@ -88,9 +88,11 @@ class Stigg:
 
 
 @contextmanager
-def running_stigg(*, kafka: str, database_admin_url: str, state_dir: Path) -> Iterator[Stigg]:
-    """Start everything on S1's own catalogue."""
-    content = json.loads(read_catalogue_file(CATALOGUE))
+def running_stigg(
+    *, kafka: str, database_admin_url: str, state_dir: Path, catalogue: Path = CATALOGUE
+) -> Iterator[Stigg]:
+    """Start everything on a catalogue, S1's own unless another is given."""
+    content = json.loads(read_catalogue_file(catalogue))
     key = new_api_key()
     with ExitStack() as stack:
         world = stack.enter_context(
@@ -99,7 +101,7 @@ def running_stigg(*, kafka: str, database_admin_url: str, state_dir: Path) -> It
                 database_admin_url=database_admin_url,
                 state_dir=state_dir,
                 catalogue=content,
-                name="gain_share_test",
+                name="operator_test",
             )
         )
         send(

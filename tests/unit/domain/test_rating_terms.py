@@ -283,7 +283,7 @@ class TestUsageThatIsNotBilled:
         prices = catalogue_of(FEE, CALLS, plan={"maximum": maximum}, billing=NO_USAGE)
         bound = commitment(terms=whole(prices), catalogues={1: prices}, which="maximum")
         assert bound is not None
-        assert (20, True) == (bound.amount, bound.has_fees)
+        assert (Fraction(20), True) == (bound.amount, bound.has_fees)
 
 
 class TestAddOnUsage:
