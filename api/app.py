@@ -23,6 +23,7 @@ from api.routes import (
     items,
     notifications,
     operations,
+    organizations,
     payments,
     plans,
     receipts,
@@ -36,6 +37,7 @@ from api.routes import (
     subscriptions,
     suspicions,
     usage,
+    usage_of_periods,
     wallets,
 )
 from runtime.metrics import API_REQUESTS, API_SECONDS
@@ -46,6 +48,7 @@ from runtime.web.envelope import Watch
 
 ROUTERS = (
     usage.router,
+    usage_of_periods.router,
     rejects.router,
     customers.router,
     customer_details.router,
@@ -56,6 +59,7 @@ ROUTERS = (
     invoice_documents.router,
     items.router,
     payments.router,
+    organizations.router,
     credit_notes.router,
     allowances.router,
     gain_shares.router,

@@ -209,6 +209,27 @@ class IntakeParameters(Parameters):
     end: Time | None = Field(None, alias="to", description="Received before this full hour")
 
 
+HISTORY_LIMIT_DEFAULT = 12
+HISTORY_LIMIT_MAX = 24
+"""Past periods of one page: two years of months; each is added up from its windows."""
+
+
+class CurrentUsageParameters(Parameters):
+    """Parameters of the usage of running periods."""
+
+    customer: Text = Field(description="Whose usage")
+
+
+class UsageHistoryParameters(CurrentUsageParameters):
+    """Parameters of the usage of past periods."""
+
+    subscription: Text | None = Field(None, description="Only its periods")
+    limit: Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=HISTORY_LIMIT_MAX)] = (
+        Field(HISTORY_LIMIT_DEFAULT, description="Periods of the page")
+    )
+    cursor: Cursor | None = Field(None, description="next_cursor of the page before")
+
+
 class UsageParameters(Parameters):
     """Parameters of the usage."""
 

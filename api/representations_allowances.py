@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from pydantic import Field
 
-from api.representations import DECIMAL, TIME, Representation
+from api.representations import DECIMAL, TIME, Representation, UsageRepresentation
 from domain.allowances import Allowance
 from domain.codes import Code
 from domain.money import exact_text
@@ -62,6 +62,17 @@ class AllowancesRepresentation(Representation):
     allowances: list[AllowanceRepresentation]
     limits: list[LimitRepresentation]
     is_flagged: bool = Field(description="Whether a limit is exceeded (S1-R11)")
+
+
+class CurrentUsageRepresentation(AllowancesRepresentation):
+    """What is used in the period that runs, priced or not, and what is left of allowances."""
+
+    usage_start: str = Field(
+        description=f"From when usage is added up: the period's start, or five years ago; {TIME}"
+    )
+    usage: list[UsageRepresentation] = Field(
+        description="Each meter of the customer over the period, whichever subscription bills it"
+    )
 
 
 class CheckRepresentation(Representation):

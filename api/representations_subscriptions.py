@@ -49,6 +49,20 @@ class CustomerRepresentation(Representation):
     created_at: str = Field(description=TIME)
 
 
+class OrganizationRepresentation(Representation):
+    """A customer under S3's name, with S3's fields."""
+
+    id: str
+    currency: str
+    seller: str | None = Field(description="Legal entity that bills; null for the first one")
+    tax: CustomerTaxRepresentation
+    due_days: int | None = Field(description="Days to pay; null for the catalogue's")
+    grace_hours: int | None = Field(
+        description="Hours that invoices wait for late usage; null for the catalogue's"
+    )
+    created_at: str = Field(description=TIME)
+
+
 class AddOnRepresentation(Representation):
     """An add-on of a subscription."""
 
@@ -166,6 +180,21 @@ def to_representation_customer(customer: Customer) -> CustomerRepresentation:
             for each in customer.overrides
         ],
         created_at=time_text(customer.created_at),
+    )
+
+
+def to_representation_organization(
+    customer: CustomerRepresentation,
+) -> OrganizationRepresentation:
+    """This function will show a customer as an organisation."""
+    return OrganizationRepresentation(
+        id=customer.customer,
+        currency=customer.currency,
+        seller=customer.seller,
+        tax=customer.tax,
+        due_days=customer.due_days,
+        grace_hours=customer.grace_hours,
+        created_at=customer.created_at,
     )
 
 

@@ -25,6 +25,7 @@ from api.routes.common import (
 )
 from domain.billing_terms import DUE_DAYS_MAX, GRACE_HOURS_MAX, TaxTreatment
 from domain.canonical import to_canonical_json
+from domain.fields import Fields
 from projections.queries import customers
 from projections.queries.connection import tenant_connection
 from runtime.web.authentication import Caller
@@ -46,7 +47,7 @@ def _days(description: str, *, maximum: int) -> dict[str, Any]:
     }
 
 
-_TERMS: dict[str, dict[str, Any]] = {
+TERMS: dict[str, dict[str, Any]] = {
     "seller": {
         "type": ["string", "null"],
         "description": "Key of the legal entity that bills; null for the catalogue's first",
@@ -88,7 +89,7 @@ def list_customers(
 )
 def get_customer(backend: BackendDep, caller: CallerDep, customer: str) -> CustomerRepresentation:
     """One customer with the terms that differ from the catalogue's."""
-    return _find(backend, caller, read_id(customer))
+    return find(backend, caller, read_id(customer))
 
 
 @router.post(
@@ -105,7 +106,7 @@ def get_customer(backend: BackendDep, caller: CallerDep, customer: str) -> Custo
             "currency": text_field(
                 "ISO 4217 code of its invoices; without it the catalogue's default_currency"
             ),
-            **_TERMS,
+            **TERMS,
         },
         required=("customer",),
         example={"customer": "customer-1", "currency": "USD"},
@@ -116,19 +117,36 @@ async def create_customer(
 ) -> CustomerRepresentation:
     """Sends CreateCustomer and answers when its effect is visible."""
     fields = await read_object(request)
-    fields.only(("customer", "currency", *_TERMS))
-    customer = fields.text("customer")
-    if "currency" in fields.values:
-        fields.text("currency")
+    fields.only(("customer", "currency", *TERMS))
+    return await ask_for_customer(
+        backend, caller, idempotency_key, customer=fields.text("customer"), wished=fields
+    )
+
+
+async def ask_for_customer(
+    backend: Backend, caller: Caller, idempotency_key: str, *, customer: str, wished: Fields
+) -> CustomerRepresentation:
+    """This function will create a customer, whatever the address at which it was asked for.
+
+    Args:
+        backend: Where commands go.
+        caller: Who asks.
+        idempotency_key: Of this wish.
+        customer: Its id.
+        wished: Its currency, if it is said, and its terms.
+    """
+    if "currency" in wished.values:
+        wished.text("currency")
+    given = {name: wished.values[name] for name in ("currency", *TERMS) if name in wished.values}
     await act(
         backend,
         caller,
         operation=_CREATE,
         idempotency_key=idempotency_key,
         kind="CreateCustomer",
-        body=fields.values,
+        body={**given, "customer": customer},
     )
-    return await run_in_threadpool(_find, backend, caller, customer)
+    return await run_in_threadpool(find, backend, caller, customer)
 
 
 @router.post(
@@ -136,7 +154,7 @@ async def create_customer(
     responses=COMMAND_RESPONSES,
     summary="Change the terms of a customer",
     dependencies=[Depends(refuse_query)],
-    openapi_extra=object_body(_TERMS, example={"due_days": 14, "grace_hours": None}),
+    openapi_extra=object_body(TERMS, example={"due_days": 14, "grace_hours": None}),
 )
 async def change_terms(
     request: Request,
@@ -147,17 +165,25 @@ async def change_terms(
 ) -> CustomerRepresentation:
     """Sends ChangeCustomer; what is not named stays as it is, the currency for good."""
     fields = await read_object(request)
-    fields.only(_TERMS)
-    name = read_id(customer)
+    fields.only(TERMS)
+    return await ask_for_terms(
+        backend, caller, idempotency_key, customer=read_id(customer), wished=fields
+    )
+
+
+async def ask_for_terms(
+    backend: Backend, caller: Caller, idempotency_key: str, *, customer: str, wished: Fields
+) -> CustomerRepresentation:
+    """This function will change the terms of a customer; what is not named stays as it is."""
     await act(
         backend,
         caller,
         operation=_CHANGE,
         idempotency_key=idempotency_key,
         kind="ChangeCustomer",
-        body={**fields.values, "customer": name},
+        body={**wished.values, "customer": customer},
     )
-    return await run_in_threadpool(_find, backend, caller, name)
+    return await run_in_threadpool(find, backend, caller, customer)
 
 
 @router.post(
@@ -209,10 +235,11 @@ async def set_override(
             "document": None if document is None else to_canonical_json(document),
         },
     )
-    return await run_in_threadpool(_find, backend, caller, name)
+    return await run_in_threadpool(find, backend, caller, name)
 
 
-def _find(backend: Backend, caller: Caller, customer: str) -> CustomerRepresentation:
+def find(backend: Backend, caller: Caller, customer: str) -> CustomerRepresentation:
+    """This function will show one customer of the caller's tenant (404 when there is none)."""
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         found = customers.find_customer(connection, customer=customer)
     if found is None:

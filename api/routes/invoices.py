@@ -57,7 +57,7 @@ def list_invoices(
     backend: BackendDep, caller: CallerDep, parameters: Annotated[InvoiceParameters, Query()]
 ) -> ListRepresentation[InvoiceRepresentation]:
     """All invoices of the tenant, or of a customer, a subscription, a status; without lines."""
-    after = from_cursor(parameters.cursor, kind=_KIND, make=_to_key)
+    after = from_cursor(parameters.cursor, kind=_KIND, make=to_key)
     with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
         page = invoices.list_invoices(
             connection,
@@ -241,6 +241,7 @@ def find(backend: Backend, caller: Caller, invoice: str) -> InvoiceDocumentRepre
     return to_representation_invoice_document(document)
 
 
-def _to_key(parts: Sequence[CursorPart]) -> InvoiceKey:
+def to_key(parts: Sequence[CursorPart]) -> InvoiceKey:
+    """This function will read the parts of a cursor of invoices."""
     issued_at, invoice = parts
     return InvoiceKey(issued_at=moment(issued_at), invoice=text(invoice))

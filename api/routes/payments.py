@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -30,6 +30,7 @@ from api.routes.common import (
 )
 from api.routes.invoices import find as find_invoice
 from domain.derived_ids import derived_id
+from domain.fields import Fields
 from domain.period import time_text
 from projections.queries import payments
 from projections.queries.connection import tenant_connection
@@ -40,6 +41,12 @@ from runtime.web.scopes import Scope, allows
 
 router = new_router("payments")
 _KIND = "payments"
+PAYMENT: dict[str, dict[str, Any]] = {
+    "amount_minor": count_field("Whole minor units"),
+    "method": text_field("How it came, for example wire"),
+    "reference": text_field("What it is called elsewhere"),
+    "paid_at": text_field("When the money came, RFC 3339; now when absent"),
+}
 
 
 @router.get("/payments", responses=READ_RESPONSES, summary="Payments, the newest first")
@@ -82,12 +89,7 @@ def get_payment(backend: BackendDep, caller: CallerDep, payment: str) -> Payment
     summary="Record a payment of an invoice",
     dependencies=[Depends(refuse_query)],
     openapi_extra=object_body(
-        {
-            "amount_minor": count_field("Whole minor units"),
-            "method": text_field("How it came, for example wire"),
-            "reference": text_field("What it is called elsewhere"),
-            "paid_at": text_field("When the money came, RFC 3339; now when absent"),
-        },
+        PAYMENT,
         required=("amount_minor", "method"),
         example={"amount_minor": 1_060_000, "method": "wire", "reference": "BANK-4711"},
     ),
@@ -104,18 +106,35 @@ async def create_payment(
     The books compare, not this process: of two payments at once the second is the one too much.
     """
     fields = await read_object(request)
-    fields.only(("amount_minor", "method", "reference", "paid_at"))
-    found = await run_in_threadpool(find_invoice, backend, caller, read_id(invoice))
+    fields.only(PAYMENT)
+    return await ask_for_payment(
+        backend, caller, idempotency_key, invoice=read_id(invoice), wished=fields
+    )
+
+
+async def ask_for_payment(
+    backend: Backend, caller: Caller, idempotency_key: str, *, invoice: str, wished: Fields
+) -> PaymentRepresentation:
+    """This function will record a payment, whatever the address at which it was asked for.
+
+    Args:
+        backend: Where commands go.
+        caller: Who asks.
+        idempotency_key: Of this wish.
+        invoice: Id or number of the invoice.
+        wished: The fields of PAYMENT.
+    """
+    found = await run_in_threadpool(find_invoice, backend, caller, invoice)
     operation = "POST /invoices/payments"
     payment = derived_id("pay", caller.tenant, operation, idempotency_key)
     body = present(
         payment=payment,
         invoice=found.invoice,
-        amount_minor=fields.integer("amount_minor", minimum=1, maximum=COUNT_MAX),
+        amount_minor=wished.integer("amount_minor", minimum=1, maximum=COUNT_MAX),
         currency=found.total.currency,
-        method=fields.text("method"),
-        reference=optional_text(fields, "reference"),
-        paid_at=time_text(fields.time("paid_at")) if "paid_at" in fields.values else None,
+        method=wished.text("method"),
+        reference=optional_text(wished, "reference"),
+        paid_at=time_text(wished.time("paid_at")) if "paid_at" in wished.values else None,
         is_credit_allowed=None if allows(caller.scopes, Scope.BILLING_ADMIN) else False,
     )
     await act(

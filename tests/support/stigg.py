@@ -58,6 +58,13 @@ class Stigg:
         assert answer.status_code == status, answer.text
         return answer.json()
 
+    def put(self, url: str, body: Any, *, status: int = 200) -> Any:
+        """Ask the API for a change of something that is there."""
+        headers = {**self.headers, "Idempotency-Key": uuid.uuid4().hex}
+        answer = self.api.put(url, json=body, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
     def get(self, url: str, *, status: int = 200, **parameters: Any) -> Any:
         """Ask the API."""
         answer = self.api.get(url, params=parameters, headers=self.headers)

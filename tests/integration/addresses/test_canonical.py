@@ -3,18 +3,134 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
+from typing import Any
 
 from domain.period import time_text
-from tests.support.pipeline_world import START
+from tests.support.pipeline_world import START, Event
 from tests.support.stigg import BILLING, Stigg
 
 
-def subscribed(mesh: Stigg, plan: str) -> str:
-    """A new organisation on a plan since the first of this month."""
-    customer = f"org-{uuid.uuid4().hex[:8]}"
-    mesh.post(f"{BILLING}/customers", {"customer": customer, "currency": "USD"})
+def organization(mesh: Stigg, **more: Any) -> str:
+    """A new organisation."""
+    wish = {"id": f"org-{uuid.uuid4().hex[:8]}", "currency": "USD", **more}
+    return str(mesh.post(f"{BILLING}/organizations", wish)["id"])
+
+
+def subscribed(mesh: Stigg, plan: str, *, customer: str = "") -> str:
+    """A subscription to a plan since the first of this month, of a new organisation."""
+    customer = customer or organization(mesh)
     wish = {"customer": customer, "plan": plan, "start": time_text(START)}
     return str(mesh.post(f"{BILLING}/subscriptions", wish)["subscription"])
+
+
+def calls(mesh: Stigg, customer: str, *quantities: str) -> None:
+    """API calls, an hour apart from the first of the month on."""
+    mesh.world.send_usage(
+        customer,
+        [
+            Event(f"call {number}", "api_call", quantity, START + timedelta(hours=number))
+            for number, quantity in enumerate(quantities)
+        ],
+    )
+
+
+class TestOrganizations:
+    def test_s3_48_s3_49_s3_50_are_our_customers(self, mesh: Stigg) -> None:
+        """C-02: one account behind both names, made, read and changed at either."""
+        wish = {"id": "org-1", "due_days": 14}
+        made = mesh.post(f"{BILLING}/organizations", wish, key="one-wish")
+        assert ("org-1", "USD", 14, None) == (
+            made["id"],
+            made["currency"],
+            made["due_days"],
+            made["grace_hours"],
+        )
+        assert made == mesh.post(f"{BILLING}/organizations", wish, key="one-wish")
+        other = {"customer": "org-1", "due_days": 14}
+        same = mesh.post(f"{BILLING}/customers", other, key="one-wish")
+        assert ("org-1", 14) == (same["customer"], same["due_days"])
+        changed = mesh.put(f"{BILLING}/organizations/org-1", {"grace_hours": 3})
+        assert (14, 3) == (changed["due_days"], changed["grace_hours"])
+        assert changed == mesh.get(f"{BILLING}/organizations/org-1")
+        assert 3 == mesh.get(f"{BILLING}/customers/org-1")["grace_hours"]
+
+    def test_without_an_id_get_one_that_follows_from_the_key(self, mesh: Stigg) -> None:
+        """S3's callers know no id before."""
+        first, again = (
+            mesh.post(f"{BILLING}/organizations", {}, key="nameless") for _ in range(2)
+        )
+        assert first["id"].startswith("org_")
+        assert first == again
+
+    def test_that_are_wrong_are_refused_by_name(self, mesh: Stigg) -> None:
+        """The currency stays for good; an id is taken once; a foreign one is nobody's."""
+        taken = organization(mesh)
+        url = f"{BILLING}/organizations"
+        assert "customer_exists" == mesh.post(url, {"id": taken}, status=409)["code"]
+        assert "currency" == mesh.put(f"{url}/{taken}", {"currency": "EUR"}, status=400)["param"]
+        mesh.get(f"{url}/nobody", status=404)
+        mesh.put(f"{url}/nobody", {"due_days": 1}, status=404)
+
+
+class TestPayments:
+    def test_s3_57_pay_an_invoice(self, mesh: Stigg) -> None:
+        """By its number, in two parts: 99.00 and 10 % are 108.90."""
+        customer = organization(mesh)
+        subscribed(mesh, "starter", customer=customer)
+        mesh.world.bill(customer)
+        (invoice,) = mesh.get(f"{BILLING}/invoices", customer=customer)["data"]
+        assert 10_890 == invoice["open"]["amount_minor"]
+        wish = {"invoice": invoice["number"], "amount_minor": 10_000, "method": "wire"}
+        paid = mesh.post(f"{BILLING}/payments", wish, key="first-part")
+        assert paid == mesh.post(f"{BILLING}/payments", wish, key="first-part")
+        assert paid == mesh.get(f"{BILLING}/payments/{paid['payment']}")
+        assert invoice["invoice"] == paid["invoice"]
+        rest = {"invoice": invoice["invoice"], "amount_minor": 890, "method": "wire"}
+        mesh.post(f"{BILLING}/payments", rest)
+        assert "paid" == mesh.get(f"{BILLING}/invoices/{invoice['invoice']}")["status"]
+        unknown = {**rest, "invoice": "INV-1999-000001"}
+        mesh.post(f"{BILLING}/payments", unknown, status=404)
+        refused = mesh.post(f"{BILLING}/payments", {"amount_minor": 1}, status=400)
+        assert "body.invoice" in refused["detail"]
+
+
+class TestUsage:
+    def test_s3_60_of_the_running_period_is_shown_with_what_is_left(self, mesh: Stigg) -> None:
+        """Priced or not: queries have no price (S3-R9)."""
+        customer = organization(mesh)
+        subscription = subscribed(mesh, "starter", customer=customer)
+        calls(mesh, customer, "700000")
+        mesh.world.send_usage(customer, [Event("query", "query", "7", START)])
+        (shown,) = mesh.get(f"{BILLING}/usage/current", customer=customer)["data"]
+        used = {each["meter"]: each["value"] for each in shown["usage"]}
+        left = {each["meter"]: each["remaining"] for each in shown["allowances"]}
+        assert {"api_calls": "700000", "query_units": "7"} == used
+        assert ("300000", subscription) == (left["api_calls"], shown["subscription"])
+        assert time_text(START) == shown["period_start"] == shown["usage_start"]
+        idle = organization(mesh)
+        assert [] == mesh.get(f"{BILLING}/usage/current", customer=idle)["data"]
+        mesh.get(f"{BILLING}/usage/current", customer="nobody", status=404)
+        mesh.get(f"{BILLING}/usage/current", status=400)
+
+    def test_s3_61_of_past_periods_is_that_of_their_windows(self, mesh: Stigg) -> None:
+        """Two months that were invoiced, the newest first: page by page, in full."""
+        customer = organization(mesh)
+        subscribed(mesh, "free", customer=customer)
+        calls(mesh, customer, "20000", "30000")
+        following = (START + timedelta(days=32)).strftime("%Y-%m")
+        for month in ("", following):
+            mesh.world.bill(customer, as_of=START + timedelta(days=64), month=month)
+        first = mesh.get(f"{BILLING}/usage/history", customer=customer, limit=1)
+        assert (1, True) == (len(first["data"]), first["has_more"])
+        assert [] == first["data"][0]["usage"]
+        second = mesh.get(
+            f"{BILLING}/usage/history", customer=customer, cursor=first["next_cursor"]
+        )
+        (month,) = second["data"]
+        assert (time_text(START), False) == (month["period_start"], second["has_more"])
+        (used,) = month["usage"]
+        assert ("api_calls", "50000", 2) == (used["meter"], used["value"], used["events"])
 
 
 class TestLimits:
