@@ -5,8 +5,12 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from projections.flush import Database
+from projections.span import Intake
+from projections.usage_binding import UsageBinding
 from runtime.settings import Settings
 from tests.support.topics import fresh_topics
+from tests.support.usage_log import UsageLog
 
 PARTITIONS = 2
 
@@ -38,3 +42,20 @@ def owner(settings: Settings) -> Iterator[psycopg.Connection]:
         options=f"-c search_path={settings.database_schema},public",
     ) as connection:
         yield connection
+
+
+@pytest.fixture
+def filled(settings: Settings) -> Settings:
+    """The same with the windows of a few records."""
+    log = UsageLog(partitions=1)
+    log.grow(records=2)
+    binding = UsageBinding()
+    database = Database(settings, binding)
+    intake = Intake(binding, partition=0, position=database.place((0,))[0])
+    for offset, wire in enumerate(log.wires(0)):
+        intake.take(wire, facts_offset=offset)
+    span = intake.drain()
+    assert span is not None
+    database.flush({0: span})
+    database.close()
+    return settings

@@ -5,12 +5,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from projections.flush import Database
-from projections.span import Intake
-from projections.usage_binding import UsageBinding
 from runtime import postgres
 from runtime.settings import Settings
-from tests.support.usage_log import TENANTS, UsageLog
+from tests.support.usage_log import TENANTS
 
 WITH_TENANT = """
     SELECT c.relname, CASE c.relkind
@@ -25,22 +22,6 @@ UNIQUE_KEYS = """
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
     WHERE i.indisunique AND c.relname NOT IN ('alembic_version', 'position')
 """
-
-
-@pytest.fixture
-def filled(settings: Settings) -> Settings:
-    log = UsageLog(partitions=1)
-    log.grow(records=2)
-    binding = UsageBinding()
-    database = Database(settings, binding)
-    intake = Intake(binding, partition=0, position=database.place((0,))[0])
-    for offset, wire in enumerate(log.wires(0)):
-        intake.take(wire, facts_offset=offset)
-    span = intake.drain()
-    assert span is not None
-    database.flush({0: span})
-    database.close()
-    return settings
 
 
 @pytest.fixture
