@@ -37,6 +37,7 @@ from api.routes import (
     subscriptions,
     suspicions,
     usage,
+    usage_events,
     usage_of_periods,
     wallets,
 )
@@ -49,6 +50,7 @@ from runtime.web.envelope import Watch
 ROUTERS = (
     usage.router,
     usage_of_periods.router,
+    usage_events.router,
     rejects.router,
     customers.router,
     customer_details.router,

@@ -18,6 +18,7 @@ from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
 from domain.period import Period, parse_time
 from projections.queries.paging import PAGE_ROWS_MAX
+from projections.queries.usage_events import DAYS_MAX as EVENT_DAYS_MAX
 from projections.queries.usage_question import Granularity
 from runtime.web.problems import invalid, not_found
 
@@ -218,6 +219,17 @@ class CurrentUsageParameters(Parameters):
     """Parameters of the usage of running periods."""
 
     customer: Text = Field(description="Whose usage")
+
+
+class UsageEventParameters(PageParameters):
+    """Parameters of the list of events."""
+
+    customer: Text = Field(description="Whose events")
+    start: Time = Field(alias="from", description="Occurred at or after")
+    end: Time = Field(
+        alias="to", description=f"Occurred before; at most {EVENT_DAYS_MAX} days after from"
+    )
+    type: Text | None = Field(None, description="Only those of this event type, under any name")
 
 
 class UsageHistoryParameters(CurrentUsageParameters):

@@ -125,6 +125,33 @@ def partition_ends(consumer: Consumer, topic: str, partition: int) -> tuple[int,
     return low, high
 
 
+def offset_at(settings: Settings, topic: Topic, partition: int, *, at_ms: int) -> int | None:
+    """This function will return the first offset that was appended at a time or later.
+
+    Args:
+        settings: Where the broker is.
+        topic: Topic with LogAppendTime.
+        partition: Partition number.
+        at_ms: Milliseconds since 1970 UTC.
+
+    Returns:
+        None when everything is older.
+
+    Raises:
+        Retryable: broker_away.
+    """
+    consumer = new_consumer(settings, group="tidegauge.reader")
+    try:
+        (found,) = consumer.offsets_for_times(
+            [TopicPartition(topic.name, partition, at_ms)], timeout=ADMIN_TIMEOUT_S
+        )
+    except KafkaException as error:
+        raise broker_away(error) from error
+    finally:
+        consumer.close()
+    return found.offset if found.offset >= 0 else None
+
+
 def broker_away(error: object) -> Retryable:
     """This function will turn a client's error into ours."""
     return Retryable(

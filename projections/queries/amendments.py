@@ -9,6 +9,7 @@ import sqlalchemy
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Sequence
     from datetime import datetime
 
 AMENDMENTS_MAX = 500
@@ -23,6 +24,9 @@ _FIND = sqlalchemy.text(
 _LIST = sqlalchemy.text(
     f"SELECT {_COLUMNS} FROM event_amendment WHERE customer = :customer"  # noqa: S608 -- fixed texts only
     " ORDER BY amended_at DESC, source_offset DESC LIMIT :row_count"
+)
+_AMENDED = sqlalchemy.text(
+    "SELECT event FROM event_amendment WHERE customer = :customer AND event = ANY(:events)"
 )
 _REFUSAL = sqlalchemy.text(
     "SELECT code, reason FROM reject WHERE topic = :topic AND partition = :partition"
@@ -73,6 +77,14 @@ def find_amendment(
     """This function will return the amendment of an event; None when there is none."""
     row = connection.execute(_FIND, {"customer": customer, "event": event}).one_or_none()
     return None if row is None else AmendmentRow(*row)
+
+
+def amended_events(
+    connection: sqlalchemy.Connection, *, customer: str, events: Sequence[uuid.UUID]
+) -> frozenset[uuid.UUID]:
+    """This function will say which of some events of a customer were voided or replaced."""
+    rows = connection.execute(_AMENDED, {"customer": customer, "events": list(events)})
+    return frozenset(rows.scalars())
 
 
 def list_amendments(

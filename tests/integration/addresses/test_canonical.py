@@ -6,9 +6,20 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from api.routes import usage_events
+from cli.amending import amend
+from cli.events import key_of
+from domain.codes import Code
+from domain.errors import Fatal
 from domain.period import time_text
-from tests.support.pipeline_world import START, Event
+from projections import listed_events
+from projections.counted_events import find_counted
+from tests.support.pipeline_world import START, TENANT, Event
 from tests.support.stigg import BILLING, Stigg
+
+MONTH = {"from": time_text(START), "to": time_text(START + timedelta(days=28))}
 
 
 def organization(mesh: Stigg, **more: Any) -> str:
@@ -25,11 +36,11 @@ def subscribed(mesh: Stigg, plan: str, *, customer: str = "") -> str:
 
 
 def calls(mesh: Stigg, customer: str, *quantities: str) -> None:
-    """API calls, an hour apart from the first of the month on."""
+    """API calls, a minute apart from the first of the month on."""
     mesh.world.send_usage(
         customer,
         [
-            Event(f"call {number}", "api_call", quantity, START + timedelta(hours=number))
+            Event(f"call {number}", "api_call", quantity, START + timedelta(minutes=number))
             for number, quantity in enumerate(quantities)
         ],
     )
@@ -119,8 +130,8 @@ class TestUsage:
         subscribed(mesh, "free", customer=customer)
         calls(mesh, customer, "20000", "30000")
         following = (START + timedelta(days=32)).strftime("%Y-%m")
-        for month in ("", following):
-            mesh.world.bill(customer, as_of=START + timedelta(days=64), month=month)
+        for month, days in (("", 40), (following, 64)):
+            mesh.world.bill(customer, as_of=START + timedelta(days=days), month=month)
         first = mesh.get(f"{BILLING}/usage/history", customer=customer, limit=1)
         assert (1, True) == (len(first["data"]), first["has_more"])
         assert [] == first["data"][0]["usage"]
@@ -149,3 +160,108 @@ class TestLimits:
             (False, "limit_exceeded", "adapters"),
             (True, None, None),
         ] == told
+
+
+def listed(mesh: Stigg, customer: str, *, limit: int, **more: Any) -> list[dict[str, Any]]:
+    """All events of this month, page by page."""
+    found: list[dict[str, Any]] = []
+    wanted = {"customer": customer, "limit": limit, **MONTH, **more}
+    while True:
+        page = mesh.get(f"{BILLING}/usage/events", **wanted)
+        assert len(page["data"]) <= limit
+        found += page["data"]
+        if not page["has_more"]:
+            assert page["next_cursor"] is None
+            return found
+        wanted["cursor"] = page["next_cursor"]
+
+
+class TestEvents:
+    @pytest.mark.parametrize("limit", [1, 3, 200])
+    def test_s4_20_page_by_page_are_all_that_was_counted_once_each(
+        self, mesh: Stigg, limit: int
+    ) -> None:
+        """Sent twice, conflicting, of others, voided: the list is the usage, whatever the page."""
+        customer, other = organization(mesh), organization(mesh)
+        calls(mesh, customer, "1", "2.5", "4", "8")
+        calls(mesh, other, "1000")
+        calls(mesh, customer, "1", "2.5", "4", "8", "16")
+        calls(mesh, customer, "999")
+        events = listed(mesh, customer, limit=limit)
+        assert ["1", "2.5", "4", "8", "16"] == [each["quantity"] for each in events]
+        assert 5 == len({each["id"] for each in events})
+        times = [time_text(START + timedelta(minutes=number)) for number in range(5)]
+        assert times == [each["occurred_at"] for each in events]
+        (bucket,) = mesh.get(f"{BILLING}/usage", customer=customer, granularity="period", **MONTH)[
+            "data"
+        ]
+        assert ("31.5", 5) == (bucket["sum"], bucket["events"])
+
+    def test_of_a_page_that_has_looked_at_enough_come_with_the_next_ones(
+        self, mesh: Stigg, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Short pages, and no event is lost or shown twice between them."""
+        customer = organization(mesh)
+        calls(mesh, customer, "1", "2")
+        calls(mesh, customer, "1", "2", "4")
+        monkeypatch.setattr(listed_events, "LOOKED_MAX", 1)
+        first = mesh.get(f"{BILLING}/usage/events", customer=customer, **MONTH)
+        assert len(first["data"]) < 3
+        assert first["has_more"]
+        events = listed(mesh, customer, limit=50)
+        assert ["1", "2", "4"] == [each["quantity"] for each in events]
+
+    @pytest.mark.parametrize("code", [Code.LOG_TRUNCATED, Code.ARCHIVE_GAP])
+    def test_that_nobody_has_any_more_are_gone_and_the_archive_is_named(
+        self, mesh: Stigg, monkeypatch: pytest.MonkeyPatch, code: Code
+    ) -> None:
+        """410 with the code; a defect stays one."""
+
+        def refuse(*_: object, **__: object) -> None:
+            raise Fatal(code, "usage.events/0 starts at offset 7", next_step="read the archive")
+
+        customer = organization(mesh)
+        monkeypatch.setattr(usage_events, "list_events", refuse)
+        refused = mesh.get(f"{BILLING}/usage/events", status=410, customer=customer, **MONTH)
+        assert (code, "from") == (refused["code"], refused["param"])
+        assert "docs/archive.md" in refused["detail"]
+
+    def test_are_half_open_and_of_one_type_under_all_its_names(self, mesh: Stigg) -> None:
+        """The end does not belong to it; an alias means its type."""
+        customer = organization(mesh)
+        calls(mesh, customer, "1", "2", "3")
+        properties = (("tokens", "12"),)
+        query = Event("q", "query", "5", START, properties=properties)
+        mesh.world.send_usage(customer, [query])
+        inner = {"from": time_text(START), "to": time_text(START + timedelta(minutes=2))}
+        kept = listed(mesh, customer, limit=10, type="API calls", **inner)
+        assert ["1", "2"] == [each["quantity"] for each in kept]
+        (only,) = listed(mesh, customer, limit=10, type="query_processing")
+        assert ("query", {"tokens": "12"}, False) == (
+            only["type"],
+            only["properties"],
+            only["is_amended"],
+        )
+
+    def test_that_were_voided_say_so(self, mesh: Stigg) -> None:
+        """They stay on the log, and so on the list."""
+        customer = organization(mesh)
+        calls(mesh, customer, "1", "2")
+        key = key_of(f"{customer} call 0", source="")
+        found = find_counted(mesh.world.settings, tenant=TENANT, customer=customer, key=key)
+        assert found is not None
+        amended = found.amended(event_id="call 0", replacement=None, reason="r", actor="t")
+        amend(mesh.world.settings, found, amended)
+        shown = listed(mesh, customer, limit=10)
+        assert [("1", True), ("2", False)] == [
+            (each["quantity"], each["is_amended"]) for each in shown
+        ]
+
+    def test_of_too_long_a_time_or_nobody_are_refused_or_none(self, mesh: Stigg) -> None:
+        """31 days at most; a foreign customer is nobody, and has none."""
+        nobody = {"customer": "nobody", **MONTH}
+        assert [] == mesh.get(f"{BILLING}/usage/events", **nobody)["data"]
+        late = time_text(START + timedelta(days=31, seconds=1))
+        refused = mesh.get(f"{BILLING}/usage/events", status=400, **{**nobody, "to": late})
+        assert ("invalid_request", "from") == (refused["code"], refused["param"])
+        mesh.get(f"{BILLING}/usage/events", status=400, cursor="WyJ4Il0", **nobody)
