@@ -13,7 +13,6 @@ import pytest
 from cli.catalogue_file import check_file
 from cli.catalogue_text import SCHEMA_LINE
 from domain.aggregation.kinds import Aggregation
-from domain.aggregation.measure import Span
 from domain.aggregation.measures import measured
 from domain.aggregation.window_row import WindowRow
 from domain.billing_terms import Cycle, Rounding
@@ -22,7 +21,6 @@ from domain.catalogue_schema import schema_text
 from domain.catalogue_versions import refused_changes
 from domain.invoice_terms import InvoiceTerms
 from domain.period import Interval
-from domain.plan_limits import limits_of
 from domain.quantity import nanos_text, parse_nanos
 from domain.usage.customer_windows import CustomerWindows
 from domain.usage.fold import UsageFold
@@ -376,26 +374,6 @@ class TestS2:
 
 class TestS3:
     CATALOGUE = example("s3_dictamesh")
-
-    def test_s3_r10_a_count_over_the_limit_is_refused_and_unlimited_never_refuses(self) -> None:
-        """1, 5 and 25 adapters; enterprise has no such limit."""
-        for code, maximum in {"free": 1, "starter": 5, "professional": 25}.items():
-            (limit,) = limits_of(
-                self.CATALOGUE.plan(code).limits,
-                rows=(),
-                dimensions=(),
-                span=Span(0, 1),
-                catalogue=self.CATALOGUE,
-            )
-            told = [
-                limit.refuses(
-                    event_type=name, nanos=parse_nanos(str(count)), catalogue=self.CATALOGUE
-                )
-                for name in ("adapters", "adapter_count")
-                for count in (maximum, maximum + 1)
-            ]
-            assert [False, True, False, True] == told
-        assert () == self.CATALOGUE.plan("enterprise").limits
 
     def test_x_73_50_gb_are_53687091200_bytes(self) -> None:
         """A sender divides by 1024³, exactly: here a byte more still fits nine places."""

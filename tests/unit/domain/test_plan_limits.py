@@ -5,12 +5,13 @@ from fractions import Fraction
 
 import pytest
 
+from cli.catalogue_file import check_file
 from domain.canonical import Json
 from domain.catalogue import Catalogue, parse_catalogue
 from domain.errors import Rejected
 from domain.plan_limits import LimitUse, limits_of
 from domain.pricing.price import Overflow
-from tests.support import billing
+from tests.support import billing, checkout
 from tests.support.rating import FEE
 
 NANOS = 10**9
@@ -84,6 +85,26 @@ class TestRefuse:
         """What one more does to a mean nobody knows; and a limit has nothing to bill."""
         with pytest.raises(Rejected, match=r"plans\[0\]\.limits\[0\]\.overflow"):
             catalogue_with(meter, overflow=overflow)
+
+    def test_s3_r10_a_count_over_the_limit_is_refused_and_unlimited_never_refuses(self) -> None:
+        """S3's own catalogue: 1, 5 and 25 adapters; enterprise has no such limit."""
+        checked = check_file(checkout.ROOT / "deploy" / "catalogues" / "s3_dictamesh.yaml")
+        assert checked.catalogue is not None
+        for code, maximum in {"free": 1, "starter": 5, "professional": 25}.items():
+            (limit,) = limits_of(
+                checked.catalogue.plan(code).limits,
+                rows=(),
+                dimensions=(),
+                span=SPAN,
+                catalogue=checked.catalogue,
+            )
+            told = [
+                limit.refuses(event_type=name, nanos=count * NANOS, catalogue=checked.catalogue)
+                for name in ("adapters", "adapter_count")
+                for count in (maximum, maximum + 1)
+            ]
+            assert [False, True, False, True] == told
+        assert () == checked.catalogue.plan("enterprise").limits
 
 
 class TestValue:
