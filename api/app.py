@@ -19,6 +19,7 @@ from api.routes import (
     emergence,
     gain_shares,
     invoice_documents,
+    invoice_status,
     invoices,
     items,
     notifications,
@@ -32,6 +33,7 @@ from api.routes import (
     s0,
     s0_customers,
     s1,
+    s4,
     schema_registry,
     subscription_changes,
     subscriptions,
@@ -58,6 +60,7 @@ ROUTERS = (
     subscriptions.router,
     subscription_changes.router,
     invoices.router,
+    invoice_status.router,
     invoice_documents.router,
     items.router,
     payments.router,
@@ -79,6 +82,7 @@ ROUTERS = (
     s0.router,
     s0_customers.router,
     s1.router,
+    s4.router,
     operations.router,
 )
 FOREIGN_ROUTERS = (schema_registry.router,)

@@ -191,7 +191,8 @@ def read_partition(
         consumer.assign([TopicPartition(topic.name, partition, start or OFFSET_BEGINNING)])
         position, waited_since = start, clock.monotonic_ms()
         while position < stop:
-            for message in consumer.consume(1000, timeout=0.2):
+            # No more than there are: a fetch waits for its whole number, or its time.
+            for message in consumer.consume(min(1000, stop - position), timeout=0.2):
                 if message.error() is not None:
                     logger().warning("kafka.read_error", error=str(message.error()))
                     continue

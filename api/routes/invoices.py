@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
@@ -47,6 +47,7 @@ from projections.queries.connection import tenant_connection
 from projections.queries.invoices import InvoiceFilter, InvoiceKey
 from runtime.web.authentication import Caller
 from runtime.web.problems import ProblemError, not_found, refusal
+from runtime.web.scopes import Scope
 
 router = new_router("invoices")
 _KIND = "invoices"
@@ -142,6 +143,28 @@ async def create_invoice(
     fields.only(("customer", "as_of"))
     customer = fields.text("customer")
     as_of = fields.time("as_of") if "as_of" in fields.values else None
+    made = await ask_for_invoice(backend, caller, idempotency_key, customer=customer, as_of=as_of)
+    response.headers["Location"] = f"{BASE_PATH}/invoices/{made.invoice}"
+    return made
+
+
+async def ask_for_invoice(
+    backend: Backend,
+    caller: Caller,
+    idempotency_key: str,
+    *,
+    customer: str,
+    as_of: datetime | None = None,
+) -> InvoiceDocumentRepresentation:
+    """This function will bill a customer's waiting items, or find what the key made before.
+
+    Args:
+        backend: Where commands go.
+        caller: Who asks.
+        idempotency_key: Of this wish.
+        customer: Whose items.
+        as_of: Issue date; None for the tenant's now.
+    """
     invoice = derived_id("inv", caller.tenant, "POST /invoices", idempotency_key)
     made = await run_in_threadpool(_made, backend, caller, invoice, customer)
     if made is None:
@@ -154,7 +177,6 @@ async def create_invoice(
                 raise
         else:
             made = await run_in_threadpool(find, backend, caller, invoice)
-    response.headers["Location"] = f"{BASE_PATH}/invoices/{invoice}"
     return made
 
 
@@ -163,7 +185,7 @@ async def _bill_items(
 ) -> None:
     def draft() -> Wish:
         with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
-            now = moment_of(connection, None) if as_of is None else as_of
+            now = _whole_second(moment_of(connection, None)) if as_of is None else as_of
         return drafts.items_draft(
             backend.settings,
             tenant=caller.tenant,
@@ -182,6 +204,11 @@ async def _bill_items(
             actor=f"api:{caller.key_id}",
         )
     )
+
+
+def _whole_second(now: datetime) -> datetime:
+    """Return the second that is not over yet: what was added within it is billed with it."""
+    return now + timedelta(microseconds=-now.microsecond % 1_000_000)
 
 
 def _made(
@@ -220,14 +247,24 @@ async def void_invoice(
     """Its items and credit come back, and its period can be billed again; numbers stay taken."""
     fields = await read_object(request)
     fields.only(("reason",))
-    found = await run_in_threadpool(find, backend, caller, read_id(invoice))
+    return await ask_for_void(
+        backend, caller, idempotency_key, invoice=read_id(invoice), reason=fields.text("reason")
+    )
+
+
+async def ask_for_void(
+    backend: Backend, caller: Caller, idempotency_key: str, *, invoice: str, reason: str
+) -> InvoiceDocumentRepresentation:
+    """This function will void an invoice, by id or number; the caller must be an admin."""
+    caller.require(Scope.BILLING_ADMIN)
+    found = await run_in_threadpool(find, backend, caller, invoice)
     await act(
         backend,
         caller,
         operation="POST /invoices/void",
         idempotency_key=idempotency_key,
         kind="VoidInvoice",
-        body={"invoice": found.invoice, "reason": fields.text("reason")},
+        body={"invoice": found.invoice, "reason": reason},
     )
     return await run_in_threadpool(find, backend, caller, found.invoice)
 

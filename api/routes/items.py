@@ -31,6 +31,7 @@ from api.routes.common import (
     text_field,
 )
 from domain.derived_ids import derived_id
+from domain.fields import Fields
 from domain.period import time_text
 from projections.queries import items, ledger
 from projections.queries.connection import tenant_connection
@@ -99,16 +100,32 @@ async def create_item(
     """It goes on the next invoice; POST /invoices bills it at once."""
     fields = await read_object(request)
     fields.only(("customer", "label", "amount_minor", "currency", "subscription", "tax"))
+    item = await ask_for_item(backend, caller, idempotency_key, wished=fields)
+    response.headers["Location"] = f"{BASE_PATH}/items/{item}"
+    return await run_in_threadpool(_find, backend, caller, item)
+
+
+async def ask_for_item(
+    backend: Backend, caller: Caller, idempotency_key: str, *, wished: Fields
+) -> str:
+    """This function will add an amount to a customer's next invoice, and return the item's id.
+
+    Args:
+        backend: Where commands go.
+        caller: Who asks.
+        idempotency_key: Of this wish.
+        wished: customer, label, amount_minor, currency, and perhaps subscription and tax.
+    """
     operation = "POST /items"
     item = derived_id("itm", caller.tenant, operation, idempotency_key)
     body = present(
         item=item,
-        customer=fields.text("customer"),
-        label=fields.text("label"),
-        amount_minor=fields.integer("amount_minor", minimum=0, maximum=COUNT_MAX),
-        currency=fields.text("currency"),
-        subscription=optional_text(fields, "subscription"),
-        tax=optional_text(fields, "tax"),
+        customer=wished.text("customer"),
+        label=wished.text("label"),
+        amount_minor=wished.integer("amount_minor", minimum=0, maximum=COUNT_MAX),
+        currency=wished.text("currency"),
+        subscription=optional_text(wished, "subscription"),
+        tax=optional_text(wished, "tax"),
     )
     await act(
         backend,
@@ -118,8 +135,7 @@ async def create_item(
         kind="AddItem",
         body=body,
     )
-    response.headers["Location"] = f"{BASE_PATH}/items/{item}"
-    return await run_in_threadpool(_find, backend, caller, item)
+    return item
 
 
 @router.get(

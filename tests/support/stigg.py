@@ -96,9 +96,14 @@ class Stigg:
 
 @contextmanager
 def running_stigg(
-    *, kafka: str, database_admin_url: str, state_dir: Path, catalogue: Path = CATALOGUE
+    *,
+    kafka: str,
+    database_admin_url: str,
+    state_dir: Path,
+    catalogue: Path = CATALOGUE,
+    scopes: tuple[str, ...] = (),
 ) -> Iterator[Stigg]:
-    """Start everything on a catalogue, S1's own unless another is given."""
+    """Start everything on a catalogue, S1's own unless another is given, for a key of scopes."""
     content = json.loads(read_catalogue_file(catalogue))
     key = new_api_key()
     with ExitStack() as stack:
@@ -121,7 +126,7 @@ def running_stigg(
                 "key_id": key.key_id,
                 "secret_sha256": key.secret_sha256,
                 "label": "test",
-                "scopes": [],
+                "scopes": list(scopes),
             },
         )
         await_projected(world.settings, tenant=TENANT)

@@ -106,6 +106,23 @@ class TestPayments:
         assert "body.invoice" in refused["detail"]
 
 
+class TestInvoiceStatus:
+    def test_s4_30_is_paid_by_saying_so(self, mesh: Stigg) -> None:
+        """What is open is recorded as paid, once; nothing else is set, and not by everybody."""
+        customer = organization(mesh)
+        subscribed(mesh, "starter", customer=customer)
+        mesh.world.bill(customer)
+        (invoice,) = mesh.get(f"{BILLING}/invoices", customer=customer)["data"]
+        url = f"{BILLING}/invoices/{invoice['number']}"
+        assert "status" == mesh.put(url, {"status": "overdue"}, status=400)["param"]
+        assert "scope_missing" == mesh.put(url, {"status": "void"}, status=403)["code"]
+        paid = mesh.put(url, {"status": "paid", "method": "wire"})
+        assert ("paid", 10_890) == (paid["status"], paid["paid"]["amount_minor"])
+        assert paid == mesh.put(url, {"status": "paid"})
+        (payment,) = mesh.get(f"{BILLING}/payments", invoice=invoice["invoice"])["data"]
+        assert "wire" == payment["method"]
+
+
 class TestUsage:
     def test_s3_60_of_the_running_period_is_shown_with_what_is_left(self, mesh: Stigg) -> None:
         """Priced or not: queries have no price (S3-R9)."""
