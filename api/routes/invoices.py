@@ -144,8 +144,13 @@ async def create_invoice(
     customer = fields.text("customer")
     as_of = fields.time("as_of") if "as_of" in fields.values else None
     made = await ask_for_invoice(backend, caller, idempotency_key, customer=customer, as_of=as_of)
-    response.headers["Location"] = f"{BASE_PATH}/invoices/{made.invoice}"
+    invoice = _invoice_of(caller, idempotency_key)
+    response.headers["Location"] = f"{BASE_PATH}/invoices/{invoice}"
     return made
+
+
+def _invoice_of(caller: Caller, idempotency_key: str) -> str:
+    return derived_id("inv", caller.tenant, "POST /invoices", idempotency_key)
 
 
 async def ask_for_invoice(
@@ -165,7 +170,7 @@ async def ask_for_invoice(
         customer: Whose items.
         as_of: Issue date; None for the tenant's now.
     """
-    invoice = derived_id("inv", caller.tenant, "POST /invoices", idempotency_key)
+    invoice = _invoice_of(caller, idempotency_key)
     made = await run_in_threadpool(_made, backend, caller, invoice, customer)
     if made is None:
         try:

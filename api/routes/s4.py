@@ -62,6 +62,8 @@ PAGE_MAX = 100
 /api/v1/billing."""
 EVENTS_MAX = 2_000
 """Events that page and per_page may reach: each page reads the log from the first event on."""
+LOOKS_MAX = 10
+"""Pages of GET usage/events that one page here may take: some seconds, where each finds little."""
 STATISTICS_DAYS = 30
 """Days of statistics where no date is given (S4-85)."""
 SUBSCRIPTIONS_MAX = 100
@@ -125,13 +127,15 @@ def _list_usage_events(backend: Backend, caller: Caller, given: Fields) -> Exact
     )
     found: list[UsageEventRepresentation] = []
     behind: Place | None = None
-    while len(found) < number * size:
+    for _ in range(LOOKS_MAX):
         rows, behind = page_of_events(
             backend, asked, limit=number * size - len(found), after=behind
         )
         found += rows
-        if behind is None:
+        if behind is None or len(found) == number * size:
             break
+    else:
+        raise invalid("start_date", "too much of the log lies between: take fewer days")
     shown: list[Exact] = [to_s4_event(each) for each in found[(number - 1) * size :]]
     return _paged(shown, number, size, has_more=behind is not None)
 
@@ -221,6 +225,7 @@ def _action_schema(actions: Sequence[str]) -> dict[str, object]:
                 "name": "action",
                 "in": "query",
                 "required": True,
+                "description": "What is asked for; docs/billing.md lists the parameters of each",
                 "schema": {"type": "string", "enum": sorted(actions)},
             }
         ]

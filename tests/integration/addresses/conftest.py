@@ -15,14 +15,15 @@ CATALOGUES = Path("deploy/catalogues")
 
 @contextmanager
 def running(
-    catalogue: str, *, kafka: str, database_admin_url: str, state_dir: Path
+    catalogue: str, *more: str, kafka: str, database_admin_url: str, state_dir: Path
 ) -> Iterator[Stigg]:
+    """Start everything for a key that may read, change, send usage, and what more is said."""
     with running_stigg(
         kafka=kafka,
         database_admin_url=database_admin_url,
         state_dir=state_dir,
         catalogue=CATALOGUES / f"{catalogue}.yaml",
-        scopes=("billing:read", "billing:write", "billing:admin", "usage:write"),
+        scopes=("billing:read", "billing:write", "usage:write", *more),
     ) as found:
         yield found
 
@@ -46,6 +47,7 @@ def chat(
 ) -> Iterator[Stigg]:
     with running(
         "s4_chatbot_billing",
+        "billing:admin",
         kafka=kafka_bootstrap,
         database_admin_url=database_admin_url,
         state_dir=tmp_path_factory.mktemp("state"),

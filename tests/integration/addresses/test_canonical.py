@@ -10,16 +10,19 @@ import pytest
 
 from api.routes import usage_events
 from cli.amending import amend
+from cli.books import send
 from cli.events import key_of
 from domain.codes import Code
 from domain.errors import Fatal
 from domain.period import time_text
 from projections import listed_events
 from projections.counted_events import find_counted
+from projections.invoicing.outcomes import await_projected
+from runtime.web.keys import NewApiKey, new_api_key
 from tests.support.pipeline_world import START, TENANT, Event
 from tests.support.stigg import BILLING, Stigg
 
-MONTH = {"from": time_text(START), "to": time_text(START + timedelta(days=28))}
+MONTH: dict[str, Any] = {"from": time_text(START), "to": time_text(START + timedelta(days=28))}
 
 
 def organization(mesh: Stigg, **more: Any) -> str:
@@ -182,7 +185,7 @@ class TestLimits:
 def listed(mesh: Stigg, customer: str, *, limit: int, **more: Any) -> list[dict[str, Any]]:
     """All events of this month, page by page."""
     found: list[dict[str, Any]] = []
-    wanted = {"customer": customer, "limit": limit, **MONTH, **more}
+    wanted: dict[str, Any] = {"customer": customer, "limit": limit, **MONTH, **more}
     while True:
         page = mesh.get(f"{BILLING}/usage/events", **wanted)
         assert len(page["data"]) <= limit
@@ -250,7 +253,10 @@ class TestEvents:
         properties = (("tokens", "12"),)
         query = Event("q", "query", "5", START, properties=properties)
         mesh.world.send_usage(customer, [query])
-        inner = {"from": time_text(START), "to": time_text(START + timedelta(minutes=2))}
+        inner: dict[str, Any] = {
+            "from": time_text(START),
+            "to": time_text(START + timedelta(minutes=2)),
+        }
         kept = listed(mesh, customer, limit=10, type="API calls", **inner)
         assert ["1", "2"] == [each["quantity"] for each in kept]
         (only,) = listed(mesh, customer, limit=10, type="query_processing")
@@ -276,9 +282,65 @@ class TestEvents:
 
     def test_of_too_long_a_time_or_nobody_are_refused_or_none(self, mesh: Stigg) -> None:
         """31 days at most; a foreign customer is nobody, and has none."""
-        nobody = {"customer": "nobody", **MONTH}
+        nobody: dict[str, Any] = {"customer": "nobody", **MONTH}
         assert [] == mesh.get(f"{BILLING}/usage/events", **nobody)["data"]
         late = time_text(START + timedelta(days=31, seconds=1))
         refused = mesh.get(f"{BILLING}/usage/events", status=400, **{**nobody, "to": late})
         assert ("invalid_request", "from") == (refused["code"], refused["param"])
         mesh.get(f"{BILLING}/usage/events", status=400, cursor="WyJ4Il0", **nobody)
+
+
+class TestStrangers:
+    def test_find_nothing_at_the_new_addresses(self, mesh: Stigg) -> None:
+        """A foreign customer is nobody, and a foreign invoice is none (S4-89)."""
+        customer = organization(mesh)
+        subscription = subscribed(mesh, "starter", customer=customer)
+        calls(mesh, customer, "7")
+        stranger = Stigg(mesh.world, mesh.api, mesh.gateway, key_of_tenant(mesh, "stranger"))
+        assert mesh.get(f"{BILLING}/usage/current", customer=customer)["data"]
+        mesh.world.bill(customer)
+        (invoice,) = mesh.get(f"{BILLING}/invoices", customer=customer)["data"]
+        assert mesh.get(f"{BILLING}/usage/history", customer=customer)["data"]
+        for name in ("current", "history"):
+            stranger.get(f"{BILLING}/usage/{name}", customer=customer, status=404)
+        stranger.get(f"{BILLING}/organizations/{customer}", status=404)
+        stranger.put(f"{BILLING}/organizations/{customer}", {"due_days": 1}, status=404)
+        stranger.put(f"{BILLING}/invoices/{invoice['invoice']}", {"status": "paid"}, status=404)
+        pays = {"invoice": invoice["number"], "amount_minor": 1, "method": "wire"}
+        stranger.post(f"{BILLING}/payments", pays, status=404)
+        assert [] == listed(stranger, customer, limit=5)
+        days = {"start_date": START.date().isoformat(), "end_date": START.date().isoformat()}
+        for action in ("get_usage_stats", "get_usage_timeseries", "list_usage_events"):
+            asked: dict[str, Any] = {"action": action, "tenant_id": customer, **days}
+            assert mesh.get("/admin-api.php", **asked)["data"]
+            assert [] == stranger.get("/admin-api.php", **asked)["data"]
+        asked = {"action": "list_invoices", "tenant_id": customer}
+        assert 1 == len(mesh.get("/admin-api.php", **asked)["data"])
+        assert [] == stranger.get("/admin-api.php", **asked)["data"]
+        for action, name in (
+            ("get_subscription", subscription),
+            ("get_invoice", invoice["number"]),
+        ):
+            assert mesh.get("/admin-api.php", action=action, id=name)["id"]
+            stranger.get("/admin-api.php", action=action, id=name, status=404)
+        assert 401 == mesh.api.get("/admin-api.php", params=asked).status_code
+
+
+def key_of_tenant(mesh: Stigg, tenant: str) -> NewApiKey:
+    """A key of another tenant."""
+    key = new_api_key()
+    send(
+        mesh.world.settings,
+        mesh.world.sender,
+        tenant=tenant,
+        command_id=f"key of {tenant}",
+        kind="CreateApiKey",
+        body={
+            "key_id": key.key_id,
+            "secret_sha256": key.secret_sha256,
+            "label": "test",
+            "scopes": [],
+        },
+    )
+    await_projected(mesh.world.settings, tenant=tenant)
+    return key

@@ -14,7 +14,7 @@ from tests.support.stigg import BILLING, Stigg
 
 PATH = "/admin-api.php"
 FIRST = START.date().isoformat()
-DAYS = {"start_date": FIRST, "end_date": FIRST}
+DAYS: dict[str, Any] = {"start_date": FIRST, "end_date": FIRST}
 
 
 def tenant(chat: Stigg) -> str:

@@ -21,6 +21,9 @@ ELSEWHERE = (
     *("/customers/", "/api/metrics", "/api/tier-analytics", "/functions/v1/"),
     *(f"{BASE}/{part}" for part in ("gainshare", "kpi-", "asset-snapshots")),
     f"{BASE}/subscriptions/{{subscription}}/allowances",
+    # tests/integration/addresses: they read the log too.
+    f"{BASE}/usage/",
+    "/admin-api.php",
     # tests/integration/api/test_invoice_documents.py
     *(f"{BASE}/invoices/{{invoice}}/{form}" for form in ("pdf", "csv", "json", "xml")),
     *(f"{BASE}/{part}" for part in ("credit-notes/{credit_note}/", "exports/")),
@@ -31,6 +34,7 @@ PARAMETERS = {
     f"{BASE}/usage": "?from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z&group_by=customer",
 }
 IDS = {
+    "{organization}": SECRET,
     "{invoice}": f"inv_{SECRET}",
     "{subscription}": f"sub_{SECRET}",
     "{item}": f"itm_{SECRET}",
@@ -97,7 +101,7 @@ class TestStrangers:
             assert "987654321" not in theirs.text, path
             assert nobodys.status_code == 401, path
             tried += 1
-        assert tried == 17
+        assert tried == 18
 
     def test_cannot_tell_a_foreign_id_from_none(
         self, client: TestClient, neighbours: Neighbours
