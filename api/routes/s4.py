@@ -16,7 +16,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.backend import Backend
 from api.dependencies import BackendDep, CallerDep, OptionalKeyDep, get_caller
-from api.parameters import read_period, refuse_repeats
+from api.parameters import refuse_repeats
 from api.representations_s4 import (
     STATUSES,
     to_s4_document,
@@ -30,6 +30,7 @@ from api.routes import s4_changes
 from api.routes.allowances import moment_of
 from api.routes.common import COMMAND_RESPONSES, FIND_RESPONSES
 from api.routes.usage_events import UsageEventRepresentation, names_of, page_of_events
+from domain.books.invoice_checks import YEAR_MAX, YEAR_MIN
 from domain.catalogue import Catalogue
 from domain.codes import Code
 from domain.fields import Fields
@@ -69,6 +70,7 @@ STATISTICS_DAYS = 30
 SUBSCRIPTIONS_MAX = 100
 """Subscriptions of a tenant that are looked through for the one that runs."""
 Row = TypeVar("Row")
+Found = TypeVar("Found")
 Answer = Callable[[Backend, Caller, Fields], Exact]
 
 
@@ -272,9 +274,6 @@ async def post_action(
     return _answer(await run_in_threadpool(show), status=change.status)
 
 
-Found = TypeVar("Found")
-
-
 def _named(
     action: str, mine: Mapping[str, Found], *, others: Mapping[str, object], allow: str
 ) -> Found:
@@ -323,16 +322,26 @@ def _paged(rows: list[Exact], number: int, size: int, *, has_more: bool) -> Exac
 
 def _days(given: Fields, *, today: date) -> Period:
     """Read start_date and end_date, both of which count; without them the last 30 days."""
-    last = read_day(given, "end_date") if "end_date" in given.values else today
+    last = _day(given, "end_date") if "end_date" in given.values else today
     first = (
-        read_day(given, "start_date")
+        _day(given, "start_date")
         if "start_date" in given.values
         else last - timedelta(days=STATISTICS_DAYS - 1)
     )
-    return read_period(
+    if first > last:
+        raise given.refuse("end_date", "lies before the start_date")
+    return Period(
         datetime.combine(first, time(), UTC),
         datetime.combine(last, time(), UTC) + timedelta(days=1),
     )
+
+
+def _day(given: Fields, name: str) -> date:
+    """Read a day of the years of the books: days before and after it exist."""
+    day = read_day(given, name)
+    if not YEAR_MIN <= day.year <= YEAR_MAX:
+        raise given.refuse(name, f"must lie in the years {YEAR_MIN} to {YEAR_MAX}")
+    return day
 
 
 def _answer(document: Exact, *, status: int = 200) -> Response:

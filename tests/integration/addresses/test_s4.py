@@ -84,6 +84,23 @@ class TestUsage:
         assert 5 == len({each["id"] for each in found})
         assert "page" == ask(chat, "list_usage_events", http=400, tenant_id=name, page=0)["param"]
 
+    @pytest.mark.parametrize(
+        ("days", "param"),
+        [
+            ({"end_date": "9999-12-31"}, "end_date"),
+            ({"end_date": "0001-01-01"}, "end_date"),
+            ({"start_date": "2026-02-30"}, "start_date"),
+            ({"start_date": "2026-01-02", "end_date": "2026-01-01"}, "end_date"),
+        ],
+    )
+    def test_of_days_that_cannot_be_is_refused_by_name(
+        self, chat: Stigg, days: dict[str, Any], param: str
+    ) -> None:
+        """S4-92: a clear refusal, and no server error."""
+        for action in ("get_usage_stats", "get_usage_timeseries", "list_usage_events"):
+            refused = ask(chat, action, http=400, tenant_id="t", **days)
+            assert ("invalid_request", param) == (refused["code"], refused["param"])
+
 
 class TestSubscriptions:
     def test_s4_65_s4_64_are_created_and_read(self, chat: Stigg) -> None:
