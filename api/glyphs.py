@@ -1,16 +1,37 @@
-"""Which characters the fonts of api/fonts have: PDF/A refuses a page with one that they lack.
+"""Letters on a page: which of them the fonts of api/fonts have, and which may not stand there.
 
-Read from the table `cmap` of each font (OpenType 1.9, formats 4 and 12), once, in some 20 ms.
+PDF/A refuses a page with a character that its fonts lack. Theirs are read from the table `cmap` of
+each (OpenType 1.9, formats 4 and 12), once, in some 20 ms.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from functools import cache
 from importlib import resources
 
 BASIC, FULL = 4, 12
 """Formats of a cmap: of the first 65,536 characters, and of all."""
+BREAK_AFTER = 14
+"""Letters after which a word of LONG and more may be broken: no name leaves its column."""
+
+_LONG = re.compile(r"\S{28,}")
+_UNSEEN = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\u0080-\u009f]")
+"""Marks that turn the direction of what follows, and controls: in a name they could make an amount
+read backwards. What is written right to left is set so without them."""
+
+
+def plain(text: str) -> str:
+    """This function will take out marks of direction and controls, and let long words break."""
+    return _LONG.sub(_breakable, _UNSEEN.sub("", text))
+
+
+def _breakable(word: re.Match[str]) -> str:
+    letters = word.group()
+    return "\u200b".join(
+        letters[start : start + BREAK_AFTER] for start in range(0, len(letters), BREAK_AFTER)
+    )
 
 
 def can_write(letter: str) -> bool:

@@ -6,9 +6,8 @@ is added up here, so a page cannot say anything else than the books.
 
 from __future__ import annotations
 
-import re
-
 from api.einvoice.figures import noted_taxes
+from api.glyphs import plain
 from api.invoice_document import (
     BuyerDetails,
     CreditNoteDocument,
@@ -30,13 +29,6 @@ STEPS_TOGETHER_MAX = 8
 """Steps of a line that stay on one page with it; a longer line may go over the end of a page."""
 STEP_PLACES = 6
 """Places of a quantity or amount within a step; "…" says that there are more. Rates have all."""
-BREAK_AFTER = 14
-"""Letters after which a word of LONG and more may be broken: no name leaves its column."""
-
-_LONG = re.compile(r"\S{28,}")
-_UNSEEN = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\u0080-\u009f]")
-"""Marks that turn the direction of what follows, and controls: in a name they could make an amount
-read backwards. What is written right to left is set so without them."""
 _STATUS_WORDS = {
     DocumentStatus.DRAFT: "draft",
     DocumentStatus.FINAL: "final",
@@ -44,18 +36,6 @@ _STATUS_WORDS = {
     DocumentStatus.OVERDUE: "overdue",
     DocumentStatus.VOID: "status_void",
 }
-
-
-def plain(text: str) -> str:
-    """This function will take out marks of direction and controls, and let long words break."""
-    return _LONG.sub(_breakable, _UNSEEN.sub("", text))
-
-
-def _breakable(word: re.Match[str]) -> str:
-    letters = word.group()
-    return "\u200b".join(
-        letters[start : start + BREAK_AFTER] for start in range(0, len(letters), BREAK_AFTER)
-    )
 
 
 def invoice_page(document: InvoiceDocument, language: Language) -> dict[str, Json]:

@@ -166,3 +166,17 @@ def to_representation_intake(counts: IntakeCounts) -> IntakeRepresentation:
         rejected=counts.rejected,
         events_by_code=dict(counts.events_by_code),
     )
+
+
+class UsageEventRepresentation(Representation):
+    """One counted event, as it was sent."""
+
+    id: str = Field(description="Its UUID, or the hash of its id in UUID form")
+    customer: str
+    type: str = Field(description="Its type, or the alias that was sent")
+    quantity: str = Field(description=DECIMAL)
+    occurred_at: str = Field(description=TIME)
+    received_at: str = Field(description=f"When it reached the log; {TIME}")
+    dimensions: dict[str, str]
+    properties: dict[str, str]
+    is_amended: bool = Field(description="Whether it was voided or replaced since")

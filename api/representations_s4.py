@@ -14,8 +14,8 @@ from runtime.web.exact_json import Exact
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from api.representations import UsageEventRepresentation
     from api.representations_invoices import InvoiceDocumentRepresentation
-    from api.routes.usage_events import UsageEventRepresentation
     from projections.queries.invoices import Invoice
     from projections.queries.subscriptions import Subscription
     from projections.queries.usage import UsageBucket

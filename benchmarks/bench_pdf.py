@@ -20,8 +20,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from api import invoice_pdf
-from api.einvoice import cii, hybrid
+from api import invoice_hybrid, invoice_pdf
+from api.einvoice import cii
 from api.invoice_document import InvoiceDocument
 from api.invoice_words import language
 from tests.support import invoice_documents
@@ -44,7 +44,7 @@ def plain(document: InvoiceDocument) -> bytes:
 def factur_x(document: InvoiceDocument) -> bytes:
     """The same with its electronic invoice inside."""
     page = invoice_pdf.to_page(document, language("en"))
-    return hybrid.to_hybrid(page, cii.to_cii(document), at=document.issued_at)
+    return invoice_hybrid.to_hybrid(page, cii.to_cii(document), at=document.issued_at)
 
 
 def measured(make: Callable[[InvoiceDocument], bytes], document: InvoiceDocument) -> list[float]:

@@ -83,8 +83,8 @@ def pdf(
     tenant: Tenant = "",
 ) -> None:
     """Write an invoice or a credit note as PDF."""
-    from api import invoice_pdf
-    from api.einvoice import cii, hybrid
+    from api import invoice_hybrid, invoice_pdf
+    from api.einvoice import cii
     from api.invoice_words import language
 
     settings = load_settings("invoice")
@@ -95,7 +95,7 @@ def pdf(
     if einvoice != "never":
         xml = cii.to_cii_or_nothing(found, is_required=einvoice == "required")
     if xml:
-        made = hybrid.to_hybrid(page, xml, at=found.issued_at)
+        made = invoice_hybrid.to_hybrid(page, xml, at=found.issued_at)
     else:
         made = invoice_pdf.to_pdf(page, at=found.issued_at)
     _write(output or f"{found.number}.pdf", made)

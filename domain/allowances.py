@@ -22,7 +22,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain import rating
-from domain.aggregation.kinds import SKETCHED, Aggregation
+from domain.aggregation.kinds import ADDED, SKETCHED, Aggregation
 from domain.aggregation.measures import measured
 from domain.billing_terms import DiscountKind
 from domain.books.agreement import phase_in, segment_of, spans_of
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from domain.usage.segment_rows import Part, SegmentRow
 
 PERCENT = 100
-_COUNTED = frozenset({Aggregation.SUM, Aggregation.COUNT})
-"""Aggregations by which one more event adds the same whatever came before."""
 
 
 class Alert(StrEnum):
@@ -392,7 +390,7 @@ def burn_of(
     weights = {meter.key: weight for meter, weight in catalogue.counted.parts(allowance.meter)}
     burned = NOTHING
     for meter in catalogue.meters_of(event_type):
-        if meter.key in weights and meter.aggregation in _COUNTED and not meter.value_property:
+        if meter.key in weights and meter.aggregation in ADDED and not meter.value_property:
             value = (
                 ONE if meter.aggregation is Aggregation.COUNT else Fraction(nanos, NANOS_PER_UNIT)
             )

@@ -8,18 +8,18 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from domain.aggregation.kinds import ADDED, REPORTED
 from domain.billing_terms import Fees
 from domain.errors import Rejected
 from domain.money import minor_unit_places
 from domain.period import Interval
-from domain.plan_limits import can_refuse
 from domain.pricing.forms import price_from_fields
 from domain.pricing.matrix import GROUPS_MAX, Matrix
 from domain.pricing.percentage import Percentage, bounds_text
 from domain.pricing.price import Overflow, Price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from domain.composite import Counted
     from domain.fields import Fields
@@ -263,6 +263,22 @@ def _prices(fields: Fields, *, counted: Counted, problems: Problems) -> tuple[Pr
     )
     problems.found += repeats(fields, "prices", [price.key for price in prices])
     return prices
+
+
+def can_refuse(parts: Sequence[tuple[Meter, Fraction]]) -> bool:
+    """This function will say whether it can be foreseen what a use makes of what is compared.
+
+    Args:
+        parts: The meters behind it and their weights.
+
+    Returns:
+        True for sums of quantities and counts of events, and for one level whose latest or largest
+        quantity counts.
+    """
+    kinds = {meter.aggregation for meter, _ in parts}
+    if any(meter.value_property for meter, _ in parts):
+        return False
+    return kinds <= ADDED or (kinds <= REPORTED and len(parts) == 1)
 
 
 def _limit(fields: Fields, *, counted: Counted) -> Limit:

@@ -11,21 +11,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from domain.aggregation.kinds import Aggregation
+from domain.aggregation.kinds import REPORTED, Aggregation
 from domain.pricing.price import NOTHING, Overflow
 from domain.quantity import NANOS_PER_UNIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from domain.catalogue import Catalogue
     from domain.meter import Meter
     from domain.plan import Limit
-
-_ADDED = frozenset({Aggregation.SUM, Aggregation.COUNT})
-"""Aggregations by which one more use adds the same whatever came before."""
-_REPORTED = frozenset({Aggregation.LATEST, Aggregation.MAX})
-"""Aggregations of a count that is reported whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +60,14 @@ class LimitUse:
         parts = [each for each in catalogue.counted.parts(self.meter) if each[0] in fed]
         if not parts:
             return False
-        # The catalogue takes refuse only where all parts are alike (can_refuse).
-        before = NOTHING if parts[0][0].aggregation in _REPORTED else self.value
+        # The catalogue takes refuse only where all parts are alike (plan.can_refuse).
+        before = NOTHING if parts[0][0].aggregation in REPORTED else self.value
         used = Fraction(nanos, NANOS_PER_UNIT)
         taken = sum(
             weight if meter.aggregation is Aggregation.COUNT else used * weight
             for meter, weight in parts
         )
         return before + taken > self.maximum
-
-
-def can_refuse(parts: Sequence[tuple[Meter, Fraction]]) -> bool:
-    """This function will say whether it can be foreseen what a use makes of what is compared.
-
-    Args:
-        parts: The meters behind it and their weights.
-
-    Returns:
-        True for sums of quantities and counts of events, and for one level whose latest or largest
-        quantity counts.
-    """
-    kinds = {meter.aggregation for meter, _ in parts}
-    if any(meter.value_property for meter, _ in parts):
-        return False
-    return kinds <= _ADDED or (kinds <= _REPORTED and len(parts) == 1)
 
 
 def limits_of(

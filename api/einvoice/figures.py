@@ -309,7 +309,8 @@ def _noted_tax(
     amounts = [line.amount_minor for line in lines]
     base = sum(amounts) - untaxed - (tax if is_inside else 0)
     allowance = round_half_up(untaxed * 100 / (100 + rate), places=0) if is_inside else untaxed
-    nets = shares(base + allowance, of=amounts) if is_inside else amounts
+    part = 100 / (100 + rate)
+    nets = shares(base + allowance, of=amounts, part=part) if is_inside else amounts
     vat = Vat(Category.EXEMPT, NOTHING) if group is None else vat_of(group)
     return NotedTax(
         group=group,

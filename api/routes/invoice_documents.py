@@ -12,10 +12,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from api import invoice_export, invoice_pdf
+from api import invoice_export, invoice_hybrid, invoice_pdf
 from api.backend import Backend
 from api.dependencies import BackendDep, CallerDep
-from api.einvoice import cii, hybrid
+from api.einvoice import cii
 from api.invoice_document import CreditNoteDocument, InvoiceDocument
 from api.invoice_documents import Documents
 from api.invoice_words import language
@@ -103,7 +103,7 @@ def _pdf(document: _Document, parameters: PdfParameters, locale: str) -> tuple[s
         is_required = parameters.einvoice is Einvoice.REQUIRED
         xml = cii.to_cii_or_nothing(document, is_required=is_required)
     if xml:
-        made = hybrid.render(page, xml, at=document.issued_at)
+        made = invoice_hybrid.render(page, xml, at=document.issued_at)
     else:
         made = invoice_pdf.render(page, at=document.issued_at)
     return invoice_pdf.etag(page, attachment=xml), made

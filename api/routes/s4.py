@@ -17,6 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.backend import Backend
 from api.dependencies import BackendDep, CallerDep, OptionalKeyDep, get_caller
 from api.parameters import refuse_repeats
+from api.representations import UsageEventRepresentation
 from api.representations_s4 import (
     STATUSES,
     to_s4_document,
@@ -29,7 +30,7 @@ from api.routes import invoices as invoice_routes
 from api.routes import s4_changes
 from api.routes.allowances import moment_of
 from api.routes.common import COMMAND_RESPONSES, FIND_RESPONSES
-from api.routes.usage_events import UsageEventRepresentation, names_of, page_of_events
+from api.routes.usage_events import names_of, page_of_events
 from domain.books.invoice_checks import YEAR_MAX, YEAR_MIN
 from domain.catalogue import Catalogue
 from domain.codes import Code

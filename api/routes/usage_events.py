@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import Field
 
 from api.backend import Backend
 from api.cursors import CursorPart, from_cursor, integer, to_cursor
 from api.dependencies import BackendDep, CallerDep
 from api.parameters import UsageEventParameters, read_period
-from api.representations import DECIMAL, TIME, ListRepresentation, Representation
+from api.representations import ListRepresentation, UsageEventRepresentation
 from api.routes.common import FIND_RESPONSES, new_router
 from domain.catalogue import Catalogue
 from domain.codes import Code
@@ -28,20 +27,6 @@ from runtime.web.problems import Problem, ProblemError
 router = new_router("usage")
 _KIND = "usage-events"
 _GONE = frozenset({Code.LOG_TRUNCATED, Code.ARCHIVE_GAP})
-
-
-class UsageEventRepresentation(Representation):
-    """One counted event, as it was sent."""
-
-    id: str = Field(description="Its UUID, or the hash of its id in UUID form")
-    customer: str
-    type: str = Field(description="Its type, or the alias that was sent")
-    quantity: str = Field(description=DECIMAL)
-    occurred_at: str = Field(description=TIME)
-    received_at: str = Field(description=f"When it reached the log; {TIME}")
-    dimensions: dict[str, str]
-    properties: dict[str, str]
-    is_amended: bool = Field(description="Whether it was voided or replaced since")
 
 
 @router.get(

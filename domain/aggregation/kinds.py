@@ -21,3 +21,7 @@ class Aggregation(StrEnum):
 
 SKETCHED = frozenset({Aggregation.UNIQUE, Aggregation.TIME_WEIGHTED, Aggregation.PERCENTILE})
 """Aggregations whose windows have a sketch: their quantity cannot be had from sums."""
+ADDED = frozenset({Aggregation.SUM, Aggregation.COUNT})
+"""Aggregations by which one more use adds the same whatever came before."""
+REPORTED = frozenset({Aggregation.LATEST, Aggregation.MAX})
+"""Aggregations of a count that is reported whole."""

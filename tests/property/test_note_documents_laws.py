@@ -18,6 +18,7 @@ from api.invoice_document import CreditNoteDocument, CreditNoteLine, InvoiceDocu
 from api.invoice_pages import credit_note_page
 from api.invoice_words import language
 from domain.books.credit_notes import left_of
+from domain.books.held import Lines
 from domain.invoice import InvoiceContent
 from domain.money import minor_text
 from tests.support import billing, en16931
@@ -117,7 +118,7 @@ class Life:
         """Credit shares of the lines of the last invoice, in percent of what is left of them."""
         entry = self.books.invoice(next(reversed(self.contents)))
         wanted = {
-            line: left_of(self.books.state, entry, line=line) * share // 100
+            line: left_of(Lines(self.books.state), entry, line=line) * share // 100
             for line, share in zip(entry.lines, shares, strict=False)
         }
         lines: list[Any] = [

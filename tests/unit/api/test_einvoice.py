@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 import facturx
 import pytest
 
-from api import invoice_pdf
-from api.einvoice import cii, hybrid
+from api import invoice_hybrid, invoice_pdf
+from api.einvoice import cii
 from api.einvoice.figures import invoice_figures
 from api.invoice_document import (
     BuyerDetails,
@@ -314,8 +314,8 @@ class TestTheHybrid:
         document = DOCUMENTS[name]()
         xml = cii.to_cii(document)
         page = invoice_pdf.to_page(document, language("de"))
-        made = hybrid.to_hybrid(page, xml, at=document.issued_at)
-        assert made == hybrid.to_hybrid(page, xml, at=document.issued_at)
+        made = invoice_hybrid.to_hybrid(page, xml, at=document.issued_at)
+        assert made == invoice_hybrid.to_hybrid(page, xml, at=document.issued_at)
         name, found = facturx.get_facturx_xml_from_pdf(made)
         assert ("factur-x.xml", xml) == (name, found.decode())
 
@@ -323,12 +323,12 @@ class TestTheHybrid:
         """PDF/A-3b and Factur-X, EN 16931, in XMP that is XML."""
         document = domestic()
         page = invoice_pdf.to_page(document, language("en"))
-        made = hybrid.to_hybrid(page, cii.to_cii(document), at=document.issued_at)
+        made = invoice_hybrid.to_hybrid(page, cii.to_cii(document), at=document.issued_at)
         last = made[made.rindex(b"<x:xmpmeta") : made.rindex(b"</x:xmpmeta>") + 12].decode()
         ET.fromstring(last)  # noqa: S314 -- our own
         for text in (
             *("<pdfaid:part>3</pdfaid:part>", "<pdfaid:conformance>B</pdfaid:conformance>"),
             *("<fx:ConformanceLevel>EN 16931<", "<fx:DocumentFileName>factur-x.xml<"),
-            f"<pdfaSchema:namespaceURI>{hybrid.NAMESPACE}<",
+            f"<pdfaSchema:namespaceURI>{invoice_hybrid.NAMESPACE}<",
         ):
             assert text in last, text

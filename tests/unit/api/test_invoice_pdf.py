@@ -11,8 +11,9 @@ from babel import Locale
 from babel.numbers import format_decimal
 
 from api import invoice_pdf
+from api.glyphs import plain
 from api.invoice_document import BuyerDetails, DocumentStatus, InvoiceDocument
-from api.invoice_pages import STEPS_MAX, plain
+from api.invoice_pages import STEPS_MAX
 from api.invoice_words import WORDS, language
 from domain.billing_terms import DiscountKind, TaxTreatment
 from domain.errors import Rejected

@@ -21,8 +21,8 @@ from projections.queries import allowances, catalogues
 from projections.queries.allowances import State
 from runtime import clock
 from runtime.settings import Settings
+from tests.support.allowances import catalogue, standing
 from tests.support.billing import moment, window
-from tests.unit.domain.test_allowances import catalogue, standing
 
 USE = Use(
     tenant="acme",

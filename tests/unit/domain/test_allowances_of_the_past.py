@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from domain.books.subscription import Phase
 from domain.period import Interval, Period
+from tests.support.allowances import START, standing, subscribed
 from tests.support.billing import moment
-from tests.unit.domain.test_allowances import START, standing, subscribed
 
 
 class TestATrial:

@@ -27,7 +27,6 @@ WORK: Json = {
     "unit": "unit",
     "of": [{"meter": "calls", "weight": "2"}, {"meter": "jobs", "weight": "10"}],
 }
-SPAN = billing.hours(0, 10**6)
 
 
 def catalogue_with(meter: str, *, overflow: str | None = "refuse") -> Catalogue:
@@ -93,9 +92,7 @@ class TestRefuse:
         for code, maximum in {"free": 1, "starter": 5, "professional": 25}.items():
             (limit,) = limits_of(
                 checked.catalogue.plan(code).limits,
-                rows=(),
-                dimensions=(),
-                span=SPAN,
+                value_of=lambda _: Fraction(0),
                 catalogue=checked.catalogue,
             )
             told = [
@@ -111,8 +108,10 @@ class TestValue:
     def test_of_a_composite_is_its_meters_weighted(self) -> None:
         """2 x 20 calls and 10 x 1 job."""
         catalogue = catalogue_with("work")
-        rows = [billing.window("calls", value="20"), billing.window("jobs")]
+        values = {"calls": Fraction(20), "jobs": Fraction(1)}
         (limit,) = limits_of(
-            catalogue.plan("p").limits, rows=rows, dimensions=(), span=SPAN, catalogue=catalogue
+            catalogue.plan("p").limits,
+            value_of=lambda meter: values[meter.key],
+            catalogue=catalogue,
         )
         assert (Fraction(50), False) == (limit.value, limit.is_exceeded)

@@ -11,7 +11,7 @@ import re
 from datetime import datetime
 
 from api import glyphs, invoice_pdf, typesetting
-from api.invoice_pages import plain
+from api.glyphs import plain
 from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import invariant
