@@ -19,7 +19,7 @@ from decimal import Decimal
 from enum import Enum
 from operator import attrgetter
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -65,7 +65,7 @@ BY_HAND = {
 
 @functools.cache
 def hints_of(kind: type) -> dict[str, Any]:
-    """This function will return the types of a class's fields.
+    """This function will return the types of a class's fields, with what is said about them.
 
     Its module imports most of them for the type checker only, so they are imported here.
     """
@@ -76,7 +76,7 @@ def hints_of(kind: type) -> dict[str, Any]:
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
     }
-    return get_type_hints(kind, localns=names)
+    return get_type_hints(kind, localns=names, include_extras=True)
 
 
 def row_type(*plains: Any) -> Any:  # noqa: ANN401 -- types as typing has them
@@ -112,7 +112,9 @@ def _prepare(hint: Any) -> None:  # noqa: ANN401 -- a type as typing has it
     origin = get_origin(hint)
     if hint in PLAIN or hint is ... or (isinstance(hint, type) and issubclass(hint, Enum)):
         return
-    if origin in {tuple, Mapping, Union, UnionType}:
+    if origin is Annotated:
+        _prepare(get_args(hint)[0])
+    elif origin in {tuple, Mapping, Union, UnionType}:
         for each in get_args(hint):
             _prepare(each)
     elif is_frozen(hint):

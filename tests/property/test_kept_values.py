@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from domain.books.state import FirstOutcome, TenantState
 from domain.catalogue import Catalogue, parse_catalogue
 from domain.codes import Code
+from domain.invoice_terms import Item
 from domain.money import Money
 from domain.period import Period, from_ms, to_ms
 from streams.state_parts import StateMap, StateParts
@@ -44,6 +45,14 @@ st.register_type_strategy(
     Mapping, lambda hint: st.dictionaries(*map(st.from_type, get_args(hint)), max_size=3)
 )
 PARTS = StateParts()
+ITEM = {
+    **dict.fromkeys(("item", "customer", "subscription", "label", "tax"), "x"),
+    **dict.fromkeys(("start", "end", "added_at"), moment("2025-01-01")),
+    "kind": "one_off",
+    "amount_minor": 1,
+    "refers": ("", ""),
+    "taxed": None,
+}
 
 
 def hint_of(part: StateMap) -> Any:
@@ -65,6 +74,14 @@ def test_every_value_comes_back(part: StateMap, data: st.DataObject) -> None:
     plain = msgspec.msgpack.decode(row, type=form.plain)
     again = plain if form.read is None else form.read(plain)
     assert canonical(value) == canonical(again)
+
+
+def test_what_is_said_about_a_field_holds_in_a_checkpoint() -> None:
+    """msgspec is told the types of a class once, for facts and checkpoints alike."""
+    form_of(Item)
+    value = {**ITEM, "start": datetime(2025, 1, 1)}  # noqa: DTZ001 -- the very fault
+    with pytest.raises(msgspec.ValidationError, match=r"timezone.*\$\.start"):
+        msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=Item)
 
 
 @pytest.mark.parametrize("hint", [list[int], dict[str, int], tuple[set[str], ...], object, float])

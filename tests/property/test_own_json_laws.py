@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 from hypothesis import given, settings
@@ -40,6 +40,8 @@ OF: dict[Any, st.SearchStrategy[Any]] = {
 
 def any_of(hint: Any) -> st.SearchStrategy[Any]:
     """Values of a type, by the types of its fields."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
     parts = get_args(hint)
     if hint in OF:
         return OF[hint]
