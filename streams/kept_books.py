@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _META, _TENANT, _ENTRY, _APPENDED = b"books", b"t", b"e", b"a"
 _END = b"\xff" * 16
 KEPT_FACTS = 5_000
-"""Facts between two writes: some 30 ms to write, and 100 ms to apply again after a restart."""
+"""Facts between two writes: some 30 ms to write, and 60 ms to apply again after a restart."""
 PAGE_ENTRIES = 500
 """Entries read at once: about 2 ms of work."""
 ROOMS = ("domain", "schemas", "streams")
