@@ -207,15 +207,17 @@ class TestEvents:
         calls(mesh, other, "1000")
         calls(mesh, customer, "1", "2.5", "4", "8", "16")
         calls(mesh, customer, "999")
+        twice = Event("call 5", "api_call", "32", START + timedelta(minutes=5))
+        mesh.world.send_usage(customer, [twice, twice])
         events = listed(mesh, customer, limit=limit)
-        assert ["1", "2.5", "4", "8", "16"] == [each["quantity"] for each in events]
-        assert 5 == len({each["id"] for each in events})
-        times = [time_text(START + timedelta(minutes=number)) for number in range(5)]
+        assert ["1", "2.5", "4", "8", "16", "32"] == [each["quantity"] for each in events]
+        assert 6 == len({each["id"] for each in events})
+        times = [time_text(START + timedelta(minutes=number)) for number in range(6)]
         assert times == [each["occurred_at"] for each in events]
         (bucket,) = mesh.get(f"{BILLING}/usage", customer=customer, granularity="period", **MONTH)[
             "data"
         ]
-        assert ("31.5", 5) == (bucket["sum"], bucket["events"])
+        assert ("63.5", 6) == (bucket["sum"], bucket["events"])
 
     def test_of_a_page_that_has_looked_at_enough_come_with_the_next_ones(
         self, mesh: Stigg, monkeypatch: pytest.MonkeyPatch
