@@ -416,9 +416,7 @@ class TestOracle:
                 oracle_part(plan, first, days=days, seats=seats, add_ons=0),
                 oracle_part(other, second, days=31 - days, seats=seats, add_ons=0),
             ],
-            fees=replace(
-                oracle_part(plan, {}, days=31, seats=seats, add_ons=add_ons), days=31, of_days=31
-            ),
+            fees=[oracle_part(plan, {}, days=31, seats=seats, add_ons=add_ons)],
         )
         expected = {key: amount for key, (amount, _) in oracle_invoice.invoice(bill).lines.items()}
         assert expected == cents(lines, places)

@@ -152,16 +152,17 @@ def _granted(story: Story) -> int:
 
 
 def _waiting(story: Story) -> int:
-    """Items that no invoice took."""
+    """Items that no invoice took, without those that made way for smaller ones."""
     taken = {item.item for content in story.invoices for item in content.terms.items}
-    added = [
-        body
+    said = [
+        (kind, body)
         for made in story.books.facts
         for outcome in made.outcomes
         for kind, body in bodies(outcome)
-        if kind == "ItemAdded"
     ]
-    return sum(int(str(body["amount_minor"])) for body in added if body["item"] not in taken)
+    gone = taken | {str(body["item"]) for kind, body in said if kind == "ItemRemoved"}
+    added = [body for kind, body in said if kind == "ItemAdded" and body["item"] not in gone]
+    return sum(int(str(body["amount_minor"])) for body in added)
 
 
 def _charged_until(subscription: Subscription) -> datetime:
