@@ -39,7 +39,7 @@ from tests.faults.billing_script import (
 )
 from tests.faults.run import OUT_OF_TIME, UNEXPECTED, OutOfTimeError
 from tests.faults.verdict import SCHEMA
-from tests.faults.world import Services, Stage
+from tests.faults.world import Services, Stage, end_on_sigterm
 from tests.support.oracle_facts import Chain
 from tests.support.oracle_log import BOOKS_FACTS
 from tests.support.oracle_tables import Tables
@@ -451,6 +451,7 @@ def main() -> int:
     limit_s = BASE_LIMIT_S + PER_KILL_S * options.kills
     limit_s += options.subscriptions // SUBSCRIPTIONS_PER_S
     print(f"seed {options.seed}, at most {limit_s} s", flush=True)
+    end_on_sigterm()
     services = Services()
     try:
         stage = Stage.set_up(services, kafka_session_timeout_ms="1500")

@@ -24,7 +24,14 @@ from typing import Any, NoReturn
 from tests.faults.lag import FRESH_S, SAMPLE_S, LagMeter
 from tests.faults.schedule import PROFILES, Fault, Profile, cost_s, make_schedule
 from tests.faults.verdict import SCHEMA, Judge
-from tests.faults.world import PARTITIONS, SESSION_TIMEOUT_MS, BooksLoad, Services, Stage
+from tests.faults.world import (
+    PARTITIONS,
+    SESSION_TIMEOUT_MS,
+    BooksLoad,
+    Services,
+    Stage,
+    end_on_sigterm,
+)
 from tests.support.checkout import ROOT
 from tests.support.processes import Child
 
@@ -297,10 +304,6 @@ def _out_of_time(*_: object) -> NoReturn:
     raise OutOfTimeError("the run took longer than its profile allows")
 
 
-def _ended(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def run(
     profile: Profile, *, seed: int, services: Services, is_kept: bool = False
 ) -> dict[str, Any]:
@@ -342,7 +345,7 @@ def main() -> int:
     profile = replace(
         profile, events=options.events or profile.events, kills=options.kills or profile.kills
     )
-    signal.signal(signal.SIGTERM, _ended)
+    end_on_sigterm()
     services = Services()
     try:
         figures = run(profile, seed=options.seed, services=services, is_kept=options.keep)

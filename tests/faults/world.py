@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 from domain.errors import Retryable
@@ -30,12 +31,25 @@ BOOKS_PAUSE_S = 0.5
 SEND_TRIES_MAX = 60
 
 
+def end_on_sigterm() -> None:
+    """Let a SIGTERM go the way of Ctrl-C: what a run started ends with it."""
+    signal.signal(signal.SIGTERM, _ended)
+
+
+def _ended(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 class Services:
     """A Kafka and a TimescaleDB that nobody else uses, because they get killed."""
 
     def __init__(self) -> None:
         self.control = services.ServiceControl(FOLDER / "services")
-        self.kafka, self.database_url = self.control.up()
+        try:
+            self.kafka, self.database_url = self.control.up()
+        except BaseException:
+            self.control.down()
+            raise
 
     def down(self) -> None:
         """End both and remove their data."""
