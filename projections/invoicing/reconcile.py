@@ -85,6 +85,7 @@ class DayCount:
         accepted: As the log's facts add up.
         counted: As the tables have it.
         invoiced: What of it is on an invoice.
+        doubled: What of it is on more than one.
         unbilled: What of it is on none, with the reason, the gravest first.
     """
 
@@ -93,13 +94,16 @@ class DayCount:
     accepted: Count
     counted: Count
     invoiced: Count
+    doubled: Count
     unbilled: tuple[tuple[Unbilled, Count], ...]
 
     @property
     def is_equal(self) -> bool:
-        """Say whether log and tables are the same, and all that is billed is on an invoice."""
-        return self.accepted == self.counted and not any(
-            reason is Unbilled.MISSING for reason, _ in self.unbilled
+        """Say whether log and tables are the same, and all that is billed is on one invoice."""
+        return (
+            self.accepted == self.counted
+            and self.doubled == Count()
+            and not any(reason is Unbilled.MISSING for reason, _ in self.unbilled)
         )
 
 
@@ -173,7 +177,7 @@ class _Tally:
     """What adds up, by day and meter, and what differs on the way.
 
     Args:
-        accepted, counted, invoiced: Counts.
+        accepted, counted, invoiced, doubled: Counts.
         unbilled: Counts by reason.
         invoices: Invoices that were made again.
         differences: The first NAMED_MAX.
@@ -183,6 +187,7 @@ class _Tally:
     accepted: defaultdict[tuple[date, str], Count] = field(default_factory=_counts)
     counted: defaultdict[tuple[date, str], Count] = field(default_factory=_counts)
     invoiced: defaultdict[tuple[date, str], Count] = field(default_factory=_counts)
+    doubled: defaultdict[tuple[date, str], Count] = field(default_factory=_counts)
     unbilled: dict[Unbilled, defaultdict[tuple[date, str], Count]] = field(default_factory=dict)
     invoices: int = 0
     differences: list[str] = field(default_factory=list)
@@ -205,6 +210,7 @@ class _Tally:
             if numbers:
                 self.invoiced[place] = self.invoiced[place].plus(count)
                 if len(numbers) > 1:
+                    self.doubled[place] = self.doubled[place].plus(count)
                     self.differ(f"{what} are on {len(numbers)} invoices: {', '.join(numbers)}")
                 continue
             reason = coverage.unbilled(day)
@@ -252,6 +258,7 @@ class _Tally:
                 accepted=self.accepted.get(place, Count()),
                 counted=self.counted.get(place, Count()),
                 invoiced=self.invoiced.get(place, Count()),
+                doubled=self.doubled.get(place, Count()),
                 unbilled=tuple(
                     (reason, self.unbilled[reason][place])
                     for reason in Unbilled

@@ -131,6 +131,8 @@ class TestReconcile:
             found = result(world)
 
         assert found.count == 1
+        calls, looks = found.days
+        assert (calls.doubled.events, calls.is_equal, looks.is_equal) == (1, False, True)
         assert "cus_billed: 1 events, sum 1 are on 2 invoices: INV-" in found.differences[0]
         assert RECONCILE_MISMATCHES.labels(TENANT)._value.get() == 1
 
