@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from domain.billing_terms import STANDARD_CATEGORY, Corrections, TaxMode
-from domain.books import items
+from domain.books import items, proration
 from domain.books.account_credit import CreditKind, add_credit
 from domain.books.billing_state import packed, unpacked
 from domain.books.credit_notes import (
@@ -103,7 +103,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     Returns:
         InvoiceCorrected with effect none when no line differs; else also an ItemAdded of kind
         correction for each line, or CreditNoteIssued for what is less, as the catalogue in force
-        says, and AccountCreditGranted for what promotions had paid of the less.
+        says, AccountCreditGranted for what promotions had paid of the less, and
+        SubscriptionChanged where the fees of its open period are charged otherwise.
 
     Raises:
         Rejected: correction_exists, invoice_unknown, invoice_void, content_hash_differs,
@@ -118,7 +119,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     entry = invoice_in(state, fields) if skipped is None else skipped
     text, opened = content_in(fields)
     content = _made_again(state, entry, text=text, opened=opened)
-    differences = _differences(state, entry, content)
+    differences = _without_ended(state, entry, content, _differences(state, entry, content))
     decision = Decision(state, command, received_at_ms)
     lines = Lines(state)
     noted, added = _divided(lines, entry, differences)
@@ -159,6 +160,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             to=CreditTo.ACCOUNT_CREDIT,
             correction=correction,
         )
+    proration.note_charged(decision, entry, content)
     return decision.made()
 
 
@@ -209,6 +211,30 @@ def _differences(
         Difference(line, labels.get(line, line), before.get(line, 0), after.get(line, 0), minor)
         for line, minor in zip(changed, parts, strict=True)
     )
+
+
+def _without_ended(
+    state: TenantState,
+    entry: InvoiceEntry,
+    content: InvoiceContent,
+    differences: tuple[Difference, ...],
+) -> tuple[Difference, ...]:
+    """Return differences without what they would charge of days whose fees came back."""
+    charged = proration.charged_again(state, entry, content)
+    if charged is None:
+        return differences
+    subscription, again = charged
+    owed = proration.recharged(state, subscription=subscription, again=again)
+    found = {each.line: each for each in differences}
+    for fees in again.fees:
+        mine = [found[line] for line in fees.lines if line in found and found[line].minor > 0]
+        over = sum(each.minor for each in mine) - max(0, owed.get(fees.tax, 0))
+        # Each line is rounded on its own.
+        for each in mine if over > len(mine) else ():
+            taken = min(over, each.minor)
+            over -= taken
+            found[each.line] = replace(each, minor=each.minor - taken)
+    return tuple(found.values())
 
 
 def _half_up(amount: int, *, unit: int) -> int:

@@ -18,8 +18,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import TaxMode
-from domain.books import account_credit, agreement, held, items
+from domain.books import account_credit, agreement, held, items, subscriptions
 from domain.books.billing_state import NOTHING_NOTED
+from domain.books.charged import charged_by
 from domain.books.held import Drawn
 from domain.books.ledger import LedgerAccount, post_money
 from domain.invoice_terms import Item, ItemKind
@@ -29,10 +30,12 @@ from domain.period import Interval, days_of
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from domain.books.billing_state import InvoiceEntry
     from domain.books.charged import Charged, ChargedFees
     from domain.books.decision import Decision
     from domain.books.state import TenantState
     from domain.books.subscription import Subscription
+    from domain.invoice import InvoiceContent
     from domain.invoice_terms import Override
 
 _NOTHING = Fraction(0)
@@ -102,6 +105,71 @@ def differences(
     )
 
 
+def charged_again(
+    state: TenantState, entry: InvoiceEntry, content: InvoiceContent
+) -> tuple[Subscription, Charged] | None:
+    """This function will say whose open period an invoice charged the fees of, and how now.
+
+    Args:
+        state: Books of the tenant.
+        entry: The invoice.
+        content: Its content as a correction makes it.
+
+    Returns:
+        None when it charged no such fees, or charges the same.
+    """
+    subscription = state.subscriptions.get(entry.subscription)
+    charged = None if subscription is None else subscription.charged
+    again = charged_by(content, invoice=entry.invoice)
+    if subscription is None or charged is None or again is None:
+        return None
+    if charged.invoice != entry.invoice or charged == again:
+        return None
+    return subscription, again
+
+
+def note_charged(decision: Decision, entry: InvoiceEntry, content: InvoiceContent) -> None:
+    """This function will note on a subscription how its open period's fees are charged now."""
+    charged = charged_again(decision.state, entry, content)
+    if charged is not None:
+        subscription, again = charged
+        decision.facts.append(
+            subscriptions.changed(
+                state=decision.state,
+                subscription=replace(subscription, charged=again),
+                change={"kind": "charged_again", "invoice": entry.invoice},
+                at=decision.moment,
+            )
+        )
+
+
+def recharged(state: TenantState, *, subscription: Subscription, again: Charged) -> dict[str, int]:
+    """This function will say how much more is owed once an invoice charges its fees otherwise.
+
+    A correction moves amounts that come off between usage and fees; of days that were given back
+    it charges nothing.
+
+    Args:
+        state: Books of the tenant.
+        subscription: With what the invoice charged so far.
+        again: What it charges with the correction.
+
+    Returns:
+        Minor units by tax category; below 0 is less.
+    """
+    charged = subscription.charged
+    if charged is None:
+        return {}
+    overrides = state.customers[subscription.customer].overrides
+    before = _owed(state, subscription, charged, overrides)
+    after = _owed(state, subscription, again, overrides)
+    places = minor_unit_places(subscription.currency)
+    return {
+        tax: round_half_up(after.get(tax, _NOTHING) - before.get(tax, _NOTHING), places=places)
+        for tax in before.keys() | after.keys()
+    }
+
+
 def _posted(subscription: Subscription, tax: str) -> int:
     return dict(subscription.posted).get(tax, 0)
 
@@ -139,6 +207,7 @@ def post(
         if each.amount_minor < 0:
             # 1. What waits was asked of nobody yet: less nets against it.
             rest = _take_waiting(decision, subscription, each)
+            rest = _net_corrections(decision, subscription, each.charged, rest)
             # 2. The rest was charged, and comes back.
             credit = decision.id_of("crd", command, name, each.tax)
             if rest and each.charged is not None:
@@ -194,6 +263,26 @@ def _take_waiting(decision: Decision, subscription: Subscription, less: Differen
             name = decision.id_of("itm", decision.command.command_id, item.item, "rest")
             rest = replace(item, item=name, amount_minor=item.amount_minor - taken)
             items.add_item(decision, replace(rest, added_at=decision.moment))
+    return wanted
+
+
+def _net_corrections(
+    decision: Decision, subscription: Subscription, charged: ChargedFees | None, wanted: int
+) -> int:
+    """Net what is less against corrections of these fees that wait; return how much is left."""
+    by = subscription.charged
+    if by is None or charged is None:
+        return wanted
+    for line in charged.lines:
+        refers = (by.invoice, line)
+        waiting = decision.state.billing.waiting.get(subscription.customer, ())
+        mine = [item for _, item in waiting if item.refers == refers]
+        taken = min(wanted, max(0, sum(item.amount_minor for item in mine)))
+        if taken:
+            wanted -= taken
+            name = decision.id_of("itm", decision.command.command_id, *refers)
+            item = replace(mine[-1], item=name, amount_minor=-taken, added_at=decision.moment)
+            items.add_item(decision, item)
     return wanted
 
 

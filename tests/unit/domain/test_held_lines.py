@@ -231,3 +231,37 @@ def test_s6_s_an_amount_over_usage_and_the_fee_to_come(is_corrected_first: bool)
     charged = books.invoice("inv_2")
     back = life.held.total_minor - granted - waiting * 11 // 10
     assert back <= charged.total_minor + charged.credit_minor
+
+
+@pytest.mark.parametrize("is_ended_first", [True, False])
+def test_a_discount_that_late_usage_moves_charges_no_fee_of_days_that_came_back(
+    is_ended_first: bool,
+) -> None:
+    """100.00 in advance, 100.00 used late, 100.00 off: 50.00 of each; the fee's is given back.
+
+    Whichever comes first, the end of the unused period or the correction: 55.00 are to pay, with
+    usage in time as well.
+    """
+    life = Life()
+    books = life.books = BillingBooks()
+    off: Json = {"code": "off", "name": "Off", "kind": "amount", "value": "100"}
+    books.agreed(
+        flat("fee", "100"),
+        per_call("calls", "1"),
+        taxes=[tax("10")],
+        discounts=[off],
+        plan_parts={"fees": "in_advance"},
+    )
+    books.billed(as_of="2025-01-01T00:00:00Z")
+    books.send("GrantDiscount", {"subscription": "sub_1", "discount": "off"})
+    second = books.billed(as_of="2025-02-02T00:00:00Z", invoice="inv_2")
+    assert second.total_minor == 0
+    kinds = ["end", "correct"] if is_ended_first else ["correct", "end"]
+    for kind in kinds:
+        if kind == "end":
+            life.accepted("CancelSubscription", subscription="sub_1", as_of="2025-02-01T00:00:00Z")
+        else:
+            again = books.content(terms=second.terms, usage={"calls": "100"}, positions=(100, 200))
+            assert books.correct(again, invoice="inv_2").code == ""
+    last = books.billed(subscription="", as_of="2030-01-01T00:00:00Z", invoice="inv_3")
+    assert (last.total_minor, last.totals.tax, life.held) == (5_500, 500, CreditBalance())
