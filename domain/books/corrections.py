@@ -126,15 +126,14 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     added, drawn = _drawn(lines, entry, differences=differences, added=added, noted=noted)
     note = decision.id_of("crn", correction) if noted else ""
     new = _items(decision, entry, content=content, differences=added, of=correction)
-    made = (("credit_note", noted), ("items", new), ("promotion", drawn))
-    effect = next((name for name, what in made if what), "none")
+    effects = (("credit_note", noted), ("items", new), ("promotion", drawn))
     decision.add(
         "InvoiceCorrected",
         {
             "correction": correction,
             "invoice": entry.invoice,
             "as_of": time_text(as_of),
-            "effect": effect,
+            "effect": next((name for name, what in effects if what), "none"),
             "differences": [each.to_json() for each in differences],
             "items": [item.item for item in new],
             "promotion_minor": sum(each.promotion for each in drawn.values()),
@@ -156,7 +155,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             entry,
             note=note,
             lines=noted_lines(lines, entry, wanted=noted, labels=labels),
-            reason=f"correction {correction} of invoice {entry.number}",
+            reason=f"correction of invoice {entry.number}",
             to=CreditTo.ACCOUNT_CREDIT,
             correction=correction,
         )
