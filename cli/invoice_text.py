@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from domain.invoice_terms import Segment
     from projections.invoicing.replay import Finalized
     from projections.invoicing.trace import Traced
+
+_PART = re.compile(r"fee/\d+/")
+"""Line of a fee that began with a later part of its period (domain.rated.rounded)."""
 
 
 def amount_text(content: InvoiceContent, amount: int) -> str:
@@ -192,7 +196,8 @@ def _line(content: InvoiceContent, number: int, line: Line) -> Iterator[str]:
     for step in line.steps:
         yield f"      {step_text(step)}"
     rounded = amount_text(content, line.amount)
-    yield f"      exactly {line.amount_unrounded}, rounded half up {rounded}"
+    how = "rounded with the parts of it above" if _PART.match(line.line_id) else "rounded half up"
+    yield f"      exactly {line.amount_unrounded}, {how} {rounded}"
     for code, amount in line.discounts:
         yield f"      discount {code} takes off {amount_text(content, amount)}"
     if line.tax_code:

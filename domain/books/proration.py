@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 from domain.billing_terms import TaxMode
 from domain.books import account_credit, agreement, held, items, subscriptions
 from domain.books.billing_state import NOTHING_NOTED
-from domain.books.charged import charged_by
+from domain.books.charged import CATEGORIES_MAX, charged_by
 from domain.books.held import Drawn
 from domain.books.ledger import LedgerAccount, post_money
+from domain.codes import Code
+from domain.errors import Rejected
 from domain.invoice_terms import Item, ItemKind
 from domain.money import minor_unit_places, round_half_up
 from domain.period import Interval, days_of
@@ -175,12 +177,20 @@ def _posted(subscription: Subscription, tax: str) -> int:
 
 
 def noted(subscription: Subscription, amounts: tuple[Difference, ...]) -> Subscription:
-    """This function will note on a lifetime what differences it is charged."""
+    """This function will note on a lifetime what differences it is charged.
+
+    Raises:
+        Rejected: change_limit, for more tax categories than a subscription keeps.
+    """
     if subscription.interval is not Interval.LIFETIME or not amounts:
         return subscription
     posted = dict(subscription.posted)
     for each in amounts:
         posted[each.tax] = posted.get(each.tax, 0) + each.amount_minor
+    if len(posted) > CATEGORIES_MAX:
+        raise Rejected(
+            Code.CHANGE_LIMIT, f"fees of a lifetime are of at most {CATEGORIES_MAX} tax categories"
+        )
     return replace(subscription, posted=tuple(sorted(posted.items())))
 
 

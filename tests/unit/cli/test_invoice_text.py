@@ -2,8 +2,9 @@
 
 import pytest
 
-from cli.invoice_text import _totals
+from cli.invoice_text import _line, _totals
 from tests.support.invoice_documents import catalogue, content, tax
+from tests.support.stories import Story, plan
 
 
 class TestTotals:
@@ -20,3 +21,18 @@ class TestTotals:
         prices = catalogue(taxes=[tax()], credits_=credits_)
         made = content(prices, promotion_minor=5_000, money_minor=700)
         assert order == [name for name, *_ in _totals(made)]
+
+
+class TestFeeByParts:
+    def test_x_54_says_how_the_parts_are_rounded(self) -> None:
+        """6,096.774… and 5,806.451… are 11,903.225… together: the second one ends on 46 cents."""
+        story = Story(plan("PRO", "9000"), plan("ENTERPRISE", "18000"))
+        story.subscribe("PRO", start="2025-01-01")
+        story.change("ChangePlan", on="2025-01-22", plan="ENTERPRISE")
+        story.bill("2025-02-01")
+        (made,) = story.invoices
+        said = ["\n".join(_line(made, number, line)) for number, line in enumerate(made.lines, 1)]
+        assert "21 of 31 days" in said[0]
+        assert "rounded half up 6096.77" in said[0]
+        assert "10 of 31 days" in said[1]
+        assert "rounded with the parts of it above 5806.46" in said[1]

@@ -154,6 +154,35 @@ class TestLifetimes:
         ] == story.told[1:]
         assert 0 == story.credit_minor
 
+    def test_of_more_tax_categories_than_are_kept_are_refused(self) -> None:
+        """A fact that says more could not be applied, and would stop the books of everybody."""
+        plans = [
+            {
+                **plan(f"P{number}", "1", interval="lifetime"),  # type: ignore[dict-item]
+                "prices": [
+                    {
+                        "key": f"p{place}",
+                        "form": "flat",
+                        "amount": "1",
+                        "tax": f"t{number}_{place}",
+                    }
+                    for place in range(100)
+                ],
+            }
+            for number in range(4)
+        ]
+        taxes: list[Json] = [
+            {"code": f"c{n}_{m}", "name": "Tax", "rate": "10", "category": f"t{n}_{m}"}
+            for n in range(4)
+            for m in range(100)
+        ]
+        story = Story(*plans, more={"taxes": taxes})
+        story.subscribe("P0", start="2025-01-01")
+        story.bill("2025-01-02")
+        body: dict[str, Json] = {"subscription": "sub_1", "as_of": "2025-01-10T00:00:00Z"}
+        codes = [story.sent("ChangePlan", {**body, "plan": f"P{n}"}).code for n in (1, 2, 3)]
+        assert ["", "", Code.CHANGE_LIMIT] == codes
+
 
 class TestUsageIsBilledOnce:
     def test_a_new_version_makes_no_two_plans_price_one_meter(self) -> None:
