@@ -23,6 +23,7 @@ from domain.canonical import Json
 from domain.codes import Code
 from domain.fields import Fields
 from runtime.web.authentication import Caller
+from runtime.web.problems import ProblemError
 
 router = new_router("invoices")
 
@@ -97,11 +98,19 @@ async def settle(
     if found.status == Settled.PAID:
         return found
     wished: dict[str, Json] = {"amount_minor": found.open.amount_minor, "method": method}
-    await ask_for_payment(
-        backend,
-        caller,
-        idempotency_key,
-        invoice=invoice,
-        wished=Fields("body", wished, Code.INVALID_REQUEST),
-    )
+    try:
+        await ask_for_payment(
+            backend,
+            caller,
+            idempotency_key,
+            invoice=invoice,
+            wished=Fields("body", wished, Code.INVALID_REQUEST),
+            is_exact=True,
+        )
+    except ProblemError:
+        # Somebody said the same at the same time: paid twice is paid once.
+        found = await run_in_threadpool(find, backend, caller, invoice)
+        if found.status != Settled.PAID:
+            raise
+        return found
     return await run_in_threadpool(find, backend, caller, invoice)

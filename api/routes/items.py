@@ -167,15 +167,22 @@ async def remove_item(
     fields = await read_object(request)
     fields.only(("reason",))
     item = read_id(item)
+    await ask_to_remove(backend, caller, idempotency_key, item=item, reason=fields.text("reason"))
+    return await run_in_threadpool(_find, backend, caller, item)
+
+
+async def ask_to_remove(
+    backend: Backend, caller: Caller, idempotency_key: str, *, item: str, reason: str
+) -> None:
+    """This function will take back an item that is on no invoice yet."""
     await act(
         backend,
         caller,
         operation="POST /items/remove",
         idempotency_key=idempotency_key,
         kind="RemoveItem",
-        body={"item": item, "reason": fields.text("reason")},
+        body={"item": item, "reason": reason},
     )
-    return await run_in_threadpool(_find, backend, caller, item)
 
 
 @router.get(

@@ -113,7 +113,13 @@ async def create_payment(
 
 
 async def ask_for_payment(
-    backend: Backend, caller: Caller, idempotency_key: str, *, invoice: str, wished: Fields
+    backend: Backend,
+    caller: Caller,
+    idempotency_key: str,
+    *,
+    invoice: str,
+    wished: Fields,
+    is_exact: bool = False,
 ) -> PaymentRepresentation:
     """This function will record a payment, whatever the address at which it was asked for.
 
@@ -123,6 +129,7 @@ async def ask_for_payment(
         idempotency_key: Of this wish.
         invoice: Id or number of the invoice.
         wished: The fields of PAYMENT.
+        is_exact: Whether more than is open is refused whoever asks.
     """
     found = await run_in_threadpool(find_invoice, backend, caller, invoice)
     operation = "POST /invoices/payments"
@@ -135,7 +142,9 @@ async def ask_for_payment(
         method=wished.text("method"),
         reference=optional_text(wished, "reference"),
         paid_at=time_text(wished.time("paid_at")) if "paid_at" in wished.values else None,
-        is_credit_allowed=None if allows(caller.scopes, Scope.BILLING_ADMIN) else False,
+        is_credit_allowed=(
+            None if allows(caller.scopes, Scope.BILLING_ADMIN) and not is_exact else False
+        ),
     )
     await act(
         backend,

@@ -14,10 +14,10 @@ from api.backend import Backend
 from api.bodies import read_form_or_object
 from api.representations_s4 import CYCLES
 from api.routes import customers as customer_routes
-from api.routes.common import act
+from api.routes.common import COUNT_MAX, act
 from api.routes.invoice_status import Settled, settle
 from api.routes.invoices import ask_for_invoice
-from api.routes.items import ask_for_item
+from api.routes.items import ask_for_item, ask_to_remove
 from domain.books.subscriptions import TRIAL_DAYS_MAX
 from domain.canonical import Json
 from domain.codes import Code
@@ -32,7 +32,7 @@ from projections.queries.plans import list_plans
 from projections.queries.subscriptions import find_subscription
 from runtime.web.authentication import Caller
 from runtime.web.exact_json import Exact
-from runtime.web.problems import invalid
+from runtime.web.problems import ProblemError, invalid
 
 LINES_MAX = 100
 """Line items of one request: each is a command of its own."""
@@ -144,23 +144,29 @@ async def _cancel_subscription(backend: Backend, caller: Caller, key: str, given
 
 
 async def _create_invoice(backend: Backend, caller: Caller, key: str, given: Fields) -> str:
-    """Adds the line items and bills at once what waits for the tenant (S4-70)."""
+    """Adds the line items and bills at once what waits for the tenant (S4-70).
+
+    All of them or none: each is read before the first is sent, and what was added is taken back
+    when the books refuse one of them.
+    """
     given.only(("tenant_id", "line_items"))
     customer = await run_in_threadpool(
         customer_routes.find, backend, caller, given.text("tenant_id")
     )
     lines = given.objects("line_items", count_max=LINES_MAX)
-    for number, line in enumerate(lines):
-        line.only(("description", "amount"))
-        wished: dict[str, Json] = {
-            "customer": customer.customer,
-            "label": line.text("description"),
-            "amount_minor": _minor(line, "amount", currency=customer.currency),
-            "currency": customer.currency,
-        }
-        item_key = derived_id("key", caller.tenant, key, str(number))
-        wish = Fields(line.place, wished, Code.INVALID_REQUEST)
-        await ask_for_item(backend, caller, item_key, wished=wish)
+    wishes = [
+        _item(line, customer=customer.customer, currency=customer.currency) for line in lines
+    ]
+    added: list[str] = []
+    try:
+        for number, wished in enumerate(wishes):
+            item_key = derived_id("key", caller.tenant, key, str(number))
+            added.append(await ask_for_item(backend, caller, item_key, wished=wished))
+    except ProblemError:
+        for item in added:
+            item_key = derived_id("key", caller.tenant, key, item)
+            await ask_to_remove(backend, caller, item_key, item=item, reason="refused as a whole")
+        raise
     made = await ask_for_invoice(backend, caller, key, customer=customer.customer)
     return made.invoice
 
@@ -190,6 +196,20 @@ CHANGES: Mapping[str, Change] = {
     "update_invoice": Change(_update_invoice, is_of_invoice=True),
 }
 """Action → what it asks for by POST."""
+
+
+def _item(line: Fields, *, customer: str, currency: str) -> Fields:
+    """Read a line item as an item is wished for (Rejected otherwise)."""
+    line.only(("description", "amount"))
+    wished: dict[str, Json] = {
+        "customer": customer,
+        "label": line.text("description"),
+        "amount_minor": _minor(line, "amount", currency=currency),
+        "currency": currency,
+    }
+    found = Fields(line.place, wished, Code.INVALID_REQUEST)
+    found.integer("amount_minor", minimum=0, maximum=COUNT_MAX)
+    return found
 
 
 def _plan(backend: Backend, caller: Caller, given: Fields) -> str:

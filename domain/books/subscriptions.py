@@ -304,6 +304,8 @@ def _renewed(state: TenantState, subscription: Subscription) -> Subscription:
             period_index=subscription.period_index + 1,
             period=Period(start, whole.end),
             phases=phases,
+            # Should the end be taken back, the fees in advance of this period are to be billed.
+            opening_due=subscription.fees is Fees.IN_ADVANCE,
         )
     start = following.period.start
     first = agreement.phase_from(

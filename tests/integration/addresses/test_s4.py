@@ -195,6 +195,9 @@ class TestInvoices:
         wish = partial(change, chat, "create_invoice", tenant_id=name)
         refused = wish(http=400, line_items=[{"description": "x", "amount": "0.005"}])
         assert "line_items[0].amount" == refused["param"]
+        good = {"description": "y", "amount": 1}
+        wish(http=400, line_items=[good, {"description": "x", "amount": "0.005"}])
+        assert 1 == wish(http=201, line_items=[good])["amount"]
         setting = change(chat, "update_invoice", http=400, id="INV-1")
         assert "status" == setting["param"]
         nothing = [{"description": "x", "amount": 1}]

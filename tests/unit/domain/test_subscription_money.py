@@ -133,6 +133,31 @@ class TestDiscountsOfAPaidPeriod:
         assert [0, 2_700, 6_000, 2_700] == [each.totals.total_minor for each in story.invoices]
 
 
+class TestAnEndThatIsTakenBack:
+    @pytest.mark.parametrize(
+        ("cancelled", "when", "billed", "undone", "fee"),
+        [
+            ("2025-01-10", "period_end", "2025-02-02", "2025-01-31", 31_000),
+            ("2025-01-10T12:00:00", "now", "2025-01-13", "2025-01-10T13:00:00", 21_000),
+        ],
+    )
+    def test_after_the_last_invoice_has_its_fees_in_advance_billed(
+        self, cancelled: str, when: str, billed: str, undone: str, fee: int
+    ) -> None:
+        """All of February, or the 21 days of January that were given back."""
+        story = Story(plan("PRO", "310", fees="in_advance"))
+        story.subscribe("PRO", start="2025-01-01")
+        story.bill("2025-01-01")
+        story.change("CancelSubscription", on=cancelled, when=when)
+        story.bill(billed)
+        given, made = story.credit_minor, len(story.invoices)
+        story.change("UndoCancel", on=undone)
+        story.bill("2025-02-01")
+        totals = story.invoices[made].totals
+        assert fee == totals.total_minor + totals.credit_minor
+        assert totals.credit_minor == given
+
+
 class TestLifetimes:
     def test_are_not_paused(self) -> None:
         story = Story(plan("LIFE", "100", interval="lifetime"))
