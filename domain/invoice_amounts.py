@@ -299,6 +299,24 @@ def _credit(groups: Sequence[Sequence[Draft]], *, amount: int) -> None:
             draft.credited = credited
 
 
+def whole_parts(changes: list[int], *, whole: int, unit: int) -> list[int]:
+    """This function will divide minor units over changes of a finer scale.
+
+    Args:
+        changes: Amounts of either sign, in units of which `unit` are a minor unit.
+        whole: Their sum in minor units, rounded up or down, so that it comes out.
+        unit: Units of a minor unit.
+
+    Returns:
+        Minor units: each change rounded down, those with the largest remainders up.
+    """
+    parts = [change // unit for change in changes]
+    order = sorted(range(len(changes)), key=lambda index: (-(changes[index] % unit), index))
+    for index in order[: whole - sum(parts)]:
+        parts[index] += 1
+    return parts
+
+
 def netted(values: Sequence[int], *, of: Sequence[tuple[str, str]]) -> list[int]:
     """This function will return what is left of values once those of one name are added up.
 

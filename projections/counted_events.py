@@ -32,7 +32,7 @@ from schemas.topics import USAGE_FACTS_TOPIC
 from schemas.usage_wire import from_wire_usage_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from domain.catalogue import Catalogue
     from domain.usage.facts import UsageFacts
@@ -163,10 +163,11 @@ def _of_batch(batch: EventBatch, *, customer: str, key: bytes) -> Iterator[Event
         index, rest = divmod(at, len(key))
         if rest or batch.strings[batch.customer[index]] != customer:
             continue
-        yield _payload_at(batch, index)
+        own = {name: value for place, name, value in batch.properties if place == index}
+        yield _payload_at(batch, index, properties=own)
 
 
-def _payload_at(batch: EventBatch, index: int) -> EventPayload:
+def _payload_at(batch: EventBatch, index: int, *, properties: Mapping[str, str]) -> EventPayload:
     number = batch.dimension_set[index]
     return EventPayload(
         fingerprint=batch.fingerprints[8 * index : 8 * index + 8],
@@ -175,7 +176,7 @@ def _payload_at(batch: EventBatch, index: int) -> EventPayload:
         quantity=int(batch.quantity[index]),
         scale=int(batch.scales[index if len(batch.scales) > 1 else 0]),
         dimensions=batch.dimension_sets[number - 1] if number else {},
-        properties={name: value for place, name, value in batch.properties if place == index},
+        properties=properties,
     )
 
 
@@ -231,10 +232,14 @@ def rows_of_customer(record: SourceRecord, *, tenant: str, customer: str) -> Ite
     if row is not None and (row["tenant"], row["customer"]) == (tenant, customer):
         yield {**row, "backfill": True}
     if isinstance(body, EventBatch) and body.tenant == tenant:
+        own: dict[int, dict[str, str]] = {}
+        for place, name, value in body.properties:
+            own.setdefault(place, {})[name] = value
         for index, number in enumerate(body.customer):
             if body.strings[number] == customer:
                 key = body.keys[16 * index : 16 * index + 16]
-                yield row_of(_payload_at(body, index), tenant, customer, key=key)
+                payload = _payload_at(body, index, properties=own.get(index, {}))
+                yield row_of(payload, tenant, customer, key=key)
 
 
 def _in_force(catalogues: list[tuple[int, str]], offset: int) -> Catalogue | None:

@@ -232,7 +232,7 @@ def fee_parts(
 
     Returns:
         Its parts, each by what holds in it and by the version that will bill it. A lifetime has
-        no days to share: it is what holds at last.
+        no days to share: each of its parts is the whole.
     """
     parts = []
     for phase, part in spans_of(subscription, period.period):
@@ -246,7 +246,7 @@ def fee_parts(
                 published_at=published_at,
             )
         parts.append(segment_of(billed, period=part, whole=period.whole, catalogues=catalogues))
-    return tuple(parts[-1:] if period.interval is Interval.LIFETIME else parts)
+    return tuple(parts)
 
 
 def metered_by(phase: Phase, *, catalogue: Catalogue) -> frozenset[str]:

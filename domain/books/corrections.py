@@ -20,6 +20,7 @@ from domain.books.account_credit import CreditKind, add_credit
 from domain.books.billing_state import packed, unpacked
 from domain.books.credit_notes import (
     CreditTo,
+    NotedLine,
     add_note,
     borne_of,
     left_of,
@@ -44,6 +45,7 @@ from domain.books.state import read_id
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX
+from domain.invoice_amounts import whole_parts
 from domain.invoice_reading import terms_of
 from domain.invoice_terms import Item, ItemKind
 from domain.money import minor_unit_places
@@ -125,8 +127,10 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     noted, added = _divided(lines, entry, differences)
     added, drawn = _drawn(lines, entry, differences=differences, added=added, noted=noted)
     note = decision.id_of("crn", correction) if noted else ""
-    new = _items(decision, entry, content=content, differences=added, of=correction)
-    effects = (("credit_note", noted), ("items", new), ("promotion", drawn))
+    netting = Decision(state, command, received_at_ms)
+    left = _netted(netting, entry, added)
+    new = _items(decision, entry, content=content, differences=left, of=correction)
+    effects = (("credit_note", noted), ("items", added), ("promotion", drawn))
     decision.add(
         "InvoiceCorrected",
         {
@@ -144,23 +148,36 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             "corrected_at": decision.at,
         },
     )
+    decision.facts.extend(netting.facts)
     for item in new:
         items.add_item(decision, item)
     if drawn:
         _give_promotion_back(decision, entry, content, correction=correction, drawn=drawn)
     if noted:
         labels = {each.line: each.label for each in differences}
-        add_note(
-            decision,
-            entry,
-            note=note,
-            lines=noted_lines(lines, entry, wanted=noted, labels=labels),
-            reason=f"correction of invoice {entry.number}",
-            to=CreditTo.ACCOUNT_CREDIT,
-            correction=correction,
-        )
+        made = noted_lines(lines, entry, wanted=noted, labels=labels)
+        _add_note(decision, entry, note=note, lines=made, correction=correction)
     proration.note_charged(decision, entry, content)
     return decision.made()
+
+
+def _add_note(
+    decision: Decision,
+    entry: InvoiceEntry,
+    *,
+    note: str,
+    lines: tuple[NotedLine, ...],
+    correction: str,
+) -> None:
+    add_note(
+        decision,
+        entry,
+        note=note,
+        lines=lines,
+        reason=f"correction of invoice {entry.number}",
+        to=CreditTo.ACCOUNT_CREDIT,
+        correction=correction,
+    )
 
 
 def _made_again(
@@ -203,7 +220,7 @@ def _differences(
     unit = 10 ** (entry.scale - minor_unit_places(entry.currency))
     whole = _half_up(sum(new for _, new in borne.values()), unit=unit)
     whole -= _half_up(sum(old for old, _ in borne.values()), unit=unit)
-    parts = _whole_parts(
+    parts = whole_parts(
         [borne[line][1] - borne[line][0] for line in changed], whole=whole, unit=unit
     )
     return tuple(
@@ -242,18 +259,6 @@ def _half_up(amount: int, *, unit: int) -> int:
     Halves away from zero do not, and credit notes take whole units.
     """
     return (2 * amount + unit) // (2 * unit)
-
-
-def _whole_parts(changes: list[int], *, whole: int, unit: int) -> list[int]:
-    """Divide minor units over changes: each is rounded down, the largest remainders go up.
-
-    The whole is the sum of the changes, rounded up or down, so it comes out.
-    """
-    parts = [change // unit for change in changes]
-    order = sorted(range(len(changes)), key=lambda index: (-(changes[index] % unit), index))
-    for index in order[: whole - sum(parts)]:
-        parts[index] += 1
-    return parts
 
 
 def _divided(
@@ -332,6 +337,28 @@ def _drawn(
                 sharing.popleft()
     asked = (replace(each, minor=kept[each.line]) for each in added)
     return tuple(each for each in asked if each.minor), found
+
+
+def _netted(
+    decision: Decision, entry: InvoiceEntry, added: tuple[Difference, ...]
+) -> tuple[Difference, ...]:
+    """Net differences against items of their lines that wait; return what is left of them."""
+    waiting: dict[tuple[str, str], list[Item]] = {}
+    for _, item in decision.state.billing.waiting.get(entry.customer, ()):
+        waiting.setdefault(item.refers, []).append(item)
+    left = (
+        replace(
+            each,
+            minor=items.netted(
+                decision,
+                waiting.get((entry.invoice, each.line), ()),
+                amount=each.minor,
+                reason="a later correction takes it back",
+            ),
+        )
+        for each in added
+    )
+    return tuple(each for each in left if each.minor)
 
 
 def _without(stands: HeldLine, noted_minor: int, entry: InvoiceEntry) -> HeldLine:

@@ -237,10 +237,11 @@ def within_billed(
 def _is_billed(notes: tuple[NotedLine, ...], left: int) -> bool:
     """Say whether an invoice billed what is to be credited, with its taxes.
 
-    Each tax is rounded on its own: the last minor unit of a line's may never have been billed.
+    Each tax is rounded on its own, and part of a minor unit of a line counts as one: the last
+    unit of either may never have been billed.
     """
     net = sum(line.amount_minor - _tax_inside(line) for line in notes)
-    return net <= left and net + sum(line.tax_minor for line in notes) <= left + len(notes)
+    return net <= left and net + sum(line.tax_minor for line in notes) <= left + 2 * len(notes)
 
 
 def noted_lines(

@@ -22,6 +22,9 @@ from domain.usage.facts import REASON_LENGTH_MAX, Reject
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+FACTS_BYTES_MAX = 15 * 2**20
+"""Bytes of what follows from one command: a record of account.facts takes 16 MiB, with names."""
+
 
 class BooksFold:
     """Decides commands once each.
@@ -132,6 +135,7 @@ class BooksFold:
                 facts = dispatch.decide(
                     state=state, command=command, received_at_ms=record.received_at_ms
                 )
+                _require_writable(facts)
             except Rejected as error:
                 code, reason = error.code, error.reason[:REASON_LENGTH_MAX]
                 facts = error.facts if isinstance(error, NotedRefusal) else ()
@@ -170,6 +174,19 @@ class BooksFold:
         if state is None:
             state = self._tenants[tenant] = self._new_state(tenant)
         return state
+
+
+def _require_writable(facts: tuple[Fact, ...]) -> None:
+    """Refuse what a facts record could not hold: it would stop the partition at each restart."""
+    # A character has at most 4 bytes, and hardly any command comes near.
+    if 4 * sum(len(fact.body) for fact in facts) <= FACTS_BYTES_MAX:
+        return
+    found = sum(len(fact.body.encode()) for fact in facts)
+    if found > FACTS_BYTES_MAX:
+        raise Rejected(
+            Code.OVERSIZED,
+            f"what follows has {found} bytes, at most {FACTS_BYTES_MAX} fit into a record",
+        )
 
 
 def _digest(command: Command) -> bytes:

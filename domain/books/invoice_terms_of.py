@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from domain.billing_terms import DEFAULT_TERMS, Fees
@@ -12,6 +13,7 @@ from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice_taxes import resolved_taxes
 from domain.invoice_terms import InvoiceKind, InvoiceTerms
+from domain.period import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -87,7 +89,7 @@ def invoice_terms(
             )
         first = subscription.phase_at(subscription.period.start)
         catalogue = catalogues[first.catalogue_version]
-        what = _billed(subscription, catalogues=catalogues, published_at=published_at)
+        what = _billed(subscription, customer, catalogues=catalogues, published_at=published_at)
     billing = DEFAULT_TERMS if catalogue is None else catalogue.billing
     plans = {each.plan for each in (*what.segments, *what.fees)}
     return InvoiceTerms(
@@ -130,6 +132,7 @@ class _Billed:
 
 def _billed(
     subscription: Subscription,
+    customer: Customer,
     *,
     catalogues: Mapping[int, Catalogue],
     published_at: Mapping[int, datetime],
@@ -137,12 +140,26 @@ def _billed(
     current = subscription.open_period
 
     def fees_of(period: BillingPeriod) -> tuple[Segment, ...]:
-        return agreement.fee_parts(
+        parts = agreement.fee_parts(
             period,
             subscription=subscription,
             catalogues=catalogues,
             published_at=published_at,
         )
+        if period.interval is not Interval.LIFETIME:
+            return parts
+        # It pays the most there is, once: what is planned costs more later only above that.
+        return (max(parts, key=cost),)
+
+    def cost(part: Segment) -> Fraction:
+        fees = agreement.fees_of(
+            part,
+            catalogues=catalogues,
+            overrides=customer.overrides,
+            discounts=subscription.discounts,
+            currency=subscription.currency,
+        )
+        return sum(fees.values(), Fraction(0))
 
     if subscription.opening_due:
         return _Billed(InvoiceKind.OPENING, current.period, (), fees_of(current))

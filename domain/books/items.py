@@ -23,6 +23,8 @@ from domain.money import minor_unit_places
 from domain.period import from_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from domain.books.state import TenantState
 
 WAITING_MAX = 1_000
@@ -179,6 +181,37 @@ def decide_remove(
 def take_off(decision: Decision, item: Item, *, reason: str) -> None:
     """This function will let go of an item that waits, within a decision."""
     decision.add("ItemRemoved", {"item": item.item, "customer": item.customer, "reason": reason})
+
+
+def netted(decision: Decision, waiting_: Sequence[Item], *, amount: int, reason: str) -> int:
+    """This function will net an amount against items that wait, within a decision.
+
+    Those of the other sign are taken off, the newest first; one of which something is left makes
+    way for an item of that. So what goes up and down again before anybody was asked for it is on
+    no invoice.
+
+    Args:
+        decision: Where the facts go.
+        waiting_: Items that wait for the same, in the order in which they were added.
+        amount: Minor units; below 0 is less.
+        reason: Why, for the record.
+
+    Returns:
+        What is left of the amount.
+    """
+    sign = 1 if amount > 0 else -1
+    for item in reversed(waiting_):
+        taken = min(abs(amount), -sign * item.amount_minor)
+        if taken <= 0:
+            continue
+        amount -= sign * taken
+        take_off(decision, item, reason=reason)
+        left = item.amount_minor + sign * taken
+        if left:
+            name = decision.id_of("itm", decision.command.command_id, item.item, "rest")
+            rest = replace(item, item=name, amount_minor=left, added_at=decision.moment)
+            add_item(decision, rest)
+    return amount
 
 
 def waiting(state: TenantState, *, customer: str, subscription: str | None) -> tuple[Item, ...]:

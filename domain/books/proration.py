@@ -96,10 +96,10 @@ def differences(
             Difference(tax, amount, charged.of(tax)) for tax, amount in owed if amount > 0
         )
     owed_before = _owed(state, before, charged, current)
+    # Rounded each: however many changes there are, they add up to what is owed in the end.
     amounts = {
-        tax: round_half_up(
-            owed_after.get(tax, _NOTHING) - owed_before.get(tax, _NOTHING), places=places
-        )
+        tax: round_half_up(owed_after.get(tax, _NOTHING), places=places)
+        - round_half_up(owed_before.get(tax, _NOTHING), places=places)
         for tax in sorted(owed_before.keys() | owed_after.keys())
     }
     return tuple(
@@ -217,7 +217,6 @@ def post(
         if each.amount_minor < 0:
             # 1. What waits was asked of nobody yet: less nets against it.
             rest = _take_waiting(decision, subscription, each)
-            rest = _net_corrections(decision, subscription, each.charged, rest)
             # 2. The rest was charged, and comes back.
             credit = decision.id_of("crd", command, name, each.tax)
             if rest and each.charged is not None:
@@ -250,50 +249,22 @@ def post(
 
 
 def _take_waiting(decision: Decision, subscription: Subscription, less: Difference) -> int:
-    """Take off items that wait, the newest first; return how much is left to give back.
-
-    One of which something is left makes way for an item of that.
-    """
-    wanted = -less.amount_minor
+    """Take items that wait off, of changes and corrections; return what is left to give back."""
+    by, charged = subscription.charged, less.charged
+    lines = {(by.invoice, line) for line in charged.lines} if by and charged else set()
     waiting = decision.state.billing.waiting.get(subscription.customer, ())
     mine = [
         item
         for _, item in waiting
-        if item.kind is ItemKind.PRORATION
-        and item.subscription == subscription.subscription
-        and item.tax == less.tax
+        if item.refers in lines
+        or (
+            item.kind is ItemKind.PRORATION
+            and item.subscription == subscription.subscription
+            and item.tax == less.tax
+        )
     ]
-    for item in reversed(mine):
-        if not wanted:
-            break
-        taken = min(wanted, item.amount_minor)
-        wanted -= taken
-        items.take_off(decision, item, reason="less is owed since")
-        if taken < item.amount_minor:
-            name = decision.id_of("itm", decision.command.command_id, item.item, "rest")
-            rest = replace(item, item=name, amount_minor=item.amount_minor - taken)
-            items.add_item(decision, replace(rest, added_at=decision.moment))
-    return wanted
-
-
-def _net_corrections(
-    decision: Decision, subscription: Subscription, charged: ChargedFees | None, wanted: int
-) -> int:
-    """Net what is less against corrections of these fees that wait; return how much is left."""
-    by = subscription.charged
-    if by is None or charged is None:
-        return wanted
-    for line in charged.lines:
-        refers = (by.invoice, line)
-        waiting = decision.state.billing.waiting.get(subscription.customer, ())
-        mine = [item for _, item in waiting if item.refers == refers]
-        taken = min(wanted, max(0, sum(item.amount_minor for item in mine)))
-        if taken:
-            wanted -= taken
-            name = decision.id_of("itm", decision.command.command_id, *refers)
-            item = replace(mine[-1], item=name, amount_minor=-taken, added_at=decision.moment)
-            items.add_item(decision, item)
-    return wanted
+    reason = "less is owed since"
+    return -items.netted(decision, mine, amount=less.amount_minor, reason=reason)
 
 
 def _give_back(
@@ -379,12 +350,13 @@ def _owed(
     if period is None or period.index != subscription.period_index:
         return {}
     fees: dict[str, Fraction] = {}
-    for part in agreement.fee_parts(
+    parts = agreement.fee_parts(
         period,
         subscription=subscription,
         catalogues=state.catalogues,
         published_at=state.published_at,
-    ):
+    )
+    for part in parts[-1:] if period.interval is Interval.LIFETIME else parts:
         for tax, amount in agreement.fees_of(
             part,
             catalogues=state.catalogues,

@@ -193,12 +193,12 @@ class TestCorrectInvoice:
         assert (books.invoice().positions, books.invoice().is_corrected) == (LATER, False)
 
     def test_a_correction_of_a_correction_goes_by_what_holds(self) -> None:
-        """50, then 60, then 55: +10.00, -5.00; together what 55 would have cost."""
+        """50, then 60, then 55: +10.00, -5.00; what waits is what 55 would have cost more."""
         books = books_with()
         first = books.billed(usage={"calls": "50"})
         books.correct(again(books, first, "60"))
         books.correct(again(books, first, "55", LATEST), correction="cor_2")
-        assert [item.amount_minor for item in books.content().terms.items] == [1000, -500]
+        assert [item.amount_minor for item in books.content().terms.items] == [500]
         assert unpacked(books.invoice().effective) == [10000, 4500]
 
     def test_an_item_of_a_correction_is_not_removed(self) -> None:
@@ -272,13 +272,19 @@ class TestCorrectInvoice:
         assert books.content().terms.items == ()
 
     def test_what_an_item_billed_goes_back_by_an_item(self) -> None:
-        """40.00, then 90.00 by an item, then nothing: a note of 40.00 and 50.00 off the next."""
-        books = books_with(billing={"corrections": "credit_note"})
-        first = books.billed(usage={"calls": "50"})
-        books.correct(again(books, first, "100"))
-        assert books.correct(again(books, first, "0", LATEST), correction="cor_2").code == ""
-        assert [item.amount_minor for item in books.content().terms.items] == [5000, -5000]
-        assert books.invoice().noted_minor == 4000
+        """40.00, then 90.00 by an item, then nothing: a note of 40.00, and 50.00 as it stands.
+
+        While the item waits it is taken off; once it is on an invoice, an item gives it back.
+        """
+        for is_billed, left in ((False, []), (True, [-5000])):
+            books = books_with(billing={"corrections": "credit_note"})
+            first = books.billed(usage={"calls": "50"})
+            books.correct(again(books, first, "100"))
+            if is_billed:
+                books.billed(invoice="inv_2", as_of="2025-03-02T00:00:00Z")
+            assert books.correct(again(books, first, "0", LATEST), correction="cor_2").code == ""
+            assert [item.amount_minor for item in books.content().terms.items] == left
+            assert books.invoice().noted_minor == 4000
 
     def test_more_than_the_invoice_billed_goes_back_by_an_item(self) -> None:
         """An item of -30.00 lowered February: its fee and calls are more than it billed."""

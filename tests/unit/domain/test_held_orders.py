@@ -82,6 +82,22 @@ class TestPromotion:
         assert (books.invoice("inv_2").open_minor, life.held.money_minor) == (0, 0)
 
 
+class TestCorrections:
+    def test_of_many_lines_up_and_down_again_leave_nothing_waiting(self) -> None:
+        """Two items a line would not all fit on one invoice: a promotion would pay for some."""
+        life = Life()
+        books = life.books = BillingBooks()
+        prices = [per_call(f"p{number}", "0.01") for number in range(100)]
+        books.agreed(*prices, taxes=[tax("10")])
+        first = life.bill(1)
+        life.correct(first, 100)
+        assert len(books.state.billing.waiting["acme"]) == len(prices)
+        life.correct(first, 60)
+        assert [item.amount_minor for _, item in books.state.billing.waiting["acme"]] == [60] * 100
+        life.correct(first, 0)
+        assert "acme" not in books.state.billing.waiting
+
+
 class TestChanges:
     def test_of_an_unpaid_period_that_began_paused_make_one_item(self) -> None:
         """Resumed from February, then from January: both wait as items that a bill can take."""

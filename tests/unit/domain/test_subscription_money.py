@@ -179,6 +179,18 @@ class TestLifetimes:
         ] == story.told[1:]
         assert 0 == story.credit_minor
 
+    def test_pay_the_most_that_was_agreed_before_the_opening(self) -> None:
+        """A smaller one from some day on makes it no cheaper."""
+        story = Story(
+            plan("LIFE", "300", interval="lifetime"), plan("LESS", "100", interval="lifetime")
+        )
+        story.subscribe("LIFE", start="2025-01-01")
+        story.change("ChangePlan", on="2025-06-01", plan="LESS")
+        story.bill("2025-01-02")
+        story.change("ChangePlan", on="2025-07-01", plan="LIFE")
+        assert 30_000 == story.invoices[0].totals.total_minor
+        assert 1 == len(story.told)
+
     def test_of_more_tax_categories_than_are_kept_are_refused(self) -> None:
         """A fact that says more could not be applied, and would stop the books of everybody."""
         plans = [
