@@ -48,7 +48,6 @@ from domain.fields import TEXT_LENGTH_MAX
 from domain.invoice_amounts import whole_parts
 from domain.invoice_reading import terms_of
 from domain.invoice_terms import Item, ItemKind
-from domain.money import minor_unit_places
 from domain.own_json import Name
 from domain.period import from_ms, time_text
 
@@ -217,7 +216,7 @@ def _differences(
         for line in {**after, **before}
     }
     changed = [line for line in borne if after.get(line, 0) != before.get(line, 0)]
-    unit = 10 ** (entry.scale - minor_unit_places(entry.currency))
+    unit = unit_of(entry)
     whole = _half_up(sum(new for _, new in borne.values()), unit=unit)
     whole -= _half_up(sum(old for old, _ in borne.values()), unit=unit)
     parts = whole_parts(

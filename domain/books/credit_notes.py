@@ -11,7 +11,7 @@ from domain.books.account_credit import CreditKind, add_credit
 from domain.books.billing_state import NOTHING_NOTED
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
-from domain.books.held import Drawn, Lines, draw, less
+from domain.books.held import Drawn, Lines, draw, less, unit_of
 from domain.books.invoices import (
     billing_in_force,
     entry_of,
@@ -27,7 +27,7 @@ from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice import AMOUNT_MINOR_MAX, LINES_MAX
 from domain.invoice_taxes import text_or_none
-from domain.money import minor_unit_places, round_half_up
+from domain.money import round_half_up
 from domain.period import from_ms
 
 if TYPE_CHECKING:
@@ -134,11 +134,6 @@ def _wanted(fields: Fields) -> dict[str, int]:
     return found
 
 
-def _unit(entry: InvoiceEntry) -> int:
-    """Return how many units of the lines' scale a minor unit is."""
-    return int(10 ** (entry.scale - minor_unit_places(entry.currency)))
-
-
 def left_of(lines: Lines, entry: InvoiceEntry, *, line: str) -> int:
     """This function will say what can still be credited of a line, whole minor units.
 
@@ -193,11 +188,11 @@ def borne_of(state: TenantState, entry: InvoiceEntry, *, line: str, net: int) ->
         Units of the entry's scale.
     """
     noted = state.billing.noted.get((entry.invoice, line), NOTHING_NOTED)
-    return net - min(noted.given_minor, max(0, _minor_upwards(entry, net))) * _unit(entry)
+    return net - min(noted.given_minor, max(0, _minor_upwards(entry, net))) * unit_of(entry)
 
 
 def _minor_upwards(entry: InvoiceEntry, amount: int) -> int:
-    return -(-amount // _unit(entry))
+    return -(-amount // unit_of(entry))
 
 
 def within_billed(
