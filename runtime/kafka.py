@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import (
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 ADMIN_TIMEOUT_S = 15
 """Longest wait for an answer of the broker to an administrative call, seconds."""
+CLOSE_WAIT_S = 20.0
+"""Longest wait for a reader to close, seconds: longer than any answer of a broker is awaited."""
 READ_STALL_MS = 30_000
 """A partition that gives nothing for so long before its known end is reported as broker away."""
 OFFSET_LOST = (
@@ -110,6 +113,21 @@ def received_at_ms(message: Message) -> int:
     return 0 if kind == TIMESTAMP_NOT_AVAILABLE else int(timestamp)
 
 
+def close_reader(consumer: Consumer) -> None:
+    """This function will close a consumer that was given its partitions, and wait a bounded time.
+
+    Once in many thousand times librdkafka waits for good for one of its own threads
+    (confluentinc/librdkafka issue 5434, open): whoever asked would wait with it, and no signal
+    ends that. What is left behind then ends with the process. Not for a member of a group, whose
+    close calls back on its own thread.
+    """
+    closing = threading.Thread(target=consumer.close, name="kafka-close", daemon=True)
+    closing.start()
+    closing.join(CLOSE_WAIT_S)
+    if closing.is_alive():
+        logger().warning("kafka.close_hangs", waited_s=CLOSE_WAIT_S)
+
+
 def partition_ends(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
     """This function will return the first kept offset and one past the last one.
 
@@ -148,7 +166,7 @@ def offset_at(settings: Settings, topic: Topic, partition: int, *, at_ms: int) -
     except KafkaException as error:
         raise broker_away(error) from error
     finally:
-        consumer.close()
+        close_reader(consumer)
     return found.offset if found.offset >= 0 else None
 
 
@@ -204,7 +222,7 @@ def read_partition(
             if clock.monotonic_ms() - waited_since > READ_STALL_MS:
                 raise broker_away(f"{topic.name}/{partition} stopped at {position} before {stop}")
     finally:
-        consumer.close()
+        close_reader(consumer)
 
 
 def ensure_topics(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from runtime import clock, metrics
 from runtime.kafka import (
     OFFSET_LOST,
     broker_away,
+    close_reader,
     new_consumer,
     new_producer,
     offset_of,
@@ -167,7 +168,7 @@ class SchemaLog:
         """Let go of the connection."""
         with self._lock:
             if self._consumer is not None:
-                self._consumer.close()
+                close_reader(self._consumer)
                 self._consumer = None
 
     def _catch_up(self) -> None:
