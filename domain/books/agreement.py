@@ -235,17 +235,15 @@ def fee_parts(
         no days to share: each of its parts is the whole.
     """
     parts = []
-    for phase, part in spans_of(subscription, period.period):
-        billed = phase
-        if period.index != subscription.period_index:
-            billed = raised(
-                phase,
-                at=period.period.start,
-                currency=subscription.currency,
-                catalogues=catalogues,
-                published_at=published_at,
-            )
-        parts.append(segment_of(billed, period=part, whole=period.whole, catalogues=catalogues))
+    for _, part in spans_of(subscription, period.period):
+        phase = phase_in(
+            period,
+            moment=part.start,
+            subscription=subscription,
+            catalogues=catalogues,
+            published_at=published_at,
+        )
+        parts.append(segment_of(phase, period=part, whole=period.whole, catalogues=catalogues))
     return tuple(parts)
 
 

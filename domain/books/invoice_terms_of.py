@@ -167,6 +167,8 @@ def _billed(
         agreement.segment_of(phase, period=part, whole=current.whole, catalogues=catalogues)
         for phase, part in agreement.spans_of(subscription, current.period)
     )
-    charged = current if subscription.fees is Fees.IN_ARREARS else subscription.following()
-    fees = () if charged is None else fees_of(charged)
+    if subscription.fees is Fees.IN_ARREARS:
+        return _Billed(InvoiceKind.PERIOD, current.period, segments, segments)
+    following = subscription.following()
+    fees = () if following is None else fees_of(following)
     return _Billed(InvoiceKind.PERIOD, current.period, segments, fees)
