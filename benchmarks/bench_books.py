@@ -26,6 +26,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msgspec import structs
+
 from benchmarks.support import write_result
 from domain.books import items
 from domain.books.facts import BooksFacts
@@ -203,7 +205,7 @@ def of_tenant(values: Sequence[bytes], tenant: str, *, position: int) -> list[by
     made = []
     for offset, value in enumerate(values, start=position):
         facts = from_wire_books_facts(value)
-        outcomes = tuple(replace(each, tenant=tenant) for each in facts.outcomes)
+        outcomes = tuple(structs.replace(each, tenant=tenant) for each in facts.outcomes)
         moved = replace(facts, from_offset=offset, to_offset=offset + 1, outcomes=outcomes)
         made.append(to_wire_books_facts(moved, writer="benchmark"))
     return made

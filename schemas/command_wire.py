@@ -80,7 +80,7 @@ def to_wire_books_facts(facts: BooksFacts, *, writer: str) -> bytes:
 
 
 def _to_wire_outcome(outcome: Outcome) -> dict[str, Any]:
-    fields = {name: getattr(outcome, name) for name in Outcome.__slots__}
+    fields = {name: getattr(outcome, name) for name in Outcome.__struct_fields__}
     fields["facts"] = [{"kind": fact.kind, "body": fact.body} for fact in outcome.facts]
     return fields
 

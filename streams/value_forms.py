@@ -1,8 +1,8 @@
 """How values of the domain look in a checkpoint, by their types alone: a new field needs no line.
 
-msgspec reads and writes frozen dataclasses of texts, whole numbers, bytes, times, decimals, enums
-and tuples of them, and checks every type while it does. It builds what the types name and nothing
-else: unlike those of a pickle, bytes cannot choose what is called.
+msgspec reads and writes frozen dataclasses and Structs of texts, whole numbers, bytes, times,
+decimals, enums and tuples of them, and checks every type while it does. It builds what the types
+name and nothing else: unlike those of a pickle, bytes cannot choose what is called.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ def reader_of(plain: Any) -> Callable[[bytes], Any]:  # noqa: ANN401 -- a type a
 
 
 def is_frozen(kind: Any) -> bool:  # noqa: ANN401 -- a type as typing has it
-    """This function will say whether a type is a dataclass whose values do not change."""
+    """This function will say whether a type is a record whose values do not change."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind.__struct_config__.frozen
     return is_dataclass(kind) and getattr(kind, "__dataclass_params__").frozen  # noqa: B009 -- of no type
 
 

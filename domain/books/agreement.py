@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from domain import rating
 from domain.billing_terms import DiscountKind, Fees
@@ -107,7 +108,7 @@ def raised(
         return phase
     if catalogue.plan(phase.plan).interval is not phase.interval:
         return phase
-    return replace(phase, catalogue_version=newest)
+    return structs.replace(phase, catalogue_version=newest)
 
 
 def phase_in(

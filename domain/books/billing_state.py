@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
@@ -42,8 +44,7 @@ def unpacked(amounts: bytes) -> list[int]:
     return array("q", amounts).tolist()
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceEntry:
+class InvoiceEntry(Struct, frozen=True, gc=False, array_like=True):
     """A numbered invoice.
 
     Args:
@@ -129,8 +130,7 @@ class InvoiceEntry:
         return InvoiceStatus.OVERDUE if self.is_overdue else InvoiceStatus.FINAL
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentEntry:
+class PaymentEntry(Struct, frozen=True, gc=False, array_like=True):
     """A payment that was recorded.
 
     Args:

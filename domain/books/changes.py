@@ -7,9 +7,11 @@ It says what holds from that day on, so a later change overrules what was planne
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from domain.books import agreement, exclusive_meters, proration, subscriptions
 from domain.books.decision import Decision
@@ -112,7 +114,9 @@ def decide_plan(*, state: TenantState, command: Command, received_at_ms: int) ->
     interval = catalogue.plan(code).interval
 
     def edit(phase: Phase) -> Phase:
-        return replace(phase, plan=code, interval=interval, catalogue_version=catalogue.version)
+        return structs.replace(
+            phase, plan=code, interval=interval, catalogue_version=catalogue.version
+        )
 
     return _phases_changed(
         asked,
@@ -163,7 +167,7 @@ def decide_seats(*, state: TenantState, command: Command, received_at_ms: int) -
     return _phases_changed(
         asked,
         day=day,
-        edit=lambda phase: replace(phase, seats=seats),
+        edit=lambda phase: structs.replace(phase, seats=seats),
         change={"kind": "seats", "seats": seats, "before": before},
         label=f"Seats {before} to {seats}",
     )
@@ -203,7 +207,7 @@ def decide_add_on(
             currency=asked.subscription.currency,
             add_ons=((code, 1),),
         )
-        return replace(phase, add_ons=kept)
+        return structs.replace(phase, add_ons=kept)
 
     return _phases_changed(
         asked,
@@ -242,7 +246,7 @@ def decide_pause(
     return _phases_changed(
         asked,
         day=_day(asked),
-        edit=lambda phase: replace(phase, is_paused=is_paused),
+        edit=lambda phase: structs.replace(phase, is_paused=is_paused),
         change={"kind": kind},
         label=f"Subscription {kind}",
     )
@@ -285,7 +289,7 @@ def decide_discount(
         raise Rejected(
             Code.CHANGE_LIMIT, f"a subscription has at most {GRANTED_MAX} discounts at a time"
         )
-    after = replace(
+    after = structs.replace(
         subscription,
         discounts=(*subscription.discounts, discount),
         discounts_had=tuple(sorted({*subscription.discounts_had, code})),
@@ -359,8 +363,8 @@ def _ended_at(
     if end == before.ends_at:
         return ()
     whole = Period(before.period.start, before.open_period.whole.end)
-    after = replace(before, ends_at=end)
-    after = replace(after, period=after.clipped(whole))
+    after = structs.replace(before, ends_at=end)
+    after = structs.replace(after, period=after.clipped(whole))
     day = min(each for each in (end, before.ends_at) if each is not None)
     if end is None or (before.ends_at is not None and end > before.ends_at):
         exclusive_meters.require_free(state=asked.state, subscription=after, day=day)
@@ -429,10 +433,10 @@ def _held(asked: _Asked, day: datetime) -> Phase:
                 catalogues=asked.state.catalogues,
                 published_at=asked.state.published_at,
             )
-            return replace(phase, start=day)
+            return structs.replace(phase, start=day)
         if period.period.end > day:
             break
-    return replace(subscription.phase_at(day), start=day)
+    return structs.replace(subscription.phase_at(day), start=day)
 
 
 def _day(asked: _Asked) -> datetime:

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from domain.billing_terms import STANDARD_CATEGORY, Corrections, TaxMode
 from domain.books import items, proration
@@ -479,7 +479,7 @@ def apply(*, state: TenantState, fact: Fact) -> None:
     lines = tuple(dict.fromkeys((*entry.lines, *after)))
     added = len(lines) - len(entry.lines)
     books = billing.invoices if skipped is None else billing.skipped
-    books[entry.invoice] = replace(
+    books[entry.invoice] = structs.replace(
         entry,
         lines=billing.once(lines),
         nets=entry.nets + packed([0] * added),

@@ -7,6 +7,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from domain.books.account_credit import CreditKind, add_credit
 from domain.books.billing_state import NOTHING_NOTED
 from domain.books.decision import Decision
@@ -299,7 +301,7 @@ def add_note(
     """
     require_new_ids(decision.state, name=note, code=Code.CREDIT_NOTE_EXISTS, what="credit note")
     sums = _sums(entry, lines=lines, to=to)
-    after = replace(
+    after = structs.replace(
         entry,
         credited_minor=entry.credited_minor + sums.to_receivable,
         noted_minor=entry.noted_minor + sums.total,
@@ -418,7 +420,7 @@ def apply(*, state: TenantState, fact: Fact) -> None:
     billing, entry = state.billing, entry_of(state, fields.text("invoice"))
     lines = Lines(state)
     total = fields.integer("total_minor", minimum=0, maximum=AMOUNT_MINOR_MAX)
-    billing.invoices[entry.invoice] = replace(
+    billing.invoices[entry.invoice] = structs.replace(
         entry,
         credited_minor=fields.integer("credited_minor", minimum=0, maximum=AMOUNT_MINOR_MAX),
         noted_minor=entry.noted_minor + total,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from msgspec import Struct
+
 from domain import own_json
 from domain.canonical import Json, to_canonical_json
 from domain.codes import Code
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True, gc=False):
     """One change of a tenant's books.
 
     Args:
@@ -32,8 +33,7 @@ class Fact:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """The answer to one command.
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from domain.books import subscriptions
 from domain.books.decision import Decision
@@ -67,7 +68,7 @@ def decide_park(*, state: TenantState, command: Command, received_at_ms: int) ->
     decision.facts.append(
         subscriptions.changed(
             state=state,
-            subscription=replace(subscription, parked_reason=reason),
+            subscription=structs.replace(subscription, parked_reason=reason),
             change={"kind": "parked", "reason": reason},
             at=from_ms(received_at_ms),
         )
@@ -108,7 +109,7 @@ def decide_release(
     decision.facts.append(
         subscriptions.changed(
             state=state,
-            subscription=replace(subscription, parked_reason=""),
+            subscription=structs.replace(subscription, parked_reason=""),
             change={"kind": "released"},
             at=from_ms(received_at_ms),
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from domain.books.account_credit import (
     CreditKind,
@@ -76,7 +75,7 @@ def decide_pay(*, state: TenantState, command: Command, received_at_ms: int) -> 
             f"{applied} minor units of invoice {entry.number} are open; the rest would become "
             "account credit, which billing:admin may make",
         )
-    after = replace(entry, paid_minor=entry.paid_minor + applied)
+    after = structs.replace(entry, paid_minor=entry.paid_minor + applied)
     decision = Decision(state, command, received_at_ms)
     has_time = fields.values.get("paid_at") is not None
     decision.add(
@@ -153,7 +152,7 @@ def apply_payment(*, state: TenantState, fact: Fact) -> None:
         amount_minor=said.amount_minor,
         to_credit_minor=said.to_credit_minor,
     )
-    state.billing.invoices[entry.invoice] = replace(
+    state.billing.invoices[entry.invoice] = structs.replace(
         entry, paid_minor=said.paid_minor, has_payments=True
     )
 
@@ -186,7 +185,7 @@ def decide_refund(
         raise Rejected(Code.PAYMENT_UNKNOWN, f"there is no payment {fields.text('payment')!r}")
     entry = state.billing.invoices[payment.invoice]
     from_credit, from_invoice = _parts(state, payment, owed=-entry.open_minor, amount=amount)
-    after = replace(entry, paid_minor=entry.paid_minor - from_invoice)
+    after = structs.replace(entry, paid_minor=entry.paid_minor - from_invoice)
     decision = Decision(state, command, received_at_ms)
     decision.add(
         "RefundRecorded",
@@ -256,12 +255,14 @@ def apply_refund(*, state: TenantState, fact: Fact) -> None:
     entry = entry_of(state, fields.text("invoice"))
     payment = state.billing.payments[fields.text("payment")]
     from_credit = _minor(fields, "from_credit_minor")
-    state.billing.payments[payment.payment] = replace(
+    state.billing.payments[payment.payment] = structs.replace(
         payment,
         refunded_minor=_minor(fields, "refunded_minor"),
         refunded_credit_minor=payment.refunded_credit_minor + from_credit,
     )
-    state.billing.invoices[entry.invoice] = replace(entry, paid_minor=_minor(fields, "paid_minor"))
+    state.billing.invoices[entry.invoice] = structs.replace(
+        entry, paid_minor=_minor(fields, "paid_minor")
+    )
     state.billing.ids.add(fields.text("refund"))
 
 
@@ -307,7 +308,7 @@ def decide_overdue(
 def apply_overdue(*, state: TenantState, fact: Fact) -> None:
     """This function will note that the invoice is overdue."""
     entry = entry_of(state, fields_of_fact(fact).text("invoice"))
-    state.billing.invoices[entry.invoice] = replace(entry, is_overdue=True)
+    state.billing.invoices[entry.invoice] = structs.replace(entry, is_overdue=True)
 
 
 def _minor(fields: Fields, name: str) -> int:

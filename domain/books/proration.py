@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from domain.billing_terms import TaxMode
 from domain.books import account_credit, agreement, held, items, subscriptions
 from domain.books.billing_state import NOTHING_NOTED
@@ -138,7 +140,7 @@ def note_charged(decision: Decision, entry: InvoiceEntry, content: InvoiceConten
         decision.facts.append(
             subscriptions.changed(
                 state=decision.state,
-                subscription=replace(subscription, charged=again),
+                subscription=structs.replace(subscription, charged=again),
                 change={"kind": "charged_again", "invoice": entry.invoice},
                 at=decision.moment,
             )
@@ -191,7 +193,7 @@ def noted(subscription: Subscription, amounts: tuple[Difference, ...]) -> Subscr
         raise Rejected(
             Code.CHANGE_LIMIT, f"fees of a lifetime are of at most {CATEGORIES_MAX} tax categories"
         )
-    return replace(subscription, posted=tuple(sorted(posted.items())))
+    return structs.replace(subscription, posted=tuple(sorted(posted.items())))
 
 
 def post(

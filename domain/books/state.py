@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import Struct
+
 from domain.books.billing_state import BillingState
 from domain.books.charge import Charge
 from domain.books.customer import Customer
@@ -45,8 +47,7 @@ class ApiKey:
     is_revoked: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FirstOutcome:
+class FirstOutcome(Struct, frozen=True, gc=False):
     """The first answer to a command id.
 
     Args:

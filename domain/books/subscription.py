@@ -6,10 +6,10 @@ those from a day on. The open period is the next one to be invoiced; time may be
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from domain import own_json
 from domain.billing_terms import Cycle, Fees
@@ -48,8 +48,7 @@ INDEX_MAX = 12 * 8_000
 """Periods of one subscription: more than fit between its first start and the last as_of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(Struct, frozen=True, gc=False, array_like=True):
     """What holds of a subscription from a day on.
 
     Args:
@@ -90,8 +89,7 @@ class BillingPeriod:
     interval: Interval
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True, gc=False, array_like=True):
     """A customer on a plan, and the period that is to be invoiced next.
 
     Args:
@@ -392,10 +390,10 @@ def with_phases(subscription: Subscription, phases: tuple[Phase, ...]) -> Subscr
     """This function will give a subscription other phases, without those that change nothing."""
     kept: list[Phase] = []
     for phase in phases:
-        if kept and replace(phase, start=kept[-1].start) == kept[-1]:
+        if kept and structs.replace(phase, start=kept[-1].start) == kept[-1]:
             continue
         kept.append(phase)
-    return replace(subscription, phases=tuple(kept))
+    return structs.replace(subscription, phases=tuple(kept))
 
 
 def _phase_json(phase: Phase) -> Json:

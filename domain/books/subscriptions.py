@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from domain.billing_terms import Cycle, Fees
 from domain.books import agreement, exclusive_meters
@@ -162,7 +162,7 @@ def _agreed(
         parked_reason="",
         created_at=created_at,
     )
-    return replace(
+    return structs.replace(
         subscription,
         period=subscription.clipped(subscription.period),
         discounts_had=tuple(sorted(each.code for each in subscription.discounts)),
@@ -253,7 +253,7 @@ def renewal(*, state: TenantState, subscription: Subscription, charged: Charged 
     Returns:
         SubscriptionRenewed.
     """
-    renewed = replace(
+    renewed = structs.replace(
         _renewed(state, subscription),
         charged=charged if subscription.fees is Fees.IN_ADVANCE else None,
         billed_meters=_billed_meters(state, subscription),
@@ -267,7 +267,9 @@ def renewal(*, state: TenantState, subscription: Subscription, charged: Charged 
     return fact_with(
         "SubscriptionRenewed",
         state=state,
-        subscription=replace(renewed, discounts=discounts, discounts_had=tuple(sorted(had))),
+        subscription=structs.replace(
+            renewed, discounts=discounts, discounts_had=tuple(sorted(had))
+        ),
         change=change,
         at=renewed.period.start,
     )
@@ -288,7 +290,7 @@ def _billed_meters(
 
 def _renewed(state: TenantState, subscription: Subscription) -> Subscription:
     if subscription.opening_due:
-        return replace(subscription, opening_due=False)
+        return structs.replace(subscription, opening_due=False)
     following = subscription.following()
     if following is None:  # what follows the end is no period; its start says that all is billed
         start = subscription.period.end
@@ -298,8 +300,8 @@ def _renewed(state: TenantState, subscription: Subscription) -> Subscription:
             moment=start,
             anchor_day=subscription.anchor_day,
         )
-        phases = (replace(subscription.phase_at(start), start=start),)
-        return replace(
+        phases = (structs.replace(subscription.phase_at(start), start=start),)
+        return structs.replace(
             subscription,
             period_index=subscription.period_index + 1,
             period=Period(start, whole.end),
@@ -328,14 +330,14 @@ def _renewed(state: TenantState, subscription: Subscription) -> Subscription:
         if phase.start > start
     )
     return with_phases(
-        replace(
+        structs.replace(
             subscription,
             anchor=following.anchor,
             interval=following.interval,
             period_index=following.index,
             period=following.period,
         ),
-        (replace(first, start=start), *later),
+        (structs.replace(first, start=start), *later),
     )
 
 

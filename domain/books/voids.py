@@ -5,8 +5,9 @@ It is for invoices on which nothing was built yet. For the others there are cred
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from domain.books import exclusive_meters, held, items, subscriptions
 from domain.books.account_credit import CreditKind, add_credit, balance, use_credit
@@ -148,7 +149,7 @@ def _give_back(decision: Decision, entry: InvoiceEntry) -> None:
 def apply(*, state: TenantState, fact: Fact) -> None:
     """This function will take the invoice back; its items wait again, in their old places."""
     entry = entry_of(state, fields_of_fact(fact).text("invoice"))
-    state.billing.invoices[entry.invoice] = replace(entry, is_void=True, items=())
+    state.billing.invoices[entry.invoice] = structs.replace(entry, is_void=True, items=())
     held.move_items(state, entry, sign=-1)
     items.let_wait(state, customer=entry.customer, items=entry.items)
     state.billing.before_renewal.pop(entry.subscription, None)

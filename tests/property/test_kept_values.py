@@ -84,7 +84,15 @@ def test_what_is_said_about_a_field_holds_in_a_checkpoint() -> None:
         msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=Item)
 
 
-@pytest.mark.parametrize("hint", [list[int], dict[str, int], tuple[set[str], ...], object, float])
+class Loose(msgspec.Struct):
+    """A value whose fields can be set."""
+
+    name: str
+
+
+@pytest.mark.parametrize(
+    "hint", [list[int], dict[str, int], tuple[set[str], ...], object, float, Loose]
+)
 def test_what_could_change_unseen_is_refused(hint: Any) -> None:
     """Or no checkpoint would note a change within; and a float is none of ours."""
     with pytest.raises(TypeError, match="cannot be kept"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from domain.aggregation.window_row import WindowRow
 from domain.allowances import (
@@ -138,7 +139,7 @@ def subscribed(
         parked_reason="",
         created_at=start,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]  # names are checked by replace
+    return structs.replace(made, **changes)
 
 
 def standing(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
 
+from msgspec import Struct
+
 import streams.checkpoint
 from domain.books.facts import BooksFacts
 from domain.books.fold import BooksFold
@@ -149,6 +151,15 @@ def restored(facts: Sequence[BooksFacts]) -> BooksFold:
     return fold
 
 
+def _field_names(value: Any) -> tuple[str, ...]:
+    """Names of what is compared of a record; none for what is no record."""
+    if isinstance(value, Struct):
+        return value.__struct_fields__
+    if is_dataclass(value) and not isinstance(value, type):
+        return tuple(each.name for each in fields(value) if each.compare)
+    return ()
+
+
 def canonical(value: Any) -> Any:
     """Everything that books hold, with the type of each leaf: equal as text, equal in everything.
 
@@ -157,9 +168,10 @@ def canonical(value: Any) -> Any:
     """
     if isinstance(value, BooksFold):
         return [value.received_high_ms, canonical(value._tenants)]
-    if is_dataclass(value) and not isinstance(value, type):
-        held = [(each.name, getattr(value, each.name)) for each in fields(value) if each.compare]
-        return [type(value).__name__, *((name, canonical(part)) for name, part in held)]
+    names = _field_names(value)
+    if names:
+        parts = ((name, canonical(getattr(value, name))) for name in names)
+        return [type(value).__name__, *parts]
     if isinstance(value, Mapping):
         return sorted(([canonical(key), canonical(part)] for key, part in value.items()), key=repr)
     if isinstance(value, AbstractSet):

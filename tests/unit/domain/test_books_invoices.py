@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from domain.books.facts import Fact, Outcome
 from domain.canonical import Json, sha256_hex, to_canonical_json
@@ -438,7 +439,9 @@ class TestRestore:
             restored = BillingBooks()
             restored.subscribed()
             with pytest.raises(Fatal) as caught:
-                restored.fold.restore(replace(made, outcomes=(replace(outcome, facts=facts),)))
+                restored.fold.restore(
+                    replace(made, outcomes=(structs.replace(outcome, facts=facts),))
+                )
             assert caught.value.code is Code.STATE_CORRUPT
 
     def test_a_text_that_looks_like_the_end_of_a_content_is_no_end(self) -> None:

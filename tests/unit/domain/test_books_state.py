@@ -1,8 +1,7 @@
 """The state of a tenant's books: versions stay, and what names one must have it."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from domain.books.state import TenantState
 from domain.codes import Code
@@ -32,9 +31,9 @@ class TestCatalogues:
         story = Story(plan("PRO", "9000"))
         story.subscribe("PRO", start="2025-01-01")
         subscription = story.subscription()
-        phase = replace(subscription.phases[0], catalogue_version=2)
+        phase = structs.replace(subscription.phases[0], catalogue_version=2)
         with pytest.raises(Fatal) as caught:
-            story.state.put_subscription(replace(subscription, phases=(phase,)))
+            story.state.put_subscription(structs.replace(subscription, phases=(phase,)))
         assert caught.value.code is Code.STATE_CORRUPT
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from domain import own_json
 from domain.books import dispatch
@@ -81,7 +82,7 @@ def first_of_each_kind() -> dict[str, tuple[list[BooksFacts], str, Fact]]:
     for place, record in enumerate(log):
         for outcome in record.outcomes:
             for index, fact in enumerate(outcome.facts):
-                before = replace(outcome, facts=outcome.facts[:index], repeat=True)
+                before = structs.replace(outcome, facts=outcome.facts[:index], repeat=True)
                 half = replace(record, outcomes=(before,))
                 found.setdefault(fact.kind, ([*log[:place], half], outcome.tenant, fact))
     return found
