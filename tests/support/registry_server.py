@@ -48,10 +48,6 @@ class RegistryServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{BASE_PATH}"
 
-    def url_with_key(self) -> str:
-        """The URL as TIDEGAUGE_SCHEMA_REGISTRY wants it."""
-        return self.url.replace("http://", f"http://any:{self.writer}@")
-
     def door(self, key: str = "") -> HttpDoor:
         """A client of its own, closed with the server; without a key as the writer."""
         self.doors.append(HttpDoor(self.url, key or self.writer))
