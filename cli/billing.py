@@ -52,15 +52,26 @@ if TYPE_CHECKING:
 invoice_app = typer.Typer(help="Invoices.", no_args_is_help=True)
 Tenant = Annotated[str, typer.Option(help="Tenant; default is TIDEGAUGE_TENANT.")]
 AsOf = Annotated[
-    str, typer.Option(help="The moment that counts as now, RFC 3339; the clock's when not given.")
+    str,
+    typer.Option(help="What counts as now, RFC 3339; the tenant's time when not given."),
 ]
 SHOWN_MAX = 20
 """Lines of a run that are shown in full; the rest is counted."""
 
 
-def moment(text: str) -> datetime:
-    """This function will read an as_of; empty is the clock's, on a whole second."""
-    return parse_time(text) if text else clock.now().replace(microsecond=0)
+def _moment(settings: Settings, text: str, *, tenant: str) -> datetime:
+    """Read an as_of; empty is the tenant's time, on a whole second."""
+    return parse_time(text) if text else _now(settings, tenant=tenant).replace(microsecond=0)
+
+
+def _now(settings: Settings, *, tenant: str) -> datetime:
+    """Return the tenant's time; a test clock may stand in another year."""
+    engine = postgres.new_engine(settings, role="app")
+    try:
+        with tenant_connection(engine, tenant=tenant) as connection:
+            return tenant_now(connection).astimezone(UTC)
+    finally:
+        engine.dispose()  # what follows has connections of its own
 
 
 def bill(
@@ -84,7 +95,9 @@ def bill(
 ) -> None:
     """Finalise an invoice for every period that is due at --as-of, its grace over."""
     settings = load_settings("bill")
-    scope = Scope(tenant or settings.tenant, moment(as_of), month=period, customer=customer)
+    owner = tenant or settings.tenant
+    now = _moment(settings, as_of, tenant=owner)
+    scope = Scope(owner, now, month=period, customer=customer)
     if is_dry:
         _dry_run(settings, scope)
         return
@@ -214,7 +227,8 @@ def correct(
 ) -> None:
     """Make final invoices again whose usage came, or was amended, after them."""
     settings = load_settings("correct")
-    scope = Scope(tenant or settings.tenant, moment(as_of), customer=customer)
+    owner = tenant or settings.tenant
+    scope = Scope(owner, _moment(settings, as_of, tenant=owner), customer=customer)
     refused = _correct(settings, CommandSender(settings, actor=BUILDER), scope)
     raise typer.Exit(1 if refused else 0)
 
@@ -267,7 +281,7 @@ def reconcile(
     """
     settings = load_settings("reconcile")
     owner = tenant or settings.tenant
-    today = _today(settings, tenant=owner)
+    today = _now(settings, tenant=owner).date()
     start = _day(day or first, default=today - timedelta(days=34))
     end = _day(day or last, default=max(today, start))
     result = reconcile_days(settings, tenant=owner, first=start, last=end)
@@ -285,16 +299,6 @@ def reconcile(
         )
     is_empty = not result.days and not result.invoices
     typer.echo("nothing to compare" if is_empty else "accepted = counted = rated = invoiced")
-
-
-def _today(settings: Settings, *, tenant: str) -> date:
-    """Return the UTC day of the tenant's time; a test clock may stand in another year."""
-    engine = postgres.new_engine(settings, role="app")
-    try:
-        with tenant_connection(engine, tenant=tenant) as connection:
-            return tenant_now(connection).astimezone(UTC).date()
-    finally:
-        engine.dispose()  # what follows has connections of its own
 
 
 def _show_days(result: Reconciled, *, title: str) -> None:

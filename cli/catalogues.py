@@ -253,7 +253,9 @@ def _print_diff(before: Catalogue | None, after: Catalogue, found: CatalogueDiff
         console.print("nothing changes what is counted or charged")
     for refusal in found.refusals:
         console.print(f"[red]refused[/] {refusal.code}: {escape(refusal.reason)}", soft_wrap=True)
-    verdict = "will be refused" if found.refusals else "can be published"
+    verdict = (
+        "will be refused" if found.refusals else "can be published, unless what is in use needs it"
+    )
     console.print(f"version {after.version} {verdict}")
 
 

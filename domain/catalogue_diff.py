@@ -178,7 +178,7 @@ def _sold_changes(
         *heads,
         shown=lambda head: f"{head.name}, {head.currency}",
         changed=lambda code: _fields_text(raw_old[code], raw_new[code], without=("prices",)),
-        removed="its subscriptions stay on the version they have",
+        removed="refused while a live subscription is on it",
     )
     for code, each in new.items():
         yield from _price_changes(

@@ -97,7 +97,7 @@ def _require_voidable(state: TenantState, entry: InvoiceEntry) -> Subscription |
         subscriptions.renewal(state=state, subscription=before, charged=now.charged)
     )
     if to_canonical_json(renewed.object("document").values) != now.document:
-        raise _refusal(entry, "the subscription was changed since")
+        raise _refusal(entry, "the subscription or the catalogue changed since")
     exclusive_meters.require_free(state=state, subscription=before, day=before.period.start)
     return before
 

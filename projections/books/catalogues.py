@@ -18,7 +18,11 @@ _INSERT = """
 
 
 def project_published(connection: psycopg.Connection, booking: Booking) -> None:
-    """This function will insert a catalogue version."""
+    """This function will insert a catalogue version.
+
+    It was published when the books say so, by the clock of a test tenant too: which version holds
+    for a period goes by it.
+    """
     fields = booking.fields
     connection.execute(
         _INSERT,
@@ -27,6 +31,6 @@ def project_published(connection: psycopg.Connection, booking: Booking) -> None:
             read_version(fields, "version"),
             fields.document("content"),
             fields.text("content_sha256"),
-            booking.booked_at,
+            fields.time("published_at"),
         ),
     )

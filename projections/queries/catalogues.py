@@ -36,7 +36,7 @@ class PublishedCatalogue:
         version: Its number.
         content: The document as canonical JSON.
         content_sha256: Hash that invoices pin, 64 hex digits.
-        published_at: When it was booked, UTC.
+        published_at: When it was published, by the tenant's time, UTC.
     """
 
     version: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -15,16 +16,20 @@ from projections.effects.playing import advance_clock
 from tests.support.pipeline_world import TENANT, World, running_world
 from tests.support.stories import CATALOGUE, plan
 
-DOCUMENT: Json = {
-    **CATALOGUE,
-    "version": 1,
-    "billing": {"grace_hours": 24, "due_days": 20},
-    "plans": [
-        plan("MONTH", "31", trial_days=16),
-        plan("QUARTER", "90", interval="quarter", fees="in_advance"),
-    ],
-}
 START = datetime(2025, 1, 15, tzinfo=UTC)
+
+
+def document(version: int, quarter: str) -> Json:
+    """A catalogue with a plan in arrears and one in advance at a price."""
+    return {
+        **CATALOGUE,
+        "version": version,
+        "billing": {"grace_hours": 24, "due_days": 20},
+        "plans": [
+            plan("MONTH", "31", trial_days=16),
+            plan("QUARTER", quarter, interval="quarter", fees="in_advance"),
+        ],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def world(
         kafka=kafka_bootstrap,
         database_admin_url=database_admin_url,
         state_dir=tmp_path_factory.mktemp("clock"),
-        catalogue=DOCUMENT,
+        catalogue=document(1, "90"),
         name="test_clock",
     ) as running:
         yield running
@@ -98,3 +103,15 @@ def test_played_again_to_where_it_stands_does_nothing(world: World) -> None:
     with pytest.raises(Rejected) as caught:
         play(world, START)
     assert caught.value.code == Code.CLOCK_BACKWARDS
+
+
+def test_a_version_holds_from_when_it_was_published_by_its_clock(world: World) -> None:
+    """Books and builder read the same time, or no fee in advance is ever billed again."""
+    world.act("PublishCatalogue", content=json.dumps(document(2, "60")))
+    assert play(world, datetime(2025, 7, 16, tzinfo=UTC))[-2:] == [
+        "2025-07-16T00:00:00Z invoice sub_quarter period 60.00 CAD",
+        "2025-07-16T00:00:00Z clock the clock stands here",
+    ]
+    assert world.rows("SELECT published_at FROM catalogue WHERE version = 2") == [
+        (datetime(2025, 4, 16, 12, tzinfo=UTC),)
+    ]

@@ -122,8 +122,8 @@ class TestChanges:
                 "form per_unit, included 1000000, meter credits, rate 0.0020"
             ),
             ("changed", "plan", "PRO"): "its invoice lines come in another order",
-            ("removed", "plan", "ENTERPRISE"): "its subscriptions stay on the version they have",
-            ("removed", "plan", "CUSTOM"): "its subscriptions stay on the version they have",
+            ("removed", "plan", "ENTERPRISE"): "refused while a live subscription is on it",
+            ("removed", "plan", "CUSTOM"): "refused while a live subscription is on it",
         } == found
 
     def test_are_none_when_the_meaning_is_the_same(self) -> None:
