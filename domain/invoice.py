@@ -7,7 +7,7 @@ on rows from SQL, the books on their own state, replay on the log, and all get t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from domain.canonical import Json, decimal_text, sha256_hex, to_canonical_json
 from domain.codes import Code
 from domain.errors import Rejected, invariant
 from domain.invoice_amounts import Draft, Totals, settle
+from domain.invoice_room import fewer_items
 from domain.invoice_terms import ITEMS_MAX
 from domain.money import exact_text, minor_unit_places
 from domain.period import HOUR_MS, Period, time_text, to_ms
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from domain.fields import Fields
     from domain.invoice_amounts import TaxGroup
     from domain.invoice_terms import InvoiceTerms, Item
+    from domain.rated import Bound
 
 FORMAT = 4
 """Form of a content; rises when old ones would be read wrongly."""
@@ -282,6 +284,7 @@ def build_invoice(
     usage: Iterable[UsageEntry],
     catalogues: Mapping[int, Catalogue],
     pin: Pin,
+    is_next: bool = False,
 ) -> InvoiceContent:
     """This function will make the content of an invoice, the same bytes for the same input.
 
@@ -290,6 +293,8 @@ def build_invoice(
         usage: What was used, in any order.
         catalogues: At least the versions that the terms name.
         pin: What the usage was read from.
+        is_next: Whether the invoice is still to be made: then it takes along as many of the items
+            as it has room for (domain.invoice_room). Else it is made as it was, with all of them.
 
     Raises:
         Rejected: catalogue_differs, when a version is missing or has another content;
@@ -300,6 +305,23 @@ def build_invoice(
     entries = tuple(sorted(usage, key=lambda each: (each.segment, each.meter, each.where)))
     rated = rate(terms=terms, usage=entries, catalogues=catalogues)
     _require_readable(rated, usage=len(entries))
+    maximum = commitment(terms=terms, catalogues=catalogues, which="maximum")
+    content = _settled(terms, rated, usage=entries, maximum=maximum, pin=pin)
+    while is_next and (items := fewer_items(terms, text=content.text)) is not None:
+        terms = replace(terms, items=items)
+        content = _settled(terms, rated, usage=entries, maximum=maximum, pin=pin)
+    return content
+
+
+def _settled(
+    terms: InvoiceTerms,
+    rated: tuple[RatedLine, ...],
+    *,
+    usage: tuple[UsageEntry, ...],
+    maximum: Bound | None,
+    pin: Pin,
+) -> InvoiceContent:
+    """Put the items beside the lines of the prices, and settle them all."""
     scale = terms.scale
     drafts = [
         Draft(
@@ -321,13 +343,12 @@ def build_invoice(
         )
         for item in terms.items
     ]
-    bound = commitment(terms=terms, catalogues=catalogues, which="maximum")
     totals = settle(
         drafts,
         terms=terms,
-        maximum=None if bound is None else bound.amount,
+        maximum=None if maximum is None else maximum.amount,
         is_capped=lambda index: (
-            bound is not None and index < len(rated) and bound.counts(rated[index])
+            maximum is not None and index < len(rated) and maximum.counts(rated[index])
         ),
     )
     lines = tuple(
@@ -338,7 +359,7 @@ def build_invoice(
     )
     for amount in (totals.subtotal, totals.discount, totals.total, totals.tax):
         _whole(amount, line_id="total")
-    return InvoiceContent(terms=terms, usage=entries, lines=lines, totals=totals, pin=pin)
+    return InvoiceContent(terms=terms, usage=usage, lines=lines, totals=totals, pin=pin)
 
 
 def _require_catalogues(terms: InvoiceTerms, catalogues: Mapping[int, Catalogue]) -> None:

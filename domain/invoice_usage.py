@@ -60,6 +60,7 @@ def content_of(
     usage_positions: tuple[int, ...],
     account_partition: int,
     account_position: int,
+    is_next: bool = False,
 ) -> InvoiceContent:
     """This function will make the content of an invoice from windows.
 
@@ -70,6 +71,7 @@ def content_of(
         usage_positions: Next source offset of usage.events per partition, as the rows stand.
         account_partition: Partition of account.commands that holds the tenant.
         account_position: Next source offset of it, as the terms stand.
+        is_next: Whether it is still to be made: items that it has no room for wait then.
     """
     return build_invoice(
         terms=terms,
@@ -81,4 +83,5 @@ def content_of(
             account_position=account_position,
             usage_digest=usage_digest(rows),
         ),
+        is_next=is_next,
     )

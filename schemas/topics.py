@@ -89,8 +89,8 @@ ACCOUNT_COMMANDS = Topic(
     retention_ms=FOREVER_MS,
     # An invoice of 5,000 lines (domain.invoice.RATED_LINES_MAX) of a plain price, 600 bytes a
     # line, and of 1,000 items, 1,150 bytes each, measured; of prices in five tiers 3,900 lines of
-    # 1,070 bytes. One that does not fit is left out of its run as `oversized`, the others are
-    # made.
+    # 1,070 bytes. Where not all items fit, some of them do (domain.invoice_room); one that does
+    # not fit without any is left out of its run as `oversized`, the others are made.
     message_bytes_max=4 * MIB,
     facts="account.facts",
     dead="account.dead",

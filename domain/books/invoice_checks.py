@@ -7,6 +7,7 @@ pin from the content, and what build_invoice makes of them must be what was sent
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from domain.invoice import InvoiceContent, build_invoice, hash_text
 from domain.invoice_reading import content_fields, pin_of, usage_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from domain.books.state import TenantState
     from domain.invoice_terms import InvoiceTerms
 
@@ -54,27 +57,32 @@ def content_in(fields: Fields) -> tuple[str, Fields]:
     return text, Fields(f"{fields.place}.content", found.values, fields.code)
 
 
-def require_terms(terms: InvoiceTerms, *, opened: Fields) -> None:
-    """This function will refuse a content that was made by other terms.
+def rebuilt_next(
+    state: TenantState, *, terms: InvoiceTerms, text: str, opened: Fields
+) -> InvoiceContent:
+    """This function will build the next invoice of somebody again, and refuse what is another.
+
+    Args:
+        state: Books of the tenant; its catalogues are used.
+        terms: Terms that hold, with all items that an invoice may take along.
+        text: The content as it was sent.
+        opened: The same, opened.
+
+    Returns:
+        The content, with as many of the items as it has room for.
 
     Raises:
-        Rejected: terms_differ, naming the first term that is another now.
+        Rejected: terms_differ, naming the terms that are others now, items where there is room
+            for more or fewer of them; what rebuilt refuses.
     """
-    sent = opened.object("terms").values
-    if to_canonical_json(sent) == terms.text:
-        return
-    mine = terms.to_json()
-    differing = [
-        name
-        for name in sorted({*mine, *sent})
-        if name not in mine
-        or name not in sent
-        or to_canonical_json(mine[name]) != to_canonical_json(sent[name])
-    ]
-    raise Rejected(
-        Code.TERMS_DIFFER,
-        f"the books have other terms now: {', '.join(differing)}; build the content again",
-    )
+    sent = opened.object("terms").values.get("items")
+    count = len(sent) if isinstance(sent, list) else 0
+    found = terms if count == len(terms.items) else replace(terms, items=terms.items[:count])
+    _require_terms(found, opened=opened)
+    content = _built_again(state, terms=terms, opened=opened, is_next=True)
+    if len(content.terms.items) != count:
+        raise _other_terms(["items"])
+    return _the_same(content, text=text, opened=opened)
 
 
 def rebuilt(
@@ -84,7 +92,7 @@ def rebuilt(
 
     Args:
         state: Books of the tenant; its catalogues are used.
-        terms: Terms that hold.
+        terms: Terms that it was made by.
         text: The content as it was sent.
         opened: The same, opened.
 
@@ -92,11 +100,47 @@ def rebuilt(
         Rejected: lines_differ, naming the first line or total that differs; command_invalid, when
             usage or pin are malformed; what build_invoice refuses.
     """
-    usage, pin = usage_of(opened), pin_of(opened)
-    content = build_invoice(terms=terms, usage=usage, catalogues=state.catalogues, pin=pin)
-    mine = content.text
-    if mine != text:
-        raise Rejected(Code.LINES_DIFFER, _difference(mine, opened))
+    content = _built_again(state, terms=terms, opened=opened, is_next=False)
+    return _the_same(content, text=text, opened=opened)
+
+
+def _require_terms(terms: InvoiceTerms, *, opened: Fields) -> None:
+    """Refuse a content that was made by other terms, naming those that are others now."""
+    sent = opened.object("terms").values
+    if to_canonical_json(sent) == terms.text:
+        return
+    mine = terms.to_json()
+    raise _other_terms(
+        name
+        for name in sorted({*mine, *sent})
+        if name not in mine
+        or name not in sent
+        or to_canonical_json(mine[name]) != to_canonical_json(sent[name])
+    )
+
+
+def _other_terms(names: Iterable[str]) -> Rejected:
+    return Rejected(
+        Code.TERMS_DIFFER,
+        f"the books have other terms now: {', '.join(names)}; build the content again",
+    )
+
+
+def _built_again(
+    state: TenantState, *, terms: InvoiceTerms, opened: Fields, is_next: bool
+) -> InvoiceContent:
+    return build_invoice(
+        terms=terms,
+        usage=usage_of(opened),
+        catalogues=state.catalogues,
+        pin=pin_of(opened),
+        is_next=is_next,
+    )
+
+
+def _the_same(content: InvoiceContent, *, text: str, opened: Fields) -> InvoiceContent:
+    if content.text != text:
+        raise Rejected(Code.LINES_DIFFER, _difference(content.text, opened))
     return content
 
 

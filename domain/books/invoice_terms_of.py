@@ -73,7 +73,8 @@ def invoice_terms(
         tenant: Who bills.
 
     Returns:
-        The terms: opening, while fees in advance of the first period are due; else period.
+        The terms: opening, while fees in advance of the first period are due; else period. The
+        invoice may leave the last of the items out (domain.invoice_room).
 
     Raises:
         Rejected: period_not_current, when nothing of the subscription is left to be invoiced.

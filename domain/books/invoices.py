@@ -19,8 +19,7 @@ from domain.books.invoice_checks import (
     as_of_in,
     content_in,
     hash_of_terms,
-    rebuilt,
-    require_terms,
+    rebuilt_next,
 )
 from domain.books.invoice_terms_of import invoice_terms, next_invoice_at
 from domain.books.ledger import LedgerAccount, post_money
@@ -52,7 +51,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
     The checks, in order: 1. the fields, the content's form and its hash; 2. the id is free; 3.
     customer and subscription known; 4. not parked; 5. the period is the open one; 6. it is over,
-    grace included; 7. currency; 8. terms; 9. the content is built again, to the byte.
+    grace included; 7. currency; 8. terms; 9. the content is built again, with as many of the items
+    as it has room for, to the byte.
 
     Args:
         state: Books of the tenant.
@@ -99,8 +99,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         published_at=state.published_at,
         tenant=state.tenant,
     )
-    require_terms(terms, opened=opened)
-    content = rebuilt(state, terms=terms, text=text, opened=opened)
+    content = rebuilt_next(state, terms=terms, text=text, opened=opened)
     decision = Decision(state, command, received_at_ms)
     if _is_skipped(state, content):
         _add_skipped(decision, fields, as_of=as_of, content=content)

@@ -225,7 +225,7 @@ def waiting(state: TenantState, *, customer: str, subscription: str | None) -> t
     Returns:
         At most ITEMS_MAX items: those of the subscription, those of none, and those of
         subscriptions that are over: no invoice of theirs is to come, so the customer's next takes
-        them along.
+        them along, as far as it has room for them (domain.invoice_room).
     """
     found = (
         item

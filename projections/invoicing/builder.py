@@ -171,7 +171,7 @@ def items_draft(
         drafts = snapshot.items_due(as_of=as_of, customer=customer, is_forced=True)
         if not drafts:
             raise Rejected(Code.ITEM_UNKNOWN, f"nothing waits for an invoice of {customer!r}")
-        content = snapshot.content(drafts[0].terms)
+        content = snapshot.next_content(drafts[0].terms)
     name = invoice or _invoice_id(drafts[0])
     return finalize_command(name, content, key=drafts[0].key, as_of=as_of)
 
@@ -193,7 +193,7 @@ def subscription_draft(
         draft = snapshot.draft(subscription)
         if draft is None:
             raise Rejected(Code.SUBSCRIPTION_UNKNOWN, f"there is no subscription {subscription!r}")
-        content = snapshot.content(draft.terms)
+        content = snapshot.next_content(draft.terms)
     if reason := _outlier(settings, draft, content):
         raise Rejected(Code.INVOICE_PARKED, f"{reason}; `tidegauge bill` parks it for release")
     return finalize_command(_invoice_id(draft), content, key=draft.key, as_of=as_of)
@@ -241,7 +241,7 @@ def preview(settings: Settings, *, tenant: str, subscription: str) -> InvoiceCon
         draft = snapshot.draft(subscription)
         if draft is None:
             raise Rejected(Code.SUBSCRIPTION_UNKNOWN, f"there is no subscription {subscription!r}")
-        return snapshot.content(draft.terms)
+        return snapshot.next_content(draft.terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,10 +258,10 @@ class Built:
     @property
     def billed(self) -> Billed:
         """Return it as if the books had answered."""
-        invoice, terms, made = _invoice_id(self.draft), self.draft.terms, self.made
+        invoice, made = _invoice_id(self.draft), self.made
         if isinstance(made, Rejected):
-            return Billed(invoice, terms, None, made.code, made.reason)
-        return Billed(invoice, terms, made, "", "", self.draft.items_left)
+            return Billed(invoice, self.draft.terms, None, made.code, made.reason)
+        return Billed(invoice, made.terms, made, "", "", self.draft.left_by(made))
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,7 +452,8 @@ class _Run:
 
 def built_of(snapshot: Snapshot, drafts: Sequence[Draft]) -> Iterator[Built]:
     """This function will make the contents of drafts one by one, in their order."""
-    return map(Built, drafts, snapshot.contents([draft.terms for draft in drafts]))
+    terms = [draft.terms for draft in drafts]
+    return map(Built, drafts, snapshot.contents(terms, is_next=True))
 
 
 def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:
@@ -465,8 +466,8 @@ def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:
 
 
 def _billed(sent: _Sent, code: str, reason: str) -> Billed:
-    terms, left = sent.content.terms, sent.draft.items_left
-    return Billed(sent.invoice, terms, sent.content, code, reason, left)
+    content = sent.content
+    return Billed(sent.invoice, content.terms, content, code, reason, sent.draft.left_by(content))
 
 
 def _invoice_id(draft: Draft) -> str:

@@ -125,7 +125,7 @@ class Draft:
         earlier: Totals of the customer's last invoices, newest first, minor units.
         released_minor: Total that somebody has looked at and released; None for none.
         attempt: Invoices that the period had before; they are void.
-        items_left: Items that wait and do not fit on it: they come with the next one.
+        items_left: Items that wait beyond those of the terms: they come with the next one.
     """
 
     terms: InvoiceTerms
@@ -139,6 +139,10 @@ class Draft:
     def key(self) -> str:
         """Return the subscription; of items alone the customer."""
         return self.terms.subscription or self.terms.customer
+
+    def left_by(self, content: InvoiceContent) -> int:
+        """Return how many items wait once the content is an invoice."""
+        return self.items_left + len(self.terms.items) - len(content.terms.items)
 
 
 class Snapshot:
@@ -300,8 +304,14 @@ class Snapshot:
         stored: dict[int, int] = dict(self._connection.execute(_POSITIONS, (topic,)).fetchall())
         return tuple(stored.get(number, 0) for number in range(self._settings.partitions))
 
-    def contents(self, terms: Sequence[InvoiceTerms]) -> Iterator[InvoiceContent | Rejected]:
+    def contents(
+        self, terms: Sequence[InvoiceTerms], *, is_next: bool = False
+    ) -> Iterator[InvoiceContent | Rejected]:
         """Make the contents of a batch one by one, their windows read in one statement.
+
+        Args:
+            terms: What they are made by.
+            is_next: Whether they are still to be made: items without room wait then.
 
         Yields:
             In the order of the terms; in the place of a content that cannot be made why not, for
@@ -319,17 +329,18 @@ class Snapshot:
                     usage_positions=usage_positions,
                     account_partition=account,
                     account_position=account_position,
+                    is_next=is_next,
                 )
             except Rejected as refused:
                 yield refused
 
-    def content(self, terms: InvoiceTerms) -> InvoiceContent:
-        """Make the content of one invoice.
+    def next_content(self, terms: InvoiceTerms) -> InvoiceContent:
+        """Make the content of one invoice that is still to be made.
 
         Raises:
             Rejected: what keeps it from being made, for example amount_limit.
         """
-        (made,) = self.contents([terms])
+        (made,) = self.contents([terms], is_next=True)
         if isinstance(made, Rejected):
             raise made
         return made

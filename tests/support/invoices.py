@@ -151,12 +151,14 @@ class BillingBooks(billing.Books):
         customer: str = "acme",
         terms: InvoiceTerms | None = None,
     ) -> InvoiceContent:
-        terms = terms or self.terms(subscription, customer=customer)
+        """What is next; with terms what they come to, as they are."""
+        found = terms or self.terms(subscription, customer=customer)
         return build_invoice(
-            terms=terms,
-            usage=usage_of(terms, self.state, usage or {}),
+            terms=found,
+            usage=usage_of(found, self.state, usage or {}),
             catalogues=self.state.catalogues,
             pin=pin_at(*positions),
+            is_next=terms is None,
         )
 
     def finalize(self, content: InvoiceContent, *, as_of: str, invoice: str = "inv_1") -> Outcome:

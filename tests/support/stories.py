@@ -206,6 +206,7 @@ class Story:
             usage_positions=(len(self.windows),),
             account_partition=0,
             account_position=len(self.books.records),
+            is_next=True,
         )
 
     def _bill(self, name: str, *, as_of: datetime) -> None:

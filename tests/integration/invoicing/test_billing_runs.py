@@ -8,14 +8,16 @@ from datetime import timedelta
 
 import pytest
 
+from domain import invoice_room
 from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.period import add_months
 from projections.invoicing import builder, rails
-from projections.invoicing.builder import Billed, Scope, bill
+from projections.invoicing.builder import Billed, Scope, bill, preview
 from projections.invoicing.corrector import correct
 from projections.invoicing.dry_run import dry_run
+from projections.invoicing.replay import replay
 from projections.invoicing.worker import BillingWorker
 from runtime import commands
 from runtime.shutdown import Shutdown
@@ -101,6 +103,44 @@ class TestTooLarge:
             for each in correct(world.settings, world.sender, tenant=TENANT, as_of=NOW)
         }
         assert corrected == {"cus_a": "", "cus_large": Code.OVERSIZED}
+
+
+class TestWithoutRoom:
+    def test_for_all_items_takes_half_of_them_and_the_next_invoice_the_rest(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Dry run, preview and run are one; a correction in between keeps to the first half."""
+        world.subscribe("cus_items", start=START)
+        for number in range(8):
+            world.act(
+                "AddItem",
+                item=f"itm_{number}",
+                customer="cus_items",
+                subscription="sub_cus_items",
+                label="Setup",
+                amount_minor=100,
+                currency="USD",
+            )
+        settings, name = world.settings, "sub_cus_items"
+        size = len(preview(settings, tenant=TENANT, subscription=name).text)
+        monkeypatch.setattr(invoice_room, "CONTENT_BYTES_MAX", size)
+
+        shown = preview(settings, tenant=TENANT, subscription=name)
+        (dry,) = dry_run(settings, Scope(TENANT, NOW))
+        (made,) = run(world)
+
+        assert (made.code, made.items_left, dry.items_left) == ("", 4, 4)
+        assert [item.item for item in made.terms.items] == [f"itm_{number}" for number in range(4)]
+        assert dry.terms == made.terms == shown.terms
+        again = replay(settings, tenant=TENANT, name=made.invoice)
+        assert again.content.text == again.original.text == made.content.text
+        world.send_usage("cus_items", [Event("late", "seat", "5", START + timedelta(hours=30))])
+        (corrected,) = correct(settings, world.sender, tenant=TENANT, as_of=NOW)
+        assert (corrected.code, len(corrected.changes)) == ("", 1)
+        monkeypatch.undo()
+        (rest,) = bill(settings, world.sender, Scope(TENANT, add_months(START, months=2)))
+        assert [item.item for item in rest.terms.items[:4]] == ["itm_4", "itm_5", "itm_6", "itm_7"]
+        assert (len(rest.terms.items), rest.items_left) == (5, 0)
 
 
 class TestLimits:

@@ -44,7 +44,7 @@ class OneDraft:
             attempt=0,
         )
 
-    def content(self, terms: object) -> SimpleNamespace:
+    def next_content(self, terms: object) -> SimpleNamespace:
         return SimpleNamespace(terms=terms, total_minor=self.total_minor, sha256="x", text="{}")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 
 import pytest
 
 from domain.books.records import Command
 from domain.canonical import Json, to_canonical_json
+from domain.fields import TEXT_LENGTH_MAX
 from domain.invoice import RATED_LINES_MAX, InvoiceContent
+from domain.invoice_room import CONTENT_BYTES_MAX
 from domain.invoice_terms import ITEMS_MAX
 from schemas.command_wire import to_wire_books_facts, to_wire_command
 from schemas.topics import (
@@ -67,7 +70,7 @@ class TestInvoiceOfAllLines:
         """Plain prices with keys of ordinary length."""
         _, content = self._billed()
 
-        command = self._wire(finalize_body(content, as_of=AS_OF, invoice="inv_1"))
+        command = wire(finalize_body(content, as_of=AS_OF, invoice="inv_1"))
 
         assert len(content.lines) == self.PRICES
         lines = len(command) // self.PRICES * RATED_LINES_MAX
@@ -77,12 +80,12 @@ class TestInvoiceOfAllLines:
         """Corrections of another invoice as large: the next one can be billed, and takes them."""
         books, content = self._billed()
         assert books.finalize(content, as_of=AS_OF).code == ""
-        plain = self._wire(finalize_body(books.content(), as_of=AS_OF, invoice="inv_2"))
+        plain = wire(finalize_body(books.content(), as_of=AS_OF, invoice="inv_2"))
         more = books.content(usage={"calls": "9"}, terms=content.terms, positions=(11, 20))
         assert books.correct(more).code == ""
 
         after = books.content(positions=(11, 20))
-        command = self._wire(finalize_body(after, as_of=AS_OF, invoice="inv_2"))
+        command = wire(finalize_body(after, as_of=AS_OF, invoice="inv_2"))
 
         assert len(after.terms.items) == self.PRICES
         items = (len(command) - len(plain)) // self.PRICES * ITEMS_MAX
@@ -101,7 +104,7 @@ class TestInvoiceOfAllLines:
         assert outcome.code == "", outcome.reason
         body = finalize_body(more, as_of=AS_OF, invoice="inv_1") | {"correction": "cor_1"}
         facts = to_wire_books_facts(books.facts[-1], writer="w")
-        times = len(facts) / len(self._wire(body))
+        times = len(facts) / len(wire(body))
         assert times * ACCOUNT_COMMANDS.message_bytes_max <= ACCOUNT_FACTS.message_bytes_max
 
     def _billed(self) -> tuple[BillingBooks, InvoiceContent]:
@@ -112,7 +115,53 @@ class TestInvoiceOfAllLines:
         )
         return books, books.content(usage={"calls": "123456.789"})
 
-    @staticmethod
-    def _wire(body: Mapping[str, Json]) -> bytes:
-        command = Command("acme", "cmd_1", "FinalizeInvoice", to_canonical_json(body))
-        return to_wire_command(command=command, actor="builder", issued_at_ms=1)
+
+class TestContentWithItems:
+    def test_leaves_room_for_all_else_that_a_command_says(self) -> None:
+        """The longest of everything, by whomever: the command is taken all the same."""
+        most = "\N{SLICE OF PIZZA}" * TEXT_LENGTH_MAX
+        content = "x" * (CONTENT_BYTES_MAX - 2)
+        body: dict[str, Json] = {
+            "invoice": f"inv_{most}",
+            "correction": f"cor_{most}",
+            "as_of": most,
+            "content": content,
+            "content_sha256": "0" * 64,
+        }
+        command = wire(body, tenant=most, command_id=most, actor=most)
+        assert CONTENT_BYTES_MAX < len(command) <= ACCOUNT_COMMANDS.message_bytes_max
+
+    def test_near_the_bound_by_its_own_lines_is_billed_with_some(self) -> None:
+        """3,300 lines of five tiers, and 1,000 items: some 60 go along, the others wait."""
+        books = BillingBooks()
+        tiers: list[Json] = [{"up_to": str(10**step), "rate": "0.125"} for step in range(1, 5)]
+        price: dict[str, Json] = {"form": "graduated", "meter": "calls"}
+        price["tiers"] = [*tiers, {"rate": "0.05"}]
+        books.agreed(
+            *({"key": f"price_{number:03}", **price} for number in range(100)),
+            plan_parts={"interval": "year"},
+        )
+        for part in range(1, 33):
+            day = date(2025, 1, 1) + timedelta(days=part)
+            seats: dict[str, Json] = {"subscription": "sub_1", "seats": 2 + part % 2}
+            assert books.send("ChangeSeats", seats | {"as_of": f"{day}T00:00:00Z"}).code == ""
+        for number in range(ITEMS_MAX):
+            assert books.item(100, item=f"itm_{number}", label="x" * 200).code == ""
+
+        content = books.content(usage={"calls": "123456.789"})
+        outcome = books.finalize(content, as_of="2026-01-02T00:00:00Z")
+
+        assert outcome.code == "", outcome.reason
+        taken = len(content.terms.items)
+        assert taken in {500, 250, 125, 62, 31}
+        assert len(content.lines) == 3_300 + taken
+        command = wire(finalize_body(content, as_of=AS_OF, invoice="inv_1"))
+        assert len(command) <= ACCOUNT_COMMANDS.message_bytes_max
+        assert len(books.terms().items) == ITEMS_MAX - taken
+
+
+def wire(
+    body: Mapping[str, Json], *, tenant: str = "acme", command_id: str = "cmd_1", actor: str = "b"
+) -> bytes:
+    command = Command(tenant, command_id, "FinalizeInvoice", to_canonical_json(body))
+    return to_wire_command(command=command, actor=actor, issued_at_ms=1)
