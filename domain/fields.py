@@ -81,11 +81,13 @@ class Fields:
         if unknown:
             raise self.refuse(unknown[0], "is no known field")
 
-    def text(self, name: str, *, default: str | None = None) -> str:
-        """Return a clean text of at most TEXT_LENGTH_MAX characters."""
+    def text(
+        self, name: str, *, default: str | None = None, length_max: int = TEXT_LENGTH_MAX
+    ) -> str:
+        """Return a clean text."""
         value = self.values.get(name, default)
-        if not isinstance(value, str) or not is_clean_text(value):
-            raise self.refuse(name, f"must be text of 1 to {TEXT_LENGTH_MAX} printable characters")
+        if not isinstance(value, str) or not is_clean_text(value, length_max=length_max):
+            raise self.refuse(name, f"must be text of 1 to {length_max} printable characters")
         return value
 
     def choice(self, name: str, choices: Iterable[str], *, default: str | None = None) -> str:

@@ -30,7 +30,7 @@ from domain.invoice_amounts import TaxGroup, Totals
 from domain.invoice_taxes import TAX_CATEGORIES_MAX, text_or_none
 from domain.invoice_terms import GRANTED_MAX, ITEMS_MAX, InvoiceTerms
 from domain.quantity import SCALE
-from domain.rated import UsageEntry
+from domain.rated import LINE_ID_LENGTH_MAX, LINE_LABEL_LENGTH_MAX, UsageEntry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,9 +145,9 @@ def _line(fields: Fields) -> Line:
     if not isinstance(refers, list | tuple) or len(refers) != 2:  # noqa: PLR2004 -- an invoice and a line
         raise fields.refuse("refers", "must be an invoice id and a line id")
     return Line(
-        line_id=fields.text("id"),
+        line_id=fields.text("id", length_max=LINE_ID_LENGTH_MAX),
         kind=fields.text("kind"),
-        label=fields.text("label"),
+        label=fields.text("label", length_max=LINE_LABEL_LENGTH_MAX),
         price=text_or_none(fields, "price"),
         form=text_or_none(fields, "form"),
         meter=text_or_none(fields, "meter"),

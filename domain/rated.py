@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from domain.canonical import from_json
 from domain.codes import Code
-from domain.fields import Fields
+from domain.fields import TEXT_LENGTH_MAX, Fields
+from domain.invoice_terms import SEGMENTS_MAX
 from domain.money import round_half_up
 from domain.plan import price_over
 from domain.pricing.price import Share
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 FEE_KINDS = frozenset({"fee", "seats", "add_on"})
 NO_SEGMENT = -1
+LINE_ID_LENGTH_MAX = len(f"fee/{SEGMENTS_MAX}/addon:/") + 2 * TEXT_LENGTH_MAX
+"""Characters of a line id: "fee", a part of the period, and code and price key of an add-on, each
+of which is as long as a text of a catalogue may be: versions that were published stay readable, so
+it is not the codes that are bounded. All other ids of lines are shorter."""
+LINE_LABEL_LENGTH_MAX = len(": ") + 2 * TEXT_LENGTH_MAX
+"""Characters of a line's label: the names of an add-on and of its price."""
 
 
 @dataclass(frozen=True, slots=True)

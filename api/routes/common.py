@@ -14,7 +14,7 @@ from api.dependencies import get_caller
 from api.parameters import refuse_repeats
 from domain.canonical import Json
 from domain.derived_ids import derived_id
-from domain.fields import Fields
+from domain.fields import TEXT_LENGTH_MAX, Fields
 from runtime.web.authentication import Caller
 from runtime.web.openapi import problem_response
 
@@ -86,9 +86,9 @@ def object_body(
     return {"requestBody": {"required": True, "content": content}}
 
 
-def text_field(description: str) -> dict[str, Any]:
+def text_field(description: str, *, length_max: int = TEXT_LENGTH_MAX) -> dict[str, Any]:
     """This function will describe a field that holds text."""
-    return {"type": "string", "minLength": 1, "maxLength": 200, "description": description}
+    return {"type": "string", "minLength": 1, "maxLength": length_max, "description": description}
 
 
 def count_field(description: str, *, minimum: int = 1) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from domain.canonical import Json
 from domain.derived_ids import derived_id
 from domain.invoice import LINES_MAX
 from domain.period import time_text
+from domain.rated import LINE_ID_LENGTH_MAX
 from projections.queries import credit_notes
 from projections.queries.connection import tenant_connection
 from projections.queries.credit_notes import CreditNoteKey
@@ -50,7 +51,7 @@ _LINES = {
         "required": ["line_id", "amount_minor"],
         "additionalProperties": False,
         "properties": {
-            "line_id": text_field("line_id of the invoice's line"),
+            "line_id": text_field("line_id of the invoice's line", length_max=LINE_ID_LENGTH_MAX),
             "amount_minor": count_field("Whole minor units, as the line has them"),
         },
     },
@@ -134,7 +135,8 @@ async def create_credit_note(
     for each in fields.objects("lines", count_max=LINES_MAX):
         each.only(("line_id", "amount_minor"))
         amount = each.integer("amount_minor", minimum=1, maximum=COUNT_MAX)
-        lines.append({"line": each.text("line_id"), "amount_minor": amount})
+        line = each.text("line_id", length_max=LINE_ID_LENGTH_MAX)
+        lines.append({"line": line, "amount_minor": amount})
     await act(
         backend,
         caller,

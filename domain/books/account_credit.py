@@ -24,6 +24,7 @@ from domain.credit_balance import NO_CREDIT
 from domain.errors import Rejected
 from domain.fields import TEXT_LENGTH_MAX
 from domain.invoice import AMOUNT_MINOR_MAX, LINES_MAX
+from domain.rated import LINE_ID_LENGTH_MAX
 
 if TYPE_CHECKING:
     from domain.books.customer import Customer
@@ -197,7 +198,8 @@ def apply_granted(*, state: TenantState, fact: Fact) -> None:
     state.billing.ids.add(fields.text("credit"))
     lines = held.Lines(state)
     for each in fields.objects("drawn", count_max=LINES_MAX):
-        lines.take((each.text("invoice"), each.text("line")), Drawn.from_fields(each))
+        line = each.text("line", length_max=LINE_ID_LENGTH_MAX)
+        lines.take((each.text("invoice"), line), Drawn.from_fields(each))
 
 
 def apply_applied(*, state: TenantState, fact: Fact) -> None:

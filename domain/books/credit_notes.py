@@ -31,6 +31,7 @@ from domain.invoice import AMOUNT_MINOR_MAX, LINES_MAX
 from domain.invoice_taxes import text_or_none
 from domain.money import round_half_up
 from domain.period import from_ms
+from domain.rated import LINE_ID_LENGTH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +128,7 @@ def _wanted(fields: Fields) -> dict[str, int]:
     found: dict[str, int] = {}
     for each in fields.objects("lines", count_max=LINES_MAX):
         each.only(("line", "amount_minor"))
-        line = each.text("line")
+        line = each.text("line", length_max=LINE_ID_LENGTH_MAX)
         if line in found:
             raise fields.refuse("lines", f"name line {line!r} twice")
         found[line] = each.integer("amount_minor", minimum=1, maximum=AMOUNT_MINOR_MAX)
@@ -427,7 +428,7 @@ def apply(*, state: TenantState, fact: Fact) -> None:
     )
     is_correction = text_or_none(fields, "correction") != ""
     for line in fields.objects("lines", count_max=LINES_MAX):
-        key = entry.invoice, line.text("line")
+        key = entry.invoice, line.text("line", length_max=LINE_ID_LENGTH_MAX)
         amount = line.integer("amount_minor", minimum=1, maximum=AMOUNT_MINOR_MAX)
         tax = line.integer("tax_minor", minimum=0, maximum=AMOUNT_MINOR_MAX)
         drawn = Drawn.from_fields(line.object("drawn"))

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from domain import own_json
 from domain.invoice import LINES_MAX
+from domain.rated import LINE_ID_LENGTH_MAX
 from projections.books.invoices import Content
 from projections.books.rows import signed_minor, text_of
 from projections.texts import storable
@@ -65,7 +66,8 @@ def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
     lines = fields.objects("differences", count_max=DIFFERENCES_MAX)
     for place, line in enumerate(lines, start=1):
         amounts = (signed_minor(line, name) for name in ("before", "after", "difference"))
-        words = (line.text("line"), text_of(line, "label"))
+        name = line.text("line", length_max=LINE_ID_LENGTH_MAX)
+        words = (name, text_of(line, "label"))
         scaled = [value for amount in amounts for value in (amount, scale, scale)]
         connection.execute(_LINE, (booking.tenant, correction, place, *words, *scaled))
     _, pinned = content.pinned_for(booking.tenant, content.terms.customer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domain.invoice import LINES_MAX
+from domain.rated import LINE_ID_LENGTH_MAX
 from projections.books.rows import AMOUNT_MINOR_MAX, text_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def project_issued(connection: psycopg.Connection, booking: Booking) -> None:
             *(_minor(line, "amount_minor"), _minor(line, "tax_minor")),
             *(_minor(drawn, "promotion_minor"), _minor(drawn, "promotion_tax_minor")),
         )
-        words = (line.text("line"), text_of(line, "label"))
+        name = line.text("line", length_max=LINE_ID_LENGTH_MAX)
+        words = (name, text_of(line, "label"))
         connection.execute(_LINE, (booking.tenant, note, place, *words, *amounts))
     connection.execute(
         _INVOICE,
