@@ -7,12 +7,13 @@
    accepted its key, so repeats and conflicts are not, and the sum of a list is what was counted.
 
 Cost: one look at the windows, a seek per stretch of the log, and what lies there, other customers'
-events too. A page ends after LOOKED_MAX of them, full or not.
+events too; before them up to a minute of facts, as append times are no more exact. A page ends
+after LOOKED_MAX of all that, full or not; the next one goes on in log and facts where it ended.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -26,24 +27,30 @@ from domain.usage.records import EventBatch
 from projections.counted_events import accepted_keys, rows_of_customer
 from projections.invoicing.log import source_records
 from projections.invoicing.trace import merged_ranges
-from runtime.kafka import offset_at, read_partition
+from runtime.kafka import offset_at, offset_of, read_partition
 from schemas.topics import USAGE_FACTS_TOPIC
 from schemas.usage_wire import from_wire_usage_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from confluent_kafka import Message
+
     from domain.period import Period
     from domain.usage.facts import UsageFacts
     from domain.usage.records import EventRow, SourceRecord
+    from projections.span import Facts
     from runtime.settings import Settings
 
 DAYS_MAX = 31
 """Days of one question: its windows are read by the hour."""
 LOOKED_MAX = 200_000
-"""Events of all customers that one page looks at: below a second where they come in batches."""
+"""Events of all customers that one page looks at, and what counts as some: below a second where
+they come in batches."""
 LOOKED_PER_STRETCH = 20_000
 """What beginning at another place of the log counts as: it takes as long as reading so many."""
+FACTS_BYTES_PER_LOOK = 500
+"""Bytes of facts that count as an event: of large records so many are read as quickly."""
 SKEW_MS = 60_000
 """Longest time by which clocks of brokers may differ, ms."""
 _STRETCHES = sqlalchemy.text("""
@@ -57,13 +64,18 @@ _STRETCHES = sqlalchemy.text("""
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where an event lies: offset of its record, and its place among the customer's events there.
+    """Where an event lies; a page begins behind a place.
 
-    A page begins behind a place.
+    Args:
+        offset: Offset of its record.
+        index: Its place among the customer's events there.
+        facts_offset: Offset of usage.facts before which nothing is said of what lies behind; 0
+            where nobody knows more.
     """
 
     offset: int
     index: int
+    facts_offset: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,69 +180,145 @@ def read_page(
             archive_gap, when that does not have them either.
         Retryable: broker_away.
     """
-    found: list[ListedEvent] = []
-    looked, behind = 0, after or Place(0, -1)
+    behind = after or Place(0, -1)
+    page, looked = _Page(asked, limit, behind, behind, []), 0
     for first, last in stretches:
         looked += LOOKED_PER_STRETCH
-        start = max(first, behind.offset)
-        for record, accepted in _covered(settings, asked, start=start, last=last):
-            looked += _count_of(record)
-            for event in _listed(record, accepted, asked=asked):
-                if event.place <= behind:
-                    continue
-                if len(found) == limit:
-                    return EventPage(tuple(found), found[-1].place)
-                found.append(event)
-            if looked >= LOOKED_MAX and record.offset >= max(start, behind.offset + 1):
-                return EventPage(tuple(found), Place(record.offset, _count_of(record)))
-    return EventPage(tuple(found), None)
+        begin = replace(page.reached, offset=max(first, behind.offset))
+        for look in _looks(settings, asked, begin=begin, last=last):
+            looked += look.cost
+            is_full = page.take(look, start=begin.offset)
+            if is_full or (looked >= LOOKED_MAX and page.has_moved):
+                return EventPage(tuple(page.found), page.reached)
+    return EventPage(tuple(page.found), None)
 
 
-def _covered(
-    settings: Settings, asked: Asked, *, start: int, last: int
-) -> Iterator[tuple[SourceRecord, dict[bytes, bytes]]]:
-    """Yield the records of a stretch that is folded, each with the keys that are still to come.
+@dataclass(slots=True)
+class _Page:
+    """A page in the making.
 
-    It begins where the facts that cover start do: of two events with one id in them the first
-    counts, wherever a page ended. Whoever lists an event takes its key out.
+    Args:
+        asked: Which events.
+        limit: How many at most.
+        behind: Where it began.
+        reached: Where the next one begins.
+        found: Its events.
     """
+
+    asked: Asked
+    limit: int
+    behind: Place
+    reached: Place
+    found: list[ListedEvent]
+
+    @property
+    def has_moved(self) -> bool:
+        """Say whether the next page begins elsewhere: else it would look at the same again."""
+        return self.reached > self.behind or self.reached.facts_offset > self.behind.facts_offset
+
+    def take(self, look: _Look, *, start: int) -> bool:
+        """Take a step of a stretch that begins at `start`; say whether the page is full."""
+        record = look.record
+        if record is None:
+            self.reached = replace(self.reached, facts_offset=look.facts_offset)
+            return False
+        for event in _listed(record, look, asked=self.asked):
+            if event.place <= self.behind:
+                continue
+            if len(self.found) == self.limit:
+                self.reached = self.found[-1].place
+                return True
+            self.found.append(event)
+        if record.offset >= start:
+            end = Place(record.offset, _count_of(record), look.facts_offset)
+            self.reached = max(self.reached, end)
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A step of reading.
+
+    Args:
+        cost: Events that it counts as.
+        facts_offset: Offset of usage.facts at which the next step finds what it needs.
+        record: A source record; None for facts that were passed over.
+        accepted: Keys that its facts accepted and that are still to come, with fingerprints.
+    """
+
+    cost: int
+    facts_offset: int
+    record: SourceRecord | None
+    accepted: dict[bytes, bytes]
+
+
+def _looks(settings: Settings, asked: Asked, *, begin: Place, last: int) -> Iterator[_Look]:
+    """Yield the records of a stretch that is folded, and the facts that are passed over before.
+
+    The stretch begins with `begin`, and its records where the facts that cover that do: of two
+    events with one id in them the first counts, wherever a page ended. Whoever lists an event
+    takes its key out.
+    """
+    start = begin.offset
     partition = partition_of(*asked.owner, partitions=settings.partitions)
     received_at_ms = next(
         record.received_at_ms
         for record in source_records(settings, partition=partition, start=start, end=start + 1)
     )
-    begin = offset_at(
-        settings, USAGE_FACTS_TOPIC, partition, at_ms=max(0, received_at_ms - SKEW_MS)
-    )
-    if begin is None:
+    at = offset_at(settings, USAGE_FACTS_TOPIC, partition, at_ms=max(0, received_at_ms - SKEW_MS))
+    if at is None:
         return
     records: Iterator[SourceRecord] | None = None
-    messages = read_partition(settings, USAGE_FACTS_TOPIC, partition, start=begin)
-    for facts in chain(from_wire_usage_facts(message.value()) for message in messages):
-        if facts.to_offset <= start:
+    messages = read_partition(
+        settings, USAGE_FACTS_TOPIC, partition, start=max(at, begin.facts_offset)
+    )
+    for each in chain(map(_facts_of, messages)):
+        if each.to_offset <= start:
+            yield _Look(1 + each.size_bytes // FACTS_BYTES_PER_LOOK, each.offset + 1, None, {})
             continue
-        if facts.from_offset > last:
+        if each.from_offset > last:
             return
         if records is None:
             records = source_records(
-                settings, partition=partition, start=facts.from_offset, end=last + 1
+                settings, partition=partition, start=each.from_offset, end=last + 1
             )
-        accepted = (
-            accepted_keys(facts, owner=asked.owner) if asked.owner in facts.series.owners else {}
-        )
+        owned = asked.owner in each.facts.series.owners
+        accepted = accepted_keys(each.facts, owner=asked.owner) if owned else {}
         for record in records:
-            yield record, accepted
-            if record.offset + 1 >= facts.to_offset:
+            yield _Look(_count_of(record), each.offset, record, accepted)
+            if record.offset + 1 >= each.to_offset:
                 break
 
 
-def chain(facts: Iterable[UsageFacts]) -> Iterator[UsageFacts]:
+@dataclass(frozen=True, slots=True)
+class _PlacedFacts:
+    """A facts record with its offset and size."""
+
+    offset: int
+    size_bytes: int
+    facts: UsageFacts
+
+    @property
+    def from_offset(self) -> int:
+        return self.facts.from_offset
+
+    @property
+    def to_offset(self) -> int:
+        return self.facts.to_offset
+
+
+def _facts_of(message: Message) -> _PlacedFacts:
+    value = message.value()
+    return _PlacedFacts(offset_of(message), len(value or b""), from_wire_usage_facts(value))
+
+
+def chain(facts: Iterable[Facts]) -> Iterator[Facts]:
     """This function will yield the facts that count, read from the middle of a partition.
 
     What counts follows on what counted before; a late writer's record begins where an earlier one
     did. Read from the middle the first record may be such a one: what follows on it shows it.
     """
-    current: UsageFacts | None = None
+    current: Facts | None = None
     for each in facts:
         if current is not None:
             if each.from_offset <= current.from_offset:
@@ -247,17 +335,16 @@ def _count_of(record: SourceRecord) -> int:
     return len(body.customer) if isinstance(body, EventBatch) else 1
 
 
-def _listed(
-    record: SourceRecord, accepted: dict[bytes, bytes], *, asked: Asked
-) -> Iterator[ListedEvent]:
+def _listed(record: SourceRecord, look: _Look, *, asked: Asked) -> Iterator[ListedEvent]:
     """Yield the events of a record that were counted and asked for."""
     rows = rows_of_customer(record, tenant=asked.tenant, customer=asked.customer)
     start_ms, end_ms = to_ms(asked.period.start), to_ms(asked.period.end)
     for index, row in enumerate(rows):
-        if accepted.get(row["key"]) != row["fingerprint"]:
+        if look.accepted.get(row["key"]) != row["fingerprint"]:
             continue
-        del accepted[row["key"]]
+        del look.accepted[row["key"]]
         if start_ms <= row["occurred_at_ms"] < end_ms and (
             not asked.types or row["type"] in asked.types
         ):
-            yield ListedEvent(Place(record.offset, index), record.received_at_ms, row)
+            place = Place(record.offset, index, look.facts_offset)
+            yield ListedEvent(place, record.received_at_ms, row)

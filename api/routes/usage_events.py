@@ -54,7 +54,9 @@ def get_events(
     return ListRepresentation(
         data=data,
         has_more=behind is not None,
-        next_cursor=to_cursor(_KIND, behind.offset, behind.index) if behind else None,
+        next_cursor=to_cursor(_KIND, behind.offset, behind.index, behind.facts_offset)
+        if behind
+        else None,
     )
 
 
@@ -118,5 +120,5 @@ def _representation(event: ListedEvent, *, is_amended: bool) -> UsageEventRepres
 
 
 def _to_place(parts: Sequence[CursorPart]) -> Place:
-    offset, index = parts
-    return Place(integer(offset), integer(index))
+    offset, index, facts_offset = parts
+    return Place(integer(offset), integer(index), integer(facts_offset))

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from domain.usage.records import EventBatch, SourceRecord
+from projections import listed_events
 from projections.counted_events import rows_of_customer
-from projections.listed_events import chain
+from projections.listed_events import FACTS_BYTES_PER_LOOK, Place, chain
+from tests.support.listed_log import ListedLog
 from tidegauge.overriding import override
 
 TRUE = [(0, 3), (3, 7), (7, 9), (9, 12)]
@@ -76,3 +78,45 @@ def test_the_properties_of_a_batch_are_gone_through_once() -> None:
     rows = list(rows_of_customer(record, tenant="t", customer="c"))
     assert [row["properties"] for row in rows[:3]] == [{"model": "m0"}, {}, {"model": "m2"}]
     assert properties.times == 1
+
+
+class TestPage:
+    def test_ends_when_it_has_passed_over_enough_facts_and_the_next_one_goes_on_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Sixty micro-batches of somebody else lie within the minute before the one event."""
+        records = [[("bob", 100 + number)] for number in range(60)] + [[("ann", 1)]]
+        log = ListedLog(records, cuts=range(60))
+        log.install(monkeypatch)
+        costs = [1 + len(wire) // FACTS_BYTES_PER_LOOK for wire in log.wires]
+        looked_max = sum(costs[:10])
+        monkeypatch.setattr(listed_events, "LOOKED_MAX", looked_max)
+        pages: list[int] = []
+        after: Place | None = None
+        while True:
+            before = len(log.facts_read)
+            page = log.page(limit=10, after=after)
+            pages.append(len(page.events))
+            read = log.facts_read[before:]
+            # The last one is looked at twice: what follows on facts shows that they count.
+            assert sum(costs[place] for place in read[:-1]) < looked_max + max(costs)
+            if page.behind is None:
+                break
+            after = page.behind
+        assert pages[:-1] == [0] * (len(pages) - 1)
+        assert pages[-1] == 1
+        assert len(log.facts_read) <= len(log.wires) + len(pages)
+
+    def test_goes_on_behind_a_page_that_was_full_without_the_facts_before(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first page passes over sixty, the second over none."""
+        records = [[("bob", 100 + number)] for number in range(60)]
+        records += [[("ann", number)] for number in range(1, 4)]
+        log = ListedLog(records, cuts=range(63))
+        log.install(monkeypatch)
+        first = log.page(limit=1, after=None)
+        log.facts_read.clear()
+        second = log.page(limit=2, after=first.behind)
+        assert (len(first.events), len(second.events), second.behind) == (1, 2, None)
+        assert len(log.facts_read) <= 3
