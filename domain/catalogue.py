@@ -40,7 +40,7 @@ from domain.suspicions import RULES_MAX, SuspicionRule, suspicion_from_fields
 from domain.wallet_terms import WalletTerms, wallet_from_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from domain.plan import AddOn, Plan
 
@@ -171,6 +171,10 @@ class Catalogue:
                 Code.ADD_ON_UNKNOWN, f"catalogue version {self.version} has no add-on {code!r}"
             )
         return add_on
+
+    def has_add_ons(self, add_ons: Iterable[tuple[str, int]]) -> bool:
+        """Say whether it sells all of these (code, quantity)."""
+        return {code for code, _ in add_ons} <= {add_on.code for add_on in self.add_ons}
 
     def discount(self, code: str) -> Discount:
         """Return a discount by code (Rejected discount_unknown when there is none)."""

@@ -111,6 +111,26 @@ def raised(
     return structs.replace(phase, catalogue_version=newest)
 
 
+def kept_version(subscription: Subscription, *, plan: str, day: datetime) -> int | None:
+    """This function will return the version by which a plan goes on from a day (G-07).
+
+    A change that was made for the day itself is overruled, so what runs up to it counts first.
+
+    Args:
+        subscription: The subscription.
+        plan: Plan that is to hold from the day on.
+        day: 00:00 UTC of it.
+
+    Returns:
+        None for a plan that holds neither up to the day nor on it: it begins anew.
+    """
+    earlier = [phase for phase in subscription.phases if phase.start < day]
+    for phase in (*earlier[-1:], subscription.phase_at(day)):
+        if phase.plan == plan:
+            return phase.catalogue_version
+    return None
+
+
 def phase_in(
     period: BillingPeriod,
     *,

@@ -97,7 +97,8 @@ def decide_plan(*, state: TenantState, command: Command, received_at_ms: int) ->
 
     Returns:
         SubscriptionChanged, and what the difference of the fees comes to; nothing when the plan
-        holds already. The plan is that of the catalogue in force.
+        holds already and goes on. Another plan is that of the catalogue in force; the one that
+        holds keeps its version (G-07), also in place of what was to begin later.
 
     Raises:
         Rejected: plan_unknown, currency_differs, interval_differs, meter_taken, and those of every
@@ -112,11 +113,13 @@ def decide_plan(*, state: TenantState, command: Command, received_at_ms: int) ->
     )
     _require_interval(asked, held=held, catalogue=catalogue, code=code)
     interval = catalogue.plan(code).interval
+    kept = agreement.kept_version(subscription, plan=code, day=day)
 
     def edit(phase: Phase) -> Phase:
-        return structs.replace(
-            phase, plan=code, interval=interval, catalogue_version=catalogue.version
-        )
+        version = catalogue.version
+        if kept is not None and state.catalogues[kept].has_add_ons(phase.add_ons):
+            version = kept
+        return structs.replace(phase, plan=code, interval=interval, catalogue_version=version)
 
     return _phases_changed(
         asked,
