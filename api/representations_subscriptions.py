@@ -27,9 +27,10 @@ class CustomerTaxRepresentation(Representation):
 
 
 class OverrideRepresentation(Representation):
-    """A price that a customer has instead of a plan's."""
+    """A price that a customer has instead of the catalogue's."""
 
-    plan: str
+    plan: str | None = Field(description="Plan whose price it replaces; null for an add-on's")
+    add_on: str | None = Field(description="Add-on whose price it replaces; null for a plan's")
     price: str = Field(description="Key of the price that it replaces")
     document: Any = Field(description="The price, in the form of a catalogue")
 
@@ -175,7 +176,10 @@ def to_representation_customer(customer: Customer) -> CustomerRepresentation:
         grace_hours=customer.grace_hours,
         overrides=[
             OverrideRepresentation(
-                plan=each.plan, price=each.price, document=from_json(each.document)
+                plan=each.plan or None,
+                add_on=each.add_on or None,
+                price=each.price,
+                document=from_json(each.document),
             )
             for each in customer.overrides
         ],

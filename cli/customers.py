@@ -108,12 +108,13 @@ def customer_show(customer: str, tenant: Tenant = "") -> None:
 def customer_override(
     customer: str,
     plan: str,
-    price: Annotated[str, typer.Argument(help="Key of the plan's price that is replaced.")],
+    price: Annotated[str, typer.Argument(help="Key of the price that is replaced.")],
     document: Annotated[
         Path | None,
         typer.Argument(help="JSON file with the price as a catalogue has it; - reads stdin."),
     ] = None,
     *,
+    add_on: Annotated[bool, typer.Option(help="PLAN is the code of an add-on.")] = False,
     remove: Annotated[bool, typer.Option(help="Take it back to the catalogue's price.")] = False,
     tenant: Tenant = "",
 ) -> None:
@@ -126,7 +127,7 @@ def customer_override(
         text = to_canonical_json(from_json(raw))
     body: dict[str, Json] = {
         "customer": customer,
-        "plan": plan,
+        "add_on" if add_on else "plan": plan,
         "price": price,
         "document": text,
     }
@@ -163,7 +164,7 @@ def _lines(customer: Customer) -> str:
         f"due days {_or_catalogue(customer.due_days)}",
         f"grace hours {_or_catalogue(customer.grace_hours)}",
     ]
-    lines += [f"{each.plan}/{each.price}: {each.document}" for each in customer.overrides]
+    lines += [f"{each.name}: {each.document}" for each in customer.overrides]
     return "\n".join(lines)
 
 

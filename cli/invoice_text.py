@@ -160,7 +160,7 @@ def _terms(content: InvoiceContent) -> Iterator[str]:
     for part in terms.fees:
         yield f"   fees: {_segment(part)}"
     for override in terms.overrides:
-        yield f"   this customer has a price of their own: {override.plan}/{override.price}"
+        yield f"   this customer has a price of their own: {override.name}"
     for discount in terms.discounts:
         left = f", {discount.periods_left} periods left" if discount.periods_left else ""
         yield f"   discount {discount.code}: {discount.kind} {discount.value}{left}"

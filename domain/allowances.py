@@ -28,7 +28,7 @@ from domain.billing_terms import DiscountKind
 from domain.books.agreement import phase_in, segment_of, spans_of
 from domain.books.invoice_terms_of import invoice_terms
 from domain.credit_balance import NO_CREDIT
-from domain.invoice_terms import InvoiceKind
+from domain.invoice_terms import InvoiceKind, overrides_for
 from domain.invoice_usage import parts_of
 from domain.meter import carried_meters
 from domain.period import Period
@@ -172,7 +172,6 @@ def standing_at(
     segments = tuple(
         segment_of(phase, period=part, whole=whole, catalogues=catalogues) for phase, part in held
     )
-    plans = {each.plan for each in segments}
     catalogue = catalogues[segments[-1].catalogue_version]
     terms = replace(
         invoice_terms(
@@ -188,7 +187,7 @@ def standing_at(
         subscription=subscription.subscription,
         period=period,
         segments=segments,
-        overrides=tuple(each for each in customer.overrides if each.plan in plans),
+        overrides=overrides_for(customer.overrides, parts=segments),
         discounts=subscription.discounts,
         dimensions=subscription.dimensions,
     )

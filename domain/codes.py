@@ -272,7 +272,8 @@ DESCRIPTIONS: dict[Code, str] = {
         "none of its usage would be billed: add them to the meter's group_by."
     ),
     Code.PLAN_IN_USE: (
-        "A live subscription needs a plan or add-on that the new version changes or lacks."
+        "A live subscription, or a price of a customer's own, needs what the new version changes "
+        "or lacks."
     ),
     Code.INTERVAL_DIFFERS: (
         "A plan with periods of another length can begin at the end of a period only."

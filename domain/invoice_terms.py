@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from domain.billing_terms import (
     STANDARD_CATEGORY,
@@ -25,8 +26,12 @@ from domain.errors import Rejected
 from domain.fields import Fields
 from domain.invoice_taxes import LineTax, TaxTerms, text_or_none
 from domain.money import minor_unit_places
+from domain.overrides import Override
 from domain.own_json import Moment
 from domain.period import Period, time_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 AMOUNT_MAX = 10**18
 """Largest amount of a line, item or invoice, in whole units of its scale: it fits int64."""
@@ -36,7 +41,7 @@ ITEMS_MAX = 1_000
 """Items on one invoice; further ones wait for the next. Of 1,150 bytes each, they fit into a
 command beside 5,000 lines of a plain price (schemas.topics)."""
 OVERRIDES_MAX = 100
-"""Prices that a customer has differently within one plan: as many as a plan has."""
+"""Prices that one customer has differently."""
 GRANTED_MAX = 20
 """Discounts of one subscription at a time."""
 DIMENSIONS_MAX = 10
@@ -287,31 +292,6 @@ class GrantedDiscount:
 
 
 @dataclass(frozen=True, slots=True)
-class Override:
-    """A price that a customer has differently.
-
-    Args:
-        plan: Plan code.
-        price: Key of the price it replaces.
-        document: The price that counts instead, as canonical JSON.
-    """
-
-    plan: str
-    price: str
-    document: str
-
-    def to_json(self) -> dict[str, Json]:
-        """Return it as it stands in contents and documents."""
-        return {"plan": self.plan, "price": self.price, "document": self.document}
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Override:
-        """Read what to_json wrote (Rejected otherwise)."""
-        fields.only(("plan", "price", "document"))
-        return cls(fields.text("plan"), fields.text("price"), fields.document("document"))
-
-
-@dataclass(frozen=True, slots=True)
 class InvoiceTerms:
     """Everything but usage that an invoice is made by.
 
@@ -328,7 +308,7 @@ class InvoiceTerms:
         segments: Parts of the period whose usage is billed, in order, without gaps.
         fees: Parts of the period that fees are charged for, each by what holds in it; empty for
             no fees.
-        overrides: Prices of this customer, sorted by plan and price.
+        overrides: Prices of this customer for its plans and add-ons, sorted.
         discounts: In the order in which they come off.
         items: In the order in which they were added.
         taxes: How lines are taxed.
@@ -451,6 +431,16 @@ class InvoiceTerms:
 LINE_PLACES = 6
 """Decimal places of a line where the invoice is rounded once (S3-R2)."""
 _TERMS_FIELDS = tuple(InvoiceTerms.__dataclass_fields__)
+
+
+def overrides_for(
+    overrides: Iterable[Override], *, parts: Iterable[Segment]
+) -> tuple[Override, ...]:
+    """This function will return the own prices that parts of a period can read, in their order."""
+    segments = tuple(parts)
+    plans = {part.plan for part in segments}
+    add_ons = {code for part in segments for code, _ in part.add_ons}
+    return tuple(each for each in overrides if each.is_of(plans, add_ons))
 
 
 def period_to_json(period: Period) -> dict[str, Json]:

@@ -134,6 +134,10 @@ class AddOn:
     currency: str
     prices: tuple[Price, ...]
 
+    def price(self, key: str) -> Price | None:
+        """Return a price by key; None when there is none."""
+        return next((price for price in self.prices if price.key == key), None)
+
 
 def price_over(fields: Fields, *, counted: Counted) -> Price:
     """This function will read one price and check it against what it is over.

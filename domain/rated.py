@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from domain.canonical import from_json
-from domain.codes import Code
-from domain.fields import TEXT_LENGTH_MAX, Fields
+from domain.billing_terms import DiscountKind
+from domain.fields import TEXT_LENGTH_MAX
 from domain.invoice_terms import SEGMENTS_MAX
 from domain.money import round_half_up
 from domain.plan import price_over
@@ -19,11 +18,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.catalogue import Catalogue
-    from domain.invoice_terms import Override, Segment
-    from domain.plan import AddOn, Plan
+    from domain.fields import Fields
+    from domain.invoice_terms import GrantedDiscount, Segment
+    from domain.overrides import Override
+    from domain.plan import AddOn
     from domain.pricing.price import Price, Step, Where
 
 FEE_KINDS = frozenset({"fee", "seats", "add_on"})
+_OF_PLAN = frozenset({"fee", "seats", "usage"})
 NO_SEGMENT = -1
 LINE_ID_LENGTH_MAX = len(f"fee/{SEGMENTS_MAX}/addon:/") + 2 * TEXT_LENGTH_MAX
 """Characters of a line id: "fee", a part of the period, and code and price key of an add-on, each
@@ -95,6 +97,7 @@ class RatedLine:
         start: Start of the time it is for.
         end: End of it.
         fee: Name of the fee that it is, or is a part of; empty for what is no fee.
+        add_on: Code of the add-on whose price it is; empty for others.
     """
 
     line_id: str
@@ -113,6 +116,16 @@ class RatedLine:
     start: datetime
     end: datetime
     fee: str = ""
+    add_on: str = ""
+
+    @property
+    def is_discounted(self) -> bool:
+        """Say whether discounts are for it: for fees, seats and usage of the plan alone.
+
+        A minimum is what the customer committed to pay at list prices, and add-ons are no part of
+        the plan, whatever the keys of their prices.
+        """
+        return self.kind in _OF_PLAN and not self.add_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +168,19 @@ class Priced:
         """Return what names its line behind the part."""
         return (
             self.price.key if self.add_on is None else f"addon:{self.add_on.code}/{self.price.key}"
+        )
+
+    @property
+    def code(self) -> str:
+        """Return the code of its add-on; empty for the plan's."""
+        return "" if self.add_on is None else self.add_on.code
+
+    def frees(self, discount: GrantedDiscount) -> bool:
+        """Say whether free units are for it: for prices of the plan alone."""
+        return (
+            discount.kind is DiscountKind.FREE_UNITS
+            and self.add_on is None
+            and self.price.key in discount.prices
         )
 
     @property
@@ -219,43 +245,42 @@ def priced_of(
     if segment.is_paused:
         return ()
     plan = catalogue.plan(segment.plan)
-    prices = [Priced(price, None, 1) for price in _prices_of(plan, catalogue, overrides)]
+    own = [each for each in overrides if not each.add_on and each.plan == plan.code]
+    prices = [Priced(price, None, 1) for price in _with_own(plan.prices, own, catalogue)]
     for code, times in segment.add_ons:
         if times:
             add_on = catalogue.add_on(code)
-            prices += [Priced(price, add_on, times) for price in add_on.prices]
+            own = [each for each in overrides if each.add_on == code]
+            prices += [
+                Priced(price, add_on, times) for price in _with_own(add_on.prices, own, catalogue)
+            ]
     is_billed = catalogue.billing.usage_lines
     return tuple(each for each in prices if is_billed or not each.price.meter)
 
 
-def _prices_of(
-    plan: Plan, catalogue: Catalogue, overrides: Sequence[Override]
+def _with_own(
+    prices: tuple[Price, ...], own: Sequence[Override], catalogue: Catalogue
 ) -> tuple[Price, ...]:
-    """Return the plan's prices, or what the customer has instead of them."""
-    documents = {each.price: each.document for each in overrides if each.plan == plan.code}
-    if not documents:
-        return plan.prices
-    return tuple(
-        _overridden(price, documents[price.key], catalogue) if price.key in documents else price
-        for price in plan.prices
-    )
+    """Return the prices of a plan or an add-on, or what the customer has instead of them.
 
-
-def _overridden(price: Price, document: str, catalogue: Catalogue) -> Price:
-    """Return the price that a customer has instead.
-
-    One over a meter that came with a later version begins with the first period of that version:
-    until then the plan's price holds, for an earlier version cannot say what the meter is.
+    An own price holds where key and meter agree. A version may have the key over another meter,
+    be it older than the own price or newer: there the catalogue's price holds, for the other one
+    would bill what another price bills as well, and nothing would bill what this one is for.
     """
-    fields = Fields.of(from_json(document), place="price", code=Code.BAD_VALUE)
-    meter = fields.values.get("meter", "")
-    if meter and not catalogue.counted.is_known(str(meter)):
+    if not own:
+        return prices
+    by_key = {each.price: each for each in own}
+    return tuple(_own_or(price, by_key.get(price.key), catalogue) for price in prices)
+
+
+def _own_or(price: Price, own: Override | None, catalogue: Catalogue) -> Price:
+    if own is None or own.meter != price.meter:
         return price
-    return override_price(fields, catalogue=catalogue)
+    return override_price(own.fields, catalogue=catalogue)
 
 
 def override_price(fields: Fields, *, catalogue: Catalogue) -> Price:
-    """This function will read a price that one customer has instead of a plan's (S2-07, S3-21).
+    """This function will read a price that one customer has instead of the catalogue's (S3-21).
 
     Args:
         fields: The price as a catalogue has it.

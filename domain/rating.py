@@ -51,7 +51,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from domain.catalogue import Catalogue
-    from domain.invoice_terms import GrantedDiscount, InvoiceTerms, Override, Segment
+    from domain.invoice_terms import GrantedDiscount, InvoiceTerms, Segment
+    from domain.overrides import Override
     from domain.plan import Commitment
     from domain.pricing.price import Price, Where
 

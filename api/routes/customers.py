@@ -29,7 +29,7 @@ from domain.fields import Fields
 from projections.queries import customers
 from projections.queries.connection import tenant_connection
 from runtime.web.authentication import Caller
-from runtime.web.problems import not_found
+from runtime.web.problems import invalid, not_found
 
 router = new_router("customers")
 _KIND = "customers"
@@ -193,14 +193,15 @@ async def ask_for_terms(
     dependencies=[Depends(refuse_query)],
     openapi_extra=object_body(
         {
-            "plan": text_field("Plan of the catalogue in force"),
-            "price": text_field("Key of the plan's price that it replaces"),
+            "plan": text_field("Plan of the catalogue in force; or add_on, one of the two"),
+            "add_on": text_field("Add-on of the catalogue in force"),
+            "price": text_field("Key of the price that it replaces"),
             "document": {
                 "type": ["object", "null"],
                 "description": "The price as a catalogue has it; null for the catalogue's again",
             },
         },
-        required=("plan", "price", "document"),
+        required=("price", "document"),
         example={
             "plan": "starter",
             "price": "base",
@@ -217,10 +218,13 @@ async def set_override(
 ) -> CustomerRepresentation:
     """Sends SetPriceOverride; it counts from the open period of each subscription on."""
     fields = await read_object(request)
-    fields.only(("plan", "price", "document"))
+    fields.only(("plan", "add_on", "price", "document"))
     if "document" not in fields.values:
         raise fields.refuse("document", "must be a price, or null for the catalogue's")
     document = fields.values["document"]
+    offers = [each for each in ("plan", "add_on") if each in fields.values]
+    if len(offers) != 1:
+        raise invalid("body", "Name exactly one of plan and add_on")
     name = read_id(customer)
     await act(
         backend,
@@ -230,7 +234,7 @@ async def set_override(
         kind="SetPriceOverride",
         body={
             "customer": name,
-            "plan": fields.text("plan"),
+            offers[0]: fields.text(offers[0]),
             "price": fields.text("price"),
             "document": None if document is None else to_canonical_json(document),
         },

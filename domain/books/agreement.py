@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from domain.books.subscription import BillingPeriod, Phase, Subscription
     from domain.catalogue import Catalogue
-    from domain.invoice_terms import GrantedDiscount, Override
+    from domain.invoice_terms import GrantedDiscount
+    from domain.overrides import Override
 
 PERCENT = 100
 

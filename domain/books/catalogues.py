@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domain.books import exclusive_meters
+from domain.books import exclusive_meters, own_prices
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
 from domain.books.records import Command, fields_of_command
@@ -34,7 +34,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         Rejected: catalogue_invalid, also when a meter or alias of before is changed or missing,
             catalogue_version_old, catalogue_version_taken, or plan_in_use when a live subscription
             needs a plan or add-on that is missing or has another currency or interval, or two of
-            a customer would price one meter, or a customer's seller is missing.
+            a customer would price one meter, or a customer's seller is missing, or a price that a
+            customer has differently is over another meter.
     """
     fields = fields_of_command(command, names=("content",))
     catalogue = parse_catalogue(fields.document("content"))
@@ -45,6 +46,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         _require_plans(state, catalogue)
         _require_sellers(state, catalogue)
         exclusive_meters.require_apart(state=state, catalogue=catalogue)
+        own_prices.require_same_meters(state=state, catalogue=catalogue)
     decision = Decision(state, command, received_at_ms)
     decision.add(
         "CataloguePublished",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from domain.billing_terms import DiscountKind
 from domain.invoice_taxes import LineTax
-from domain.invoice_terms import GrantedDiscount, Override
+from domain.invoice_terms import GrantedDiscount, overrides_for
 from domain.money import minor_unit_places, round_half_up
+from domain.overrides import Override
 from domain.rated import FEE_KINDS
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from domain.invoice import InvoiceContent
 
 OVERRIDES_MAX = 100
-"""Own prices of the plans of one period: as many as a customer has."""
+"""Own prices of the plans and add-ons of one period: as many as a customer has."""
 CATEGORIES_MAX = 200
 """Tax categories of one plan's fees: one per price of the plan and of its add-ons."""
 
@@ -53,8 +54,9 @@ class Charged:
         invoice: Invoice that charges them.
         plans: Plans whose fees they are, sorted.
         discounts: Percentages that came off.
-        overrides: The customer's own prices of these plans, as they were.
+        overrides: The customer's own prices of these plans and add-ons, as they were.
         fees: What they came to, by tax category.
+        add_ons: Add-ons whose fees they are, sorted.
     """
 
     invoice: str
@@ -62,10 +64,12 @@ class Charged:
     discounts: tuple[GrantedDiscount, ...]
     overrides: tuple[Override, ...]
     fees: tuple[ChargedFees, ...]
+    add_ons: tuple[str, ...] = ()
 
     def overrides_with(self, current: tuple[Override, ...]) -> tuple[Override, ...]:
-        """Return the charged plans' own prices as charged, those of other plans as they are."""
-        return (*self.overrides, *(each for each in current if each.plan not in self.plans))
+        """Return own prices of what was charged as charged, those of anything else as they are."""
+        others = (each for each in current if not each.is_of(self.plans, self.add_ons))
+        return (*self.overrides, *others)
 
     def of(self, tax: str) -> ChargedFees | None:
         """Return the fees of a tax category; None for no fees."""
@@ -86,6 +90,7 @@ class Charged:
         return {
             "invoice": self.invoice,
             "plans": list(self.plans),
+            "add_ons": list(self.add_ons),
             "discounts": [each.to_json() for each in self.discounts],
             "overrides": [each.to_json() for each in self.overrides],
             "fees": [
@@ -123,12 +128,12 @@ def charged_by(content: InvoiceContent, *, invoice: str) -> Charged | None:
     def minor(amount: int) -> int:
         return round_half_up(Fraction(amount, 10**content.scale), places=places)
 
-    plans = tuple(sorted({part.plan for part in terms.fees}))
     return Charged(
         invoice=invoice,
-        plans=plans,
+        plans=tuple(sorted({part.plan for part in terms.fees})),
+        add_ons=tuple(sorted({code for part in terms.fees for code, _ in part.add_ons})),
         discounts=percent,
-        overrides=tuple(each for each in terms.overrides if each.plan in plans),
+        overrides=overrides_for(terms.overrides, parts=terms.fees),
         fees=tuple(
             ChargedFees(
                 tax,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from domain import own_json
 from domain.billing_terms import TaxTreatment
 from domain.canonical import Json, to_canonical_json
-from domain.invoice_terms import Override
+from domain.overrides import Override
 from domain.period import time_text
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Customer:
         tax: What decides which taxes the customer pays.
         due_days: Days to pay; None for the catalogue's.
         grace_hours: Hours an invoice waits for late usage; None for the catalogue's.
-        overrides: Prices of the customer's own, each for a price of a plan.
+        overrides: Prices of the customer's own, each for a price of a plan or an add-on.
     """
 
     customer: str
@@ -92,13 +92,15 @@ class Customer:
         """Read the document as facts carry it (Rejected state_corrupt likewise)."""
         return own_json.taken_as(cls, fields)
 
-    def with_override(self, plan: str, price: str, document: str | None) -> Customer:
-        """Return the customer with one price replaced, or as the catalogue has it for None."""
-        kept = tuple(each for each in self.overrides if (each.plan, each.price) != (plan, price))
-        added = () if document is None else (Override(plan, price, document),)
-        return replace(
-            self, overrides=tuple(sorted(kept + added, key=lambda each: (each.plan, each.price)))
-        )
+    def with_override(self, own: Override, *, is_removed: bool) -> Customer:
+        """Return the customer with one price replaced, or without what replaced it."""
+        key = own.plan, own.add_on, own.price
+        prices = {(each.plan, each.add_on, each.price): each for each in self.overrides} | {
+            key: own
+        }
+        if is_removed:
+            del prices[key]
+        return replace(self, overrides=tuple(prices[each] for each in sorted(prices)))
 
 
 def optional_text(fields: Fields, name: str) -> str:

@@ -31,7 +31,9 @@ from domain.errors import Rejected
 from domain.fields import Fields
 from domain.invoice import hash_text
 from domain.money import minor_unit_places
+from domain.overrides import Override
 from domain.period import from_ms, time_text
+from domain.plan import AddOn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from domain.books.subscription import Subscription
     from domain.canonical import Json
     from domain.catalogue import Catalogue
+    from domain.plan import Plan
     from domain.pricing.price import Price
 
 _TERMS = ("seller", "tax", "due_days", "grace_hours")
@@ -191,8 +194,8 @@ def decide_override(
 
     Args:
         state: Books of the tenant.
-        command: {customer, plan, price: key of the plan's price it replaces, document: the price
-            as a catalogue has it, as JSON text, or null for the catalogue's again}.
+        command: {customer, plan or add_on, price: key of its price that is replaced, document:
+            the price as a catalogue has it, as JSON text, or null for the catalogue's again}.
         received_at_ms: When the command was received, milliseconds since 1970 UTC.
 
     Returns:
@@ -201,22 +204,27 @@ def decide_override(
         Fees that were charged in advance stay as they were. Nothing when it is so already.
 
     Raises:
-        Rejected: customer_unknown, plan_unknown, price_unknown, change_limit, or
+        Rejected: customer_unknown, plan_unknown, add_on_unknown, price_unknown, change_limit, or
             command_invalid with the place within the document.
     """
-    fields = fields_of_command(command, names=("customer", "plan", "price", "document"))
+    fields = fields_of_command(command, names=("customer", "plan", "add_on", "price", "document"))
     before = known_customer(state, fields)
     catalogue = state.catalogue
     if catalogue is None:
         raise Rejected(Code.PLAN_UNKNOWN, "no catalogue was published")
-    plan, price = catalogue.plan(fields.text("plan")), fields.text("price")
-    replaces = plan.price(price)
+    offer, price = _offer(fields, catalogue), fields.text("price")
+    replaces = offer.price(price)
     if replaces is None:
-        raise Rejected(Code.PRICE_UNKNOWN, f"plan {plan.code!r} has no price {price!r}")
-    document = None
-    if fields.values.get("document") is not None:
-        document = _price_document(fields, replaces=replaces, catalogue=catalogue)
-    after = before.with_override(plan.code, price, document)
+        raise Rejected(Code.PRICE_UNKNOWN, f"{offer.code!r} has no price {price!r}")
+    is_removed = fields.values.get("document") is None
+    is_of_add_on = isinstance(offer, AddOn)
+    own = Override(
+        plan="" if is_of_add_on else offer.code,
+        price=price,
+        document="" if is_removed else _price_document(fields, offer, replaces, catalogue),
+        add_on=offer.code if is_of_add_on else "",
+    )
+    after = before.with_override(own, is_removed=is_removed)
     if after == before:
         return ()
     if len(after.overrides) > OVERRIDES_MAX:
@@ -224,8 +232,8 @@ def decide_override(
             Code.CHANGE_LIMIT, f"a customer has at most {OVERRIDES_MAX} prices of their own"
         )
     change: Mapping[str, Json] = {
-        "kind": "override" if document else "override_removed",
-        "plan": plan.code,
+        "kind": "override_removed" if is_removed else "override",
+        "add_on" if is_of_add_on else "plan": offer.code,
         "price": price,
     }
     decision = Decision(state, command, received_at_ms)
@@ -235,6 +243,16 @@ def decide_override(
             decision, state.subscriptions[name], after=after, label=f"Own price {price}"
         )
     return decision.made()
+
+
+def _offer(fields: Fields, catalogue: Catalogue) -> Plan | AddOn:
+    """Return the plan or the add-on that a command names."""
+    named = [name for name in ("plan", "add_on") if fields.values.get(name) is not None]
+    if len(named) != 1:
+        raise fields.refuse("plan", "or add_on must be named, one of the two")
+    if named == ["plan"]:
+        return catalogue.plan(fields.text("plan"))
+    return catalogue.add_on(fields.text("add_on"))
 
 
 def _post_override(
@@ -259,8 +277,10 @@ def _post_override(
     proration.post(decision, subscription=noted, amounts=amounts, day=day, label=label)
 
 
-def _price_document(fields: Fields, *, replaces: Price, catalogue: Catalogue) -> str:
-    """Return the price in canonical form, once it is one that can replace the plan's.
+def _price_document(
+    fields: Fields, offer: Plan | AddOn, replaces: Price, catalogue: Catalogue
+) -> str:
+    """Return the price in canonical form, once it is one that can replace the catalogue's.
 
     It charges the same meter: who pays for something else is on another plan.
     """
@@ -275,6 +295,8 @@ def _price_document(fields: Fields, *, replaces: Price, catalogue: Catalogue) ->
         raise price.refuse("key", f"must be {replaces.key!r}, the price that it replaces")
     if found.meter != replaces.meter:
         raise price.refuse("meter", f"must be that of the price it replaces: {replaces.meter!r}")
+    if found.form == "seats" and isinstance(offer, AddOn):
+        raise price.refuse("form", "must not be seats: an add-on has none, its quantity counts")
     return to_canonical_json(document)
 
 

@@ -12,7 +12,7 @@ from domain.books import agreement
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice_taxes import resolved_taxes
-from domain.invoice_terms import InvoiceKind, InvoiceTerms
+from domain.invoice_terms import InvoiceKind, InvoiceTerms, overrides_for
 from domain.period import Interval
 
 if TYPE_CHECKING:
@@ -92,7 +92,6 @@ def invoice_terms(
         catalogue = catalogues[first.catalogue_version]
         what = _billed(subscription, customer, catalogues=catalogues, published_at=published_at)
     billing = DEFAULT_TERMS if catalogue is None else catalogue.billing
-    plans = {each.plan for each in (*what.segments, *what.fees)}
     return InvoiceTerms(
         kind=what.kind,
         tenant=tenant,
@@ -104,7 +103,7 @@ def invoice_terms(
         period_index=0 if subscription is None else subscription.period_index,
         segments=what.segments,
         fees=what.fees,
-        overrides=tuple(each for each in customer.overrides if each.plan in plans),
+        overrides=overrides_for(customer.overrides, parts=(*what.segments, *what.fees)),
         discounts=() if subscription is None else subscription.discounts,
         items=tuple(items),
         taxes=resolved_taxes(

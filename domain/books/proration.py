@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from domain.books.state import TenantState
     from domain.books.subscription import Subscription
     from domain.invoice import InvoiceContent
-    from domain.invoice_terms import Override
+    from domain.overrides import Override
 
 _NOTHING = Fraction(0)
 

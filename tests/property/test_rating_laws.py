@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from domain.aggregation.window_row import WindowRow
 from domain.canonical import to_canonical_json
 from domain.catalogue import Catalogue, parse_catalogue
-from domain.invoice_terms import InvoiceTerms, Override
+from domain.invoice_terms import InvoiceTerms
+from domain.overrides import Override
 from domain.period import Period
 from domain.pricing.price import WHOLE, Price, PriceUsage, Quantity, Share, amount_of
 from domain.rating import RatedLine, UsageEntry, rate, usage_entries

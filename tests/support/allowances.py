@@ -19,7 +19,7 @@ from domain.books.customer import Customer
 from domain.books.subscription import Phase, Subscription
 from domain.canonical import Json
 from domain.catalogue import Catalogue, parse_catalogue
-from domain.invoice_terms import Override
+from domain.overrides import Override
 from domain.period import Interval, Period
 from tests.support.billing import moment
 

@@ -23,10 +23,10 @@ from domain.invoice_terms import (
     InvoiceKind,
     InvoiceTerms,
     Item,
-    Override,
     Segment,
 )
 from domain.meter import Meter
+from domain.overrides import Override
 from domain.period import HOUR_MS, Period, to_ms
 from domain.plan import price_over
 from domain.pricing.price import WHOLE, Price, PriceUsage, Quantity, Share, amount_of

@@ -238,7 +238,14 @@ class TestCustomers:
         found = caller.post("/customers/c1/overrides", override).json()
         assert found == caller.get("/customers/c1")
         assert (found["due_days"], found["tax"]["region"]) == (14, "DE")
-        assert found["overrides"] == [override]
+        assert found["overrides"] == [override | {"add_on": None}]
+        fee = {"key": "fee", "form": "flat", "amount": "1.50"}
+        of_add_on = {"add_on": "support", "price": "fee", "document": fee}
+        found = caller.post("/customers/c1/overrides", of_add_on).json()
+        assert of_add_on | {"plan": None} in found["overrides"]
+        caller.post("/customers/c1/overrides", {**of_add_on, "document": None})
+        answer = caller.post("/customers/c1/overrides", {"price": "fee", "document": fee})
+        assert answer.status_code == 400
         caller.post("/customers/c1/terms", {"due_days": None})
         caller.post("/customers/c1/overrides", {**override, "document": None})
         found = caller.get("/customers/c1")

@@ -19,7 +19,8 @@ from domain.allowances import (
 from domain.billing_terms import DiscountKind
 from domain.books.subscription import Phase
 from domain.canonical import Json, to_canonical_json
-from domain.invoice_terms import GrantedDiscount, Override
+from domain.invoice_terms import GrantedDiscount
+from domain.overrides import Override
 from domain.period import Interval, Period
 from tests.support.allowances import (
     NANOS,

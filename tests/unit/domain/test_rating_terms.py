@@ -12,7 +12,8 @@ from domain.billing_terms import DiscountKind
 from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.invoice_terms import GrantedDiscount, Override
+from domain.invoice_terms import GrantedDiscount
+from domain.overrides import Override
 from domain.rating import (
     UsageEntry,
     commitment,
