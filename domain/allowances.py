@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from domain.books.customer import Customer
     from domain.books.subscription import Phase, Subscription
     from domain.catalogue import Catalogue
-    from domain.invoice_terms import GrantedDiscount, InvoiceTerms, Segment
+    from domain.invoice_terms import InvoiceTerms, Segment
     from domain.meter import Meter
     from domain.plan import Limit, Plan
-    from domain.pricing.price import Price
+    from domain.rated import Priced
     from domain.usage.segment_rows import Part, SegmentRow
 
 PERCENT = 100
@@ -298,7 +298,7 @@ def allowances_of(
         if not price.meter:
             continue
         line = lines[f"{standing.number}/{priced.name}"]
-        included = _included(standing, price, priced.times)
+        included = _included(standing, priced)
         used = Fraction(line.quantity)
         found.append(
             Allowance(
@@ -326,21 +326,12 @@ def allowances_of(
     return tuple(found), limits
 
 
-def _included(standing: Standing, price: Price, times: int) -> Fraction:
+def _included(standing: Standing, priced: Priced) -> Fraction:
+    price = priced.price
     is_flow = all(meter.is_flow for meter, _ in standing.catalogue.counted.parts(price.meter))
     share = share_of(standing.segment).fraction if is_flow else ONE
-    return (price.included * times + _free_units(price, standing.terms.discounts)) * share
-
-
-def _free_units(price: Price, discounts: Sequence[GrantedDiscount]) -> Fraction:
-    return sum(
-        (
-            Fraction(each.value)
-            for each in discounts
-            if each.kind is DiscountKind.FREE_UNITS and price.key in each.prices
-        ),
-        NOTHING,
-    )
+    free = (Fraction(each.value) for each in standing.terms.discounts if priced.frees(each))
+    return (price.included * priced.times + sum(free, NOTHING)) * share
 
 
 def _alert(

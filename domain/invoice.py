@@ -325,7 +325,7 @@ def _settled(
     scale = terms.scale
     drafts = [
         Draft(
-            kind=line.kind,
+            is_discounted=line.is_discounted,
             price=line.price,
             tax=terms.taxes.tax_of(line.tax),
             amount=_whole(amount, line_id=line.line_id),
@@ -335,7 +335,7 @@ def _settled(
     places = minor_unit_places(terms.currency)
     drafts += [
         Draft(
-            kind="item",
+            is_discounted=False,
             price="",
             tax=item.taxed or terms.taxes.tax_of(item.tax),
             amount=_whole(item.amount_minor * 10 ** (scale - places), line_id=item.item),

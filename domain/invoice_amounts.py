@@ -8,8 +8,8 @@ policy promotions may come off after the taxes as well, or neither comes off; mo
 before them, for it has its tax in it. Spreading is by largest remainder, so that the parts add up
 to the whole; equal remainders go by the order of the lines.
 
-Discounts are for fees, seats and usage of the plan. A minimum is what the customer committed to
-pay at list prices, and add-ons and items are not the plan: none of them is discounted.
+Discounts are for fees, seats and usage of the plan: a minimum, add-ons with their usage, and items
+are not discounted (domain.rated).
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from domain.invoice_taxes import LineTax
     from domain.invoice_terms import GrantedDiscount, InvoiceTerms
 
-DISCOUNTED = frozenset({"fee", "seats", "usage"})
-"""Kinds of lines that discounts are for."""
 MAXIMUM_CODE = "maximum"
 """Code under which a plan's maximum stands among the discounts of a line."""
 
@@ -40,7 +38,7 @@ class Draft:
     """A line in the making.
 
     Args:
-        kind: Kind of the line.
+        is_discounted: Whether discounts are for it.
         price: Key of its price; empty for an item or a minimum.
         tax: Its tax.
         amount: Rounded amount before discounts.
@@ -52,7 +50,7 @@ class Draft:
         tax_amount: Its part of the tax.
     """
 
-    kind: str
+    is_discounted: bool
     price: str
     tax: LineTax
     amount: int
@@ -187,7 +185,7 @@ def _discounted(drafts: Sequence[Draft], discount: GrantedDiscount) -> list[Draf
     return [
         draft
         for draft in drafts
-        if draft.kind in DISCOUNTED
+        if draft.is_discounted
         and draft.left > 0
         and (not discount.prices or draft.price in discount.prices)
     ]

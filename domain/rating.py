@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from domain.billing_terms import DiscountKind
 from domain.codes import Code
 from domain.errors import Rejected, invariant
 from domain.money import exact_text, round_half_up
@@ -99,7 +98,6 @@ def rate(
     lines: list[RatedLine] = []
     lines += _fee_lines(terms.fees, catalogues=catalogues, overrides=terms.overrides)
     found = _indexed(usage)
-    free = [each for each in terms.discounts if each.kind is DiscountKind.FREE_UNITS]
     read: set[tuple[int, str]] = set()
     for number, segment in enumerate(terms.segments):
         catalogue = catalogues[segment.catalogue_version]
@@ -110,7 +108,12 @@ def rate(
                 )
                 lines.append(
                     _usage_line(
-                        number, segment, priced, catalogue=catalogue, found=found, free=free
+                        number,
+                        segment,
+                        priced,
+                        catalogue=catalogue,
+                        found=found,
+                        free=[each for each in terms.discounts if priced.frees(each)],
                     )
                 )
     for number, meter in found:
@@ -210,6 +213,7 @@ class _Fee:
             start=self.start,
             end=self.end,
             fee=self.priced.name,
+            add_on=self.priced.code,
         )
 
 
@@ -268,9 +272,8 @@ def _usage_line(
     total = usage.total
     free_steps: tuple[Step, ...] = ()
     for discount in free:
-        if price.key in discount.prices:
-            usage, step = _without_free(usage, discount, share)
-            free_steps = (*free_steps, step)
+        usage, step = _without_free(usage, discount, share)
+        free_steps = (*free_steps, step)
     if priced.times == 1:
         steps = price.charge(usage, share=share)
     else:
@@ -297,6 +300,7 @@ def _usage_line(
         segment=number,
         start=segment.start,
         end=segment.end,
+        add_on=priced.code,
     )
 
 

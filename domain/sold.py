@@ -90,8 +90,10 @@ def _sale_problems(fields: Fields, sold: Sold) -> Iterator[Rejected]:
     """
     categories = {tax.category for tax in sold["taxes"]} | {STANDARD_CATEGORY}
     prices: dict[str, list[Price]] = {}
+    for plan in sold["plans"]:
+        for price in plan.prices:
+            prices.setdefault(price.key, []).append(price)
     for place, price in _places(sold):
-        prices.setdefault(price.key, []).append(price)
         if price.tax not in categories:
             yield fields.refuse(
                 f"{place}.tax",
@@ -146,7 +148,7 @@ def _discount_problems(
     fields: Fields, place: str, discount: Discount, prices: Sequence[Price]
 ) -> Iterator[Rejected]:
     if not prices:
-        yield fields.refuse(place, "name a price that no plan and no add-on has")
+        yield fields.refuse(place, "name a price that no plan has; add-ons are not discounted")
     if discount.kind is DiscountKind.FREE_UNITS and any(
         not price.meter or isinstance(price, Matrix | Percentage) for price in prices
     ):

@@ -12,7 +12,6 @@ from domain import rating
 from domain.billing_terms import DiscountKind, Fees
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.invoice_amounts import DISCOUNTED
 from domain.invoice_terms import Segment
 from domain.period import Interval, Period, days_of
 
@@ -213,7 +212,7 @@ def fees_of(
         amount = line.amount_exact
         for discount in discounts:
             is_meant = line.price in discount.prices or not discount.prices
-            if discount.kind is DiscountKind.PERCENT and line.kind in DISCOUNTED and is_meant:
+            if discount.kind is DiscountKind.PERCENT and line.is_discounted and is_meant:
                 amount *= 1 - Fraction(discount.value) / PERCENT
         fees[line.tax] = fees.get(line.tax, Fraction(0)) + amount
     return fees

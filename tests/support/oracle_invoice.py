@@ -1,8 +1,8 @@
 """A second rater for whole invoices: slow, with fractions, from the requirements alone.
 
-Imports nothing of ours but its own price forms. It reads catalogue documents as people write them
-(texts for decimals) and a period's usage as plain rows, and returns whole numbers of 10^-scale
-major units.
+Imports nothing of ours but its own price forms and usage. It reads catalogue documents as people
+write them (texts for decimals) and a period's usage as plain rows, and returns whole numbers of
+10^-scale major units.
 """
 
 from __future__ import annotations
@@ -14,25 +14,12 @@ from fractions import Fraction
 from typing import Any
 
 from tests.support.oracle_forms import FORMS
+from tests.support.oracle_usage import AGGREGATIONS, FLOWS, Row
 
 Document = Mapping[str, Any]
 FEES = ("flat", "seats")
 PART = 10**6
 """More rows than a part has."""
-FLOWS = ("sum", "count", "time_weighted")
-"""Aggregations of what adds up over time; all others are levels."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Usage of one meter with one set of dimensions: what it came to, and in how many events."""
-
-    meter: str
-    dimensions: Mapping[str, str]
-    quantity: Fraction
-    events: int
-    at: int = 0
-    """When within its part: a later row has a larger number."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +155,9 @@ def _fees_of(part: Part) -> Iterator[tuple[str, str, Document, Fraction]]:
             yield price["key"], "fee", price, _fee(price, part.seats)
     for add_on, quantity in part.add_ons:
         for price in add_on["prices"]:
-            name = f"addon:{add_on['code']}/{price['key']}"
-            yield name, "add_on", price, quantity * Fraction(price["amount"])
+            if price["form"] in FEES:
+                name = f"addon:{add_on['code']}/{price['key']}"
+                yield name, "add_on", price, quantity * Fraction(price["amount"])
 
 
 def _usage_lines(bill: Bill, unit: int) -> Iterator[Line]:
@@ -178,6 +166,12 @@ def _usage_lines(bill: Bill, unit: int) -> Iterator[Line]:
             if price["form"] not in FEES:
                 amount = _metered(price, number, bill)
                 yield _line(f"{number}/{price['key']}", "usage", price, amount * unit)
+        for add_on, times in part.add_ons:
+            for price in add_on["prices"]:
+                if price["form"] not in FEES:
+                    amount = _metered(price, number, bill, times=times)
+                    name = f"{number}/addon:{add_on['code']}/{price['key']}"
+                    yield _line(name, "add_on_usage", price, amount * unit)
 
 
 def _line(key: str, kind: str, price: Document, exact: Fraction) -> Line:
@@ -220,7 +214,8 @@ def _bound(
         return [
             line
             for line in lines
-            if line.kind in kinds or (line.kind == "usage" and line.key.startswith(tuple(numbers)))
+            if line.kind in kinds
+            or (line.kind in ("usage", "add_on_usage") and line.key.startswith(tuple(numbers)))
         ]
 
     return wanted, counted
@@ -229,8 +224,12 @@ def _bound(
 # -- metered prices ---------------------------------------------------------------------------
 
 
-def _metered(price: Document, number: int, bill: Bill) -> Fraction:
-    """f·charge(q/f) of what flows, f·charge(q) of a level; commitments belong to whole periods."""
+def _metered(price: Document, number: int, bill: Bill, *, times: int = 0) -> Fraction:
+    """f·charge(q/f) of what flows, f·charge(q) of a level; commitments belong to whole periods.
+
+    So many times an add-on are as many equal shares of what was used, each with what one of them
+    includes; free units are for the plan (times 0).
+    """
     part = bill.parts[number]
     share = Fraction(part.days, part.of_days)
     terms = _terms(price, bill)
@@ -240,11 +239,13 @@ def _metered(price: Document, number: int, bill: Bill) -> Fraction:
     rows = [row for row in part.usage if _holds(row, where)]
     if not is_flow:
         rows = [row for meter, _ in terms for row in _level_rows(price, meter, number, bill)]
-    amount = _charge(price, rows, terms, bill, stretch)
+    free = Fraction(0) if times else _free_units(price, bill)
+    copies = max(1, times)
+    amount = _charge(price, rows, terms, bill, stretch / copies, free=free)
     amount = max(amount, Fraction(price.get("minimum", "0")))
     if "maximum" in price:
         amount = min(amount, Fraction(price["maximum"]))
-    return share * amount
+    return copies * share * amount
 
 
 def _level_rows(price: Document, meter: str, number: int, bill: Bill) -> list[Row]:
@@ -254,10 +255,13 @@ def _level_rows(price: Document, meter: str, number: int, bill: Bill) -> list[Ro
     takes along the level that was reported last.
     """
 
-    def way(place: int) -> list[Document]:
+    def way(place: int) -> list[tuple[str, int, Document]]:
+        part = bill.parts[place]
+        offers = [("", 1, part.plan), *((each["code"], n, each) for each, n in part.add_ons)]
         return [
-            each
-            for each in bill.parts[place].plan["prices"]
+            (code, times, each)
+            for code, times, offer in offers
+            for each in offer["prices"]
             if "meter" in each and meter in dict(_terms(each, bill))
         ]
 
@@ -303,39 +307,33 @@ def _quantity(rows: Sequence[Row], terms: Sequence[tuple[str, Fraction]], bill: 
     return total
 
 
-def _total(rows: Sequence[Row]) -> Fraction:
-    return sum((row.quantity for row in rows), Fraction(0))
-
-
-AGGREGATIONS: Mapping[str, Callable[[Sequence[Row]], Fraction]] = {
-    "sum": _total,
-    "count": _total,
-    "max": lambda rows: max(row.quantity for row in rows),
-    "min": lambda rows: min(row.quantity for row in rows),
-    "latest": lambda rows: max(rows, key=lambda row: row.at).quantity,
-}
-
-
 def _charge(
     price: Document,
     rows: Sequence[Row],
     terms: Sequence[tuple[str, Fraction]],
     bill: Bill,
     stretch: Fraction,
+    *,
+    free: Fraction,
 ) -> Fraction:
     if price["form"] == "matrix":
         return _matrix(price, rows, terms, bill, stretch)
     quantity = _quantity(rows, terms, bill) * stretch
     if price["form"] == "percentage":
         return _percentage(price, [row for row in rows if row.meter == price["meter"]]) * stretch
-    free = sum(
-        (Fraction(each["value"]) for each in bill.discounts if _frees(each, price)), Fraction(0)
-    )
     return FORMS[price["form"]](price, max(Fraction(0), quantity - free))
 
 
-def _frees(discount: Document, price: Document) -> bool:
-    return discount["kind"] == "free_units" and price["key"] in discount["prices"]
+def _free_units(price: Document, bill: Bill) -> Fraction:
+    """What discounts give for nothing of what a price of the plan charges."""
+    return sum(
+        (
+            Fraction(each["value"])
+            for each in bill.discounts
+            if each["kind"] == "free_units" and price["key"] in each["prices"]
+        ),
+        Fraction(0),
+    )
 
 
 def _percentage(price: Document, rows: Sequence[Row]) -> Fraction:

@@ -33,7 +33,8 @@ from domain.invoice_terms import (
     Segment,
 )
 from domain.period import HOUR_MS, Period, to_ms
-from tests.support.oracle_invoice import FEES, Bill, Part, Row
+from tests.support.oracle_invoice import FEES, Bill, Part
+from tests.support.oracle_usage import Row
 
 NANOS = 10**9
 PLACES = {"CAD": 2, "JPY": 0, "KWD": 3}
@@ -88,7 +89,7 @@ def random_case(seed: int) -> Case:
         "code": "boost",
         "name": "Boost",
         "currency": currency,
-        "prices": [{"key": "fee", "form": "flat", "amount": _amount(rng)}],
+        "prices": [{"key": "fee", "form": "flat", "amount": _amount(rng)}, *_extras(rng)],
     }
     weights = [rng.choice(("1", "5", "0.25", "20")) for _ in range(2)]
     document: dict[str, Any] = {
@@ -228,8 +229,14 @@ def _plan(rng: random.Random, code: str, currency: str) -> dict[str, Any]:
     return plan
 
 
-def _price(rng: random.Random, key: str) -> dict[str, Any]:
-    form = rng.choice(FORMS)
+def _extras(rng: random.Random) -> list[dict[str, Any]]:
+    """Further prices of an add-on, sometimes with keys of the plan: no discount is for them."""
+    keys = rng.sample(("p0", "p1", "own"), rng.choice((0, 1, 2)))
+    return [_price(rng, key, forms=[form for form in FORMS if form != "seats"]) for key in keys]
+
+
+def _price(rng: random.Random, key: str, *, forms: Sequence[str] = FORMS) -> dict[str, Any]:
+    form = rng.choice(forms)
     tax = {"tax": "reduced"} if rng.random() < 0.3 else {}
     shared = {"key": key, "form": form} | tax
     if form in FEES:

@@ -178,6 +178,15 @@ class TestAnAllowance:
         allowance = used([window("users", value="12")], found=found)["addon:more/logins"]
         assert (Fraction(30), Fraction(18)) == (allowance.included, allowance.remaining)
 
+    def test_of_an_add_on_has_no_free_units(self) -> None:
+        """They are for the plan, whatever the keys of the add-on's prices."""
+        granted = GrantedDiscount(
+            "free", "Free", DiscountKind.FREE_UNITS, Decimal(500), ("logins",)
+        )
+        phase = Phase(moment(START), "PRO", Interval.MONTH, 1, add_ons=(("more", 1),))
+        found = standing(subscribed(phases=[phase], discounts=(granted,)))
+        assert Fraction(10) == used([], found=found)["addon:more/logins"].included
+
     def test_counts_only_usage_of_its_subscription(self) -> None:
         """Usage of another app belongs to another subscription."""
         phase = Phase(moment(START), "PRO", Interval.MONTH, 1, add_ons=(("more", 1),))

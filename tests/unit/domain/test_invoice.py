@@ -133,6 +133,35 @@ class TestBuildInvoice:
         with pytest.raises(Rejected, match="usage entries"):
             books.content(usage={"calls": "1"})
 
+    @pytest.mark.parametrize(
+        ("kind", "value", "prices"),
+        [("percent", "50", ()), ("percent", "50", ("base", "calls")), ("amount", "9", ("calls",))],
+    )
+    def test_discounts_are_for_the_plan_alone(
+        self, kind: str, value: str, prices: tuple[str, ...]
+    ) -> None:
+        """Neither the fee nor the usage of an add-on, though their keys are the plan's."""
+        books = BillingBooks()
+        extra = [flat("base", "40"), {**per_call("calls", "1"), "meter": "storage"}]
+        off = {"code": "d", "name": "D", "kind": kind, "value": value, "prices": prices}
+        books.agreed(
+            flat("base", "100"),
+            per_call("calls", "1"),
+            add_ons=[{"code": "extra", "name": "Extra", "currency": "USD", "prices": extra}],
+            subscription={"add_ons": [{"code": "extra"}]},
+            discounts=[off],
+            plan_parts={"discounts": ["d"]},
+        )
+        content = books.content(usage={"calls": "10", "storage": "10"})
+        off_by_line = {line.line_id: line.amount - line.net for line in content.lines}
+        usual = {"fee/addon:extra/base": 0, "0/addon:extra/calls": 0}
+        found = (
+            {"fee/base": 5_000, "0/calls": 500}
+            if kind == "percent"
+            else {"fee/base": 0, "0/calls": 900}
+        )
+        assert off_by_line == usual | found
+
     def test_a_discount_does_not_make_the_terms_of_another_content(self) -> None:
         """Terms are in the content, so they are in its hash."""
         _, content = rich()

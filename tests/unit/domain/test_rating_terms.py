@@ -189,6 +189,18 @@ class TestFreeUnits:
             billing.rated(terms, prices=prices, rows=rows)
         )
 
+    def test_are_for_the_plan_and_given_once(self) -> None:
+        """An add-on with a price of that key charges all that was used."""
+        pack: Json = {"code": "pack", "name": "Pack", "currency": "CAD", "prices": [CALLS]}
+        prices = catalogue_of(CALLS, add_ons=[pack])
+        part = billing.segment(
+            prices=prices, billed=JANUARY, plan_code="p", add_ons=(("pack", 1),)
+        )
+        terms = billing.terms_of(part, prices=prices, discounts=(self.DISCOUNT,))
+        rows = [billing.window("calls", value="40")]
+        lines = billing.rated(terms, prices=prices, rows=rows)
+        assert {"0/calls": 9, "0/addon:pack/calls": 40} == by_id(lines)
+
 
 class TestCommitments:
     @pytest.mark.parametrize(
