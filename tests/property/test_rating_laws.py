@@ -19,7 +19,7 @@ from domain.overrides import Override
 from domain.period import Period
 from domain.pricing.price import WHOLE, Price, PriceUsage, Quantity, Share, amount_of
 from domain.rating import RatedLine, UsageEntry, rate, usage_entries
-from tests.support import billing, oracle_invoice
+from tests.support import billing, oracle_invoice, oracle_usage
 from tests.support.billing import NANOS
 
 JANUARY = billing.period("2025-01-01", "2025-02-01")
@@ -327,7 +327,7 @@ def oracle_part(plan: Json, used: Used, *, days: int, seats: int, add_ons: int) 
         days=days,
         of_days=31,
         usage=[
-            oracle_invoice.Row(
+            oracle_usage.Row(
                 meter,
                 {"model": model} if model else {},
                 Fraction(events if METERS[meter] == "count" else Fraction(nanos, NANOS)),
