@@ -101,7 +101,7 @@ class CommandGate:
         offset = await self._append(command)
         outcome = await self._wait(command, offset, deadline_ms=deadline_ms)
         if outcome.code:
-            raise ProblemError(refusal(outcome.code, outcome.reason))
+            raise ProblemError(refusal(outcome.code, outcome.reason, asked=command.body))
 
     async def _append(self, command: Command) -> int:
         if not self._places.acquire(blocking=False):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -17,10 +20,13 @@ from domain.derived_ids import derived_id
 from domain.fields import TEXT_LENGTH_MAX, Fields
 from runtime.web.authentication import Caller
 from runtime.web.openapi import problem_response
+from runtime.web.problems import ProblemError
 
 BASE_PATH = "/api/v1/billing"
 COUNT_MAX = 10**9
 """Largest number of credits, minor units or bytes of one request, as the books take it."""
+
+_PART = re.compile(r"(.*?)((?:\[[0-9]+\])?)")
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -132,6 +138,23 @@ async def act(
             actor=f"api:{caller.key_id}",
         )
     )
+
+
+@contextmanager
+def calling(names: Mapping[str, str]) -> Iterator[None]:
+    """This function will have a refusal name its field as the address calls it.
+
+    Args:
+        names: What the address calls the fields of the books that it calls otherwise; empty for
+            what its callers do not say.
+    """
+    try:
+        yield
+    except ProblemError as error:
+        parts = [_PART.fullmatch(part) for part in error.problem.param.split(".")]
+        called = [names.get(part[1], part[1]) + part[2] for part in parts if part]
+        param = ".".join(called) if all(called) else ""
+        raise ProblemError(replace(error.problem, param=param)) from error
 
 
 def present(**fields: Json) -> dict[str, Json]:

@@ -21,6 +21,7 @@ from api.routes.common import (
     FIND_RESPONSES,
     READ_RESPONSES,
     act,
+    calling,
     count_field,
     new_router,
     object_body,
@@ -137,20 +138,21 @@ async def create_credit_note(
         amount = each.integer("amount_minor", minimum=1, maximum=COUNT_MAX)
         line = each.text("line_id", length_max=LINE_ID_LENGTH_MAX)
         lines.append({"line": line, "amount_minor": amount})
-    await act(
-        backend,
-        caller,
-        operation=operation,
-        idempotency_key=idempotency_key,
-        kind="IssueCreditNote",
-        body={
-            "credit_note": note,
-            "invoice": found.invoice,
-            "lines": lines,
-            "reason": fields.text("reason"),
-            "to": fields.choice("to", CreditTo, default=CreditTo.ACCOUNT_CREDIT),
-        },
-    )
+    with calling({"line": "line_id"}):
+        await act(
+            backend,
+            caller,
+            operation=operation,
+            idempotency_key=idempotency_key,
+            kind="IssueCreditNote",
+            body={
+                "credit_note": note,
+                "invoice": found.invoice,
+                "lines": lines,
+                "reason": fields.text("reason"),
+                "to": fields.choice("to", CreditTo, default=CreditTo.ACCOUNT_CREDIT),
+            },
+        )
     return await run_in_threadpool(_find, backend, caller, note)
 
 

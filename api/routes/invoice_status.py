@@ -16,7 +16,7 @@ from api.bodies import read_object
 from api.dependencies import BackendDep, CallerDep, IdempotencyKeyDep
 from api.parameters import read_id, refuse_query
 from api.representations_invoices import InvoiceDocumentRepresentation
-from api.routes.common import COMMAND_RESPONSES, new_router, object_body, text_field
+from api.routes.common import COMMAND_RESPONSES, calling, new_router, object_body, text_field
 from api.routes.invoices import ask_for_void, find
 from api.routes.payments import ask_for_payment
 from domain.canonical import Json
@@ -99,14 +99,15 @@ async def settle(
         return found
     wished: dict[str, Json] = {"amount_minor": found.open.amount_minor, "method": method}
     try:
-        await ask_for_payment(
-            backend,
-            caller,
-            idempotency_key,
-            invoice=invoice,
-            wished=Fields("body", wished, Code.INVALID_REQUEST),
-            is_exact=True,
-        )
+        with calling({"amount_minor": "status"}):
+            await ask_for_payment(
+                backend,
+                caller,
+                idempotency_key,
+                invoice=invoice,
+                wished=Fields("body", wished, Code.INVALID_REQUEST),
+                is_exact=True,
+            )
     except ProblemError:
         # Somebody said the same at the same time: paid twice is paid once.
         found = await run_in_threadpool(find, backend, caller, invoice)

@@ -20,6 +20,7 @@ from api.routes.common import (
     BASE_PATH,
     COMMAND_RESPONSES,
     FIND_RESPONSES,
+    calling,
     new_router,
     object_body,
     text_field,
@@ -61,9 +62,10 @@ async def create_organization(
         organization = fields.text("id")
     else:
         organization = derived_id("org", caller.tenant, "POST /organizations", idempotency_key)
-    made = await ask_for_customer(
-        backend, caller, idempotency_key, customer=organization, wished=fields
-    )
+    with calling({"customer": "id"}):
+        made = await ask_for_customer(
+            backend, caller, idempotency_key, customer=organization, wished=fields
+        )
     response.headers["Location"] = f"{BASE_PATH}/organizations/{organization}"
     return to_representation_organization(made)
 
@@ -98,9 +100,10 @@ async def put_organization(
     """As POST /customers/{customer}/terms: what is not named stays, the currency for good."""
     fields = await read_object(request)
     fields.only(TERMS)
-    changed = await ask_for_terms(
-        backend, caller, idempotency_key, customer=read_id(organization), wished=fields
-    )
+    with calling({"customer": "organization"}):
+        changed = await ask_for_terms(
+            backend, caller, idempotency_key, customer=read_id(organization), wished=fields
+        )
     return to_representation_organization(changed)
 
 

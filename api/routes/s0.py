@@ -8,7 +8,6 @@ decimals: no float is made here, and a client that reads them as decimals loses 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated
 
@@ -34,6 +33,7 @@ from api.routes.common import (
     COUNT_MAX,
     FIND_RESPONSES,
     act,
+    calling,
     count_field,
     object_body,
     text_field,
@@ -208,15 +208,16 @@ async def process_billing(
             )
         )
     await _await_charge(backend, caller, charge)
-    await act(
-        backend,
-        caller,
-        operation="POST /billing/process",
-        # Without a key each request is a wish of its own: repeated, it is refused as billed.
-        idempotency_key=key or new_id("key"),
-        kind="ApproveCharge",
-        body={"charge": charge, "customer": customer, "capture": True},
-    )
+    with calling({"charge": "emergence_event_id", "customer": "customer_id"}):
+        await act(
+            backend,
+            caller,
+            operation="POST /billing/process",
+            # Without a key each request is a wish of its own: repeated, it is refused as billed.
+            idempotency_key=key or new_id("key"),
+            kind="ApproveCharge",
+            body={"charge": charge, "customer": customer, "capture": True},
+        )
     return _answer(await run_in_threadpool(_processed, backend, caller, charge, customer))
 
 
@@ -314,7 +315,7 @@ async def create_top_up(
     key = key or new_id("key")
     operation = "POST /customers/topup"
     top_up = derived_id("top", caller.tenant, operation, key)
-    try:
+    with calling({"amount_minor": "amount_paid", "currency": ""}):
         await act(
             backend,
             caller,
@@ -329,10 +330,6 @@ async def create_top_up(
                 "currency": paid.currency,
             },
         )
-    except ProblemError as error:
-        if error.problem.code is Code.AMOUNT_WRONG:
-            raise ProblemError(replace(error.problem, param="amount_paid")) from error
-        raise
     return _answer(
         await run_in_threadpool(_topped_up, backend, caller, customer, top_up, quantity, paid)
     )

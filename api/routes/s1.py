@@ -35,7 +35,14 @@ from api.representations_s1 import (
     to_s1_summary,
 )
 from api.routes.allowances import moment_of
-from api.routes.common import COMMAND_RESPONSES, FIND_RESPONSES, READ_RESPONSES, act, object_body
+from api.routes.common import (
+    COMMAND_RESPONSES,
+    FIND_RESPONSES,
+    READ_RESPONSES,
+    act,
+    calling,
+    object_body,
+)
 from api.routes.common import text_field as text_schema
 from api.routes.gain_shares import ask_for_baseline, ask_for_run
 from domain.books.records import Command as Wish
@@ -73,6 +80,9 @@ router = APIRouter(
     redirect_slashes=False,
 )
 BILLING_API = "/functions/v1/billing-api"
+_TENANT = {"customer": "tenant_id"}
+_SUBSCRIPTION = {**_TENANT, "plan": "plan_code", "currency": "plan_code", "start": "start_date"}
+"""What S1 calls the fields of the books; a customer's currency is that of the plan."""
 NUMBER = {"type": "number"}
 NUMBER_DIGITS_MAX = 40
 """Digits of a number before and after its point, twice what the books take: 1e5000000000 is short
@@ -130,20 +140,21 @@ async def create_subscription(
     operation = f"POST {BILLING_API}/subscriptions"
     key = key or new_id("key")
     subscription = derived_id("sub", caller.tenant, operation, key)
-    await _await_customer(backend, caller, customer=customer, plan=plan)
-    await act(
-        backend,
-        caller,
-        operation=operation,
-        idempotency_key=key,
-        kind="CreateSubscription",
-        body={
-            "subscription": subscription,
-            "customer": customer,
-            "plan": plan,
-            "start": time_text(start),
-        },
-    )
+    with calling(_SUBSCRIPTION):
+        await _await_customer(backend, caller, customer=customer, plan=plan)
+        await act(
+            backend,
+            caller,
+            operation=operation,
+            idempotency_key=key,
+            kind="CreateSubscription",
+            body={
+                "subscription": subscription,
+                "customer": customer,
+                "plan": plan,
+                "start": time_text(start),
+            },
+        )
     found, now = await run_in_threadpool(_subscription, backend, caller, subscription)
     return _answer(to_s1_subscription(found, at=max(start, now)), status=201)
 
@@ -250,15 +261,16 @@ async def create_invoice(request: Request, backend: BackendDep, caller: CallerDe
 
     wish = await run_in_threadpool(draft)
     wished = Fields.of(from_json(wish.body), place="body", code=Code.INTERNAL)
-    await backend.commands.execute(
-        Command(
-            tenant=caller.tenant,
-            command_id=wish.command_id,
-            kind=wish.kind,
-            body=wished.values,
-            actor=f"api:{caller.key_id}",
+    with calling({"subscription": "subscription_id", "as_of": ""}):
+        await backend.commands.execute(
+            Command(
+                tenant=caller.tenant,
+                command_id=wish.command_id,
+                kind=wish.kind,
+                body=wished.values,
+                actor=f"api:{caller.key_id}",
+            )
         )
-    )
     invoice = wished.text("invoice")
 
     def find() -> Invoice | None:
@@ -300,15 +312,16 @@ async def create_gain_share(
 ) -> Response:
     """Pending approval; without an Idempotency-Key each request is a run of its own."""
     body = await _read(request, ("tenant_id", "period_start", "period_end", "share_pct"))
-    run = await ask_for_run(
-        backend,
-        caller,
-        idempotency_key=key or new_id("key"),
-        customer=_text(body, "tenant_id"),
-        start=_day(body, "period_start"),
-        end=_day(body, "period_end"),
-        share_pct=_decimal(body, "share_pct"),
-    )
+    with calling(_TENANT):
+        run = await ask_for_run(
+            backend,
+            caller,
+            idempotency_key=key or new_id("key"),
+            customer=_text(body, "tenant_id"),
+            start=_day(body, "period_start"),
+            end=_day(body, "period_end"),
+            share_pct=_decimal(body, "share_pct"),
+        )
 
     def find() -> GainShareRun:
         with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
@@ -357,17 +370,18 @@ async def create_baseline(
             *("cost_per_unit", "multiplier", "effective_from"),
         ),
     )
-    baseline = await ask_for_baseline(
-        backend,
-        caller,
-        idempotency_key=key or new_id("key"),
-        customer=_text(body, "tenant_id"),
-        metric=_text(body, "metric"),
-        baseline_value=_decimal(body, "baseline_value"),
-        cost_per_unit=_decimal(body, "cost_per_unit"),
-        multiplier=_decimal(body, "multiplier") if "multiplier" in body else "1",
-        effective_from=_day(body, "effective_from"),
-    )
+    with calling(_TENANT):
+        baseline = await ask_for_baseline(
+            backend,
+            caller,
+            idempotency_key=key or new_id("key"),
+            customer=_text(body, "tenant_id"),
+            metric=_text(body, "metric"),
+            baseline_value=_decimal(body, "baseline_value"),
+            cost_per_unit=_decimal(body, "cost_per_unit"),
+            multiplier=_decimal(body, "multiplier") if "multiplier" in body else "1",
+            effective_from=_day(body, "effective_from"),
+        )
 
     def find() -> gain_shares.Baseline:
         with tenant_connection(backend.engine, tenant=caller.tenant) as connection:

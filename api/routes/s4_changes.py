@@ -14,7 +14,7 @@ from api.backend import Backend
 from api.bodies import read_form_or_object
 from api.representations_s4 import CYCLES
 from api.routes import customers as customer_routes
-from api.routes.common import COUNT_MAX, act
+from api.routes.common import COUNT_MAX, act, calling
 from api.routes.invoice_status import Settled, settle
 from api.routes.invoices import ask_for_invoice
 from api.routes.items import ask_for_item, ask_to_remove
@@ -39,6 +39,8 @@ LINES_MAX = 100
 DIGITS_MAX = 18
 """Digits of an amount before and after its point."""
 _OPERATION = "POST /admin-api.php"
+_SUBSCRIPTION = {"subscription": "id", "when": "at_period_end", "as_of": ""}
+"""What S4 calls the fields of a change of a subscription."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +97,21 @@ async def _create_subscription(backend: Backend, caller: Caller, key: str, given
         return time_text(datetime.combine(first, time(), UTC))
 
     trial = {"trial_days": _whole(given, "trial_days")} if "trial_days" in given.values else {}
-    await act(
-        backend,
-        caller,
-        operation=f"{_OPERATION} create_subscription",
-        idempotency_key=key,
-        kind="CreateSubscription",
-        body={
-            "subscription": subscription,
-            "customer": customer,
-            "plan": plan,
-            "start": await run_in_threadpool(start),
-            **trial,
-        },
-    )
+    with calling({"customer": "tenant_id", "plan": "plan_type", "start": "start_date"}):
+        await act(
+            backend,
+            caller,
+            operation=f"{_OPERATION} create_subscription",
+            idempotency_key=key,
+            kind="CreateSubscription",
+            body={
+                "subscription": subscription,
+                "customer": customer,
+                "plan": plan,
+                "start": await run_in_threadpool(start),
+                **trial,
+            },
+        )
     return subscription
 
 
@@ -117,14 +120,15 @@ async def _update_subscription(backend: Backend, caller: Caller, key: str, given
     given.only(("id", "plan_type", "billing_cycle", "at_period_end"))
     subscription, plan = given.text("id"), await run_in_threadpool(_plan, backend, caller, given)
     body: dict[str, Json] = {"subscription": subscription, "plan": plan, "when": _when(given)}
-    await act(
-        backend,
-        caller,
-        operation=f"{_OPERATION} update_subscription",
-        idempotency_key=key,
-        kind="ChangePlan",
-        body=body,
-    )
+    with calling({**_SUBSCRIPTION, "plan": "plan_type"}):
+        await act(
+            backend,
+            caller,
+            operation=f"{_OPERATION} update_subscription",
+            idempotency_key=key,
+            kind="ChangePlan",
+            body=body,
+        )
     return subscription
 
 
@@ -132,14 +136,15 @@ async def _cancel_subscription(backend: Backend, caller: Caller, key: str, given
     """At once, or at the end of the period: the caller chooses (S4-67)."""
     given.only(("id", "at_period_end"))
     subscription = given.text("id")
-    await act(
-        backend,
-        caller,
-        operation=f"{_OPERATION} cancel_subscription",
-        idempotency_key=key,
-        kind="CancelSubscription",
-        body={"subscription": subscription, "when": _when(given)},
-    )
+    with calling(_SUBSCRIPTION):
+        await act(
+            backend,
+            caller,
+            operation=f"{_OPERATION} cancel_subscription",
+            idempotency_key=key,
+            kind="CancelSubscription",
+            body={"subscription": subscription, "when": _when(given)},
+        )
     return subscription
 
 
@@ -161,13 +166,15 @@ async def _create_invoice(backend: Backend, caller: Caller, key: str, given: Fie
     try:
         for number, wished in enumerate(wishes):
             item_key = derived_id("key", caller.tenant, key, str(number))
-            added.append(await ask_for_item(backend, caller, item_key, wished=wished))
+            with calling(_names_of_line(lines[number])):
+                added.append(await ask_for_item(backend, caller, item_key, wished=wished))
     except ProblemError:
         for item in added:
             item_key = derived_id("key", caller.tenant, key, item)
             await ask_to_remove(backend, caller, item_key, item=item, reason="refused as a whole")
         raise
-    made = await ask_for_invoice(backend, caller, key, customer=customer.customer)
+    with calling({"customer": "tenant_id", "as_of": ""}):
+        made = await ask_for_invoice(backend, caller, key, customer=customer.customer)
     return made.invoice
 
 
@@ -176,15 +183,16 @@ async def _update_invoice(backend: Backend, caller: Caller, key: str, given: Fie
     given.only(("id", "status", "payment_method", "reason"))
     invoice = given.text("id")
     wanted = given.choice("status", ("paid", "cancelled"))
-    await settle(
-        backend,
-        caller,
-        key,
-        invoice=invoice,
-        status=Settled.VOID if wanted == "cancelled" else Settled.PAID,
-        method=given.text("payment_method", default="manual"),
-        reason=given.text("reason", default="cancelled"),
-    )
+    with calling({"invoice": "id", "method": "payment_method"}):
+        await settle(
+            backend,
+            caller,
+            key,
+            invoice=invoice,
+            status=Settled.VOID if wanted == "cancelled" else Settled.PAID,
+            method=given.text("payment_method", default="manual"),
+            reason=given.text("reason", default="cancelled"),
+        )
     return invoice
 
 
@@ -210,6 +218,17 @@ def _item(line: Fields, *, customer: str, currency: str) -> Fields:
     found = Fields(line.place, wished, Code.INVALID_REQUEST)
     found.integer("amount_minor", minimum=0, maximum=COUNT_MAX)
     return found
+
+
+def _names_of_line(line: Fields) -> dict[str, str]:
+    """Return what the fields of an item are called in the line item that asks for it."""
+    place = line.place.removeprefix("body.")
+    return {
+        "customer": "tenant_id",
+        "label": f"{place}.description",
+        "amount_minor": f"{place}.amount",
+        "currency": "",
+    }
 
 
 def _plan(backend: Backend, caller: Caller, given: Fields) -> str:

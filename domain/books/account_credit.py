@@ -180,7 +180,9 @@ def require_currency(currency: str, fields: Fields) -> None:
     """This function will refuse a command in another currency (Rejected currency_differs)."""
     if fields.text("currency") != currency:
         raise Rejected(
-            Code.CURRENCY_DIFFERS, f"{fields.text('currency')} was given, it must be {currency}"
+            Code.CURRENCY_DIFFERS,
+            f"{fields.text('currency')} was given, it must be {currency}",
+            param="currency",
         )
 
 

@@ -37,13 +37,14 @@ def require_plan(
     """
     if catalogue is None:
         raise Rejected(Code.PLAN_UNKNOWN, "no catalogue was published")
-    sold = [("plan", plan, catalogue.plan(plan).currency)]
-    sold += [("add-on", code, catalogue.add_on(code).currency) for code, _ in add_ons]
-    for what, code, priced_in in sold:
+    sold = [("plan", "plan", plan, catalogue.plan(plan).currency)]
+    sold += [("add_ons", "add-on", code, catalogue.add_on(code).currency) for code, _ in add_ons]
+    for param, what, code, priced_in in sold:
         if priced_in != currency:
             raise Rejected(
                 Code.CURRENCY_DIFFERS,
                 f"{what} {code!r} is in {priced_in}, the customer pays {currency}",
+                param=param,
             )
     return catalogue
 

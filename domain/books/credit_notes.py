@@ -105,12 +105,15 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     note = read_id(fields, "credit_note", prefix="crn")
     entry = invoice_in(state, fields)
     wanted, lines = _wanted(fields), Lines(state)
-    for line, amount in wanted.items():
+    for index, (line, amount) in enumerate(wanted.items()):
+        if line not in lines.of(entry):
+            raise _line_unknown(entry, line, param=f"lines[{index}].line")
         left = left_of(lines, entry, line=line)
         if amount > left:
             raise Rejected(
                 Code.CREDIT_NOTE_TOO_LARGE,
                 f"of line {line!r} of {entry.number} {left} minor units are left",
+                param=f"lines[{index}].amount_minor",
             )
     decision = Decision(state, command, received_at_ms)
     add_note(
@@ -137,6 +140,10 @@ def _wanted(fields: Fields) -> dict[str, int]:
     return found
 
 
+def _line_unknown(entry: InvoiceEntry, line: str, *, param: str = "") -> Rejected:
+    return Rejected(Code.LINE_UNKNOWN, f"invoice {entry.number} has no line {line!r}", param=param)
+
+
 def left_of(lines: Lines, entry: InvoiceEntry, *, line: str) -> int:
     """This function will say what can still be credited of a line, whole minor units.
 
@@ -153,7 +160,7 @@ def left_of(lines: Lines, entry: InvoiceEntry, *, line: str) -> int:
     """
     found = lines.of(entry).get(line)
     if found is None:
-        raise Rejected(Code.LINE_UNKNOWN, f"invoice {entry.number} has no line {line!r}")
+        raise _line_unknown(entry, line)
     billing = lines.state.billing
     noted = billing.noted.get((entry.invoice, line), NOTHING_NOTED)
     invoiced = _minor_upwards(entry, found.net) - noted.amount_minor

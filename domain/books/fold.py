@@ -137,7 +137,7 @@ class BooksFold:
                 )
                 _require_writable(facts)
             except Rejected as error:
-                code, reason = error.code, error.reason[:REASON_LENGTH_MAX]
+                code, reason = error.code, _placed(error, kind=command.kind)[:REASON_LENGTH_MAX]
                 facts = error.facts if isinstance(error, NotedRefusal) else ()
         elif first.body_sha256 == digest:
             code, reason = first.code, first.reason
@@ -187,6 +187,17 @@ def _require_writable(facts: tuple[Fact, ...]) -> None:
             Code.OVERSIZED,
             f"what follows has {found} bytes, at most {FACTS_BYTES_MAX} fit into a record",
         )
+
+
+def _placed(error: Rejected, *, kind: str) -> str:
+    """Return a reason that begins with its place, where the refusal has one.
+
+    A field alone is one of the command: "plan" of a ChangePlan is "ChangePlan.plan: …".
+    """
+    place = error.fields.get("param")
+    if not isinstance(place, str) or not place or error.reason.startswith(place):
+        return error.reason
+    return f"{kind}.{place}: {error.reason}"
 
 
 def _digest(command: Command) -> bytes:

@@ -234,7 +234,9 @@ def _parts(
     left = payment.amount_minor - payment.refunded_minor
     if amount > left:
         raise Rejected(
-            Code.REFUND_TOO_LARGE, f"of {payment.payment} {left} minor units can go back"
+            Code.REFUND_TOO_LARGE,
+            f"of {payment.payment} {left} minor units can go back",
+            param="amount_minor",
         )
     applied = payment.amount_minor - payment.to_credit_minor
     applied -= payment.refunded_minor - payment.refunded_credit_minor
@@ -245,6 +247,7 @@ def _parts(
             Code.REFUND_TOO_LARGE,
             f"the account credit that {payment.payment} left was used: "
             f"{applied + from_credit} minor units can go back",
+            param="amount_minor",
         )
     return from_credit, amount - from_credit
 

@@ -48,7 +48,9 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     require_status(charge, PAID, code=Code.CHARGE_NOT_CAPTURED)
     if quantity > left:
         raise Rejected(
-            Code.REFUND_TOO_LARGE, f"{left} credits of charge {charge.charge} can be given back"
+            Code.REFUND_TOO_LARGE,
+            f"{left} credits of charge {charge.charge} can be given back",
+            param="credits",
         )
     decision = Decision(state, command, received_at_ms)
     decision.use_wallet(charge.customer)

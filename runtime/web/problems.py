@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,46 +94,49 @@ STATUS_BY_CODE: dict[Code, int] = {
 """HTTP status of a refusal; a code that is not listed is 422: understood, but not possible."""
 STATUS_OF_OTHER_REFUSALS = 422
 
-PARAM_BY_CODE: dict[Code, str] = {
-    Code.CUSTOMER_EXISTS: "customer",
-    Code.CUSTOMER_UNKNOWN: "customer",
-    Code.PLAN_UNKNOWN: "plan",
-    Code.CURRENCY_UNKNOWN: "currency",
-    Code.CURRENCY_DIFFERS: "plan",
-    Code.IDEMPOTENCY_CONFLICT: "Idempotency-Key",
-    Code.AMOUNT_WRONG: "amount_minor",
-    Code.INSUFFICIENT_CREDITS: "credits",
-    Code.CHARGE_UNKNOWN: "charge",
-    Code.CHARGE_NOT_OPEN: "charge",
-    Code.CHARGE_NOT_HELD: "charge",
-    Code.CHARGE_NOT_CAPTURED: "charge",
-    Code.APPROVAL_EXPIRED: "charge",
-    Code.TIER_CHARGED: "charge",
-    Code.CUSTOMER_DIFFERS: "customer",
-    Code.REFUND_TOO_LARGE: "credits",
-    Code.PAYMENT_TOO_LARGE: "amount_minor",
-    Code.DELIVERABLE_DIFFERS: "name",
-    Code.SUSPICION_UNKNOWN: "suspicion",
-    Code.CUSTOMER_ERASED: "customer",
-    Code.ADD_ON_UNKNOWN: "add_on",
-    Code.PRICE_UNKNOWN: "price",
-    Code.DISCOUNT_UNKNOWN: "discount",
-    Code.DISCOUNT_GRANTED: "discount",
-    Code.SELLER_UNKNOWN: "seller",
-    Code.METER_TAKEN: "plan",
-    Code.INTERVAL_DIFFERS: "plan",
-    Code.PERIOD_INVOICED: "as_of",
-    Code.CLOCK_BACKWARDS: "as_of",
-    Code.KPI_UNKNOWN: "metric",
-    Code.SHARE_OUT_OF_RANGE: "share_pct",
-    Code.GAIN_SHARE_NOT_OFFERED: "customer",
-    Code.GAIN_SHARE_UNKNOWN: "run",
-    Code.GAIN_SHARE_DECIDED: "run",
-    Code.GAIN_SHARE_OVERLAPS: "period_start",
+FIELDS_BY_CODE: dict[Code, tuple[str, ...]] = {
+    Code.CUSTOMER_EXISTS: ("customer",),
+    Code.CUSTOMER_UNKNOWN: ("customer",),
+    Code.SUBSCRIPTION_UNKNOWN: ("subscription",),
+    Code.INVOICE_UNKNOWN: ("invoice",),
+    Code.PLAN_UNKNOWN: ("plan",),
+    Code.CURRENCY_UNKNOWN: ("currency",),
+    Code.CURRENCY_DIFFERS: ("currency", "add_on", "plan", "customer"),
+    Code.AMOUNT_WRONG: ("amount_minor",),
+    Code.INSUFFICIENT_CREDITS: ("credits",),
+    Code.CHARGE_UNKNOWN: ("charge",),
+    Code.CHARGE_NOT_OPEN: ("charge",),
+    Code.CHARGE_NOT_HELD: ("charge",),
+    Code.CHARGE_NOT_CAPTURED: ("charge",),
+    Code.APPROVAL_EXPIRED: ("charge",),
+    Code.TIER_CHARGED: ("charge",),
+    Code.CUSTOMER_DIFFERS: ("customer",),
+    Code.PAYMENT_TOO_LARGE: ("amount_minor",),
+    Code.DELIVERABLE_DIFFERS: ("name",),
+    Code.SUSPICION_UNKNOWN: ("suspicion",),
+    Code.CUSTOMER_ERASED: ("customer",),
+    Code.ADD_ON_UNKNOWN: ("add_on", "add_ons"),
+    Code.PRICE_UNKNOWN: ("price",),
+    Code.DISCOUNT_UNKNOWN: ("discount", "discounts"),
+    Code.DISCOUNT_GRANTED: ("discount",),
+    Code.SELLER_UNKNOWN: ("seller",),
+    Code.METER_TAKEN: ("plan", "add_on", "dimensions"),
+    Code.INTERVAL_DIFFERS: ("plan",),
+    Code.PERIOD_INVOICED: ("as_of",),
+    Code.CLOCK_BACKWARDS: ("as_of",),
+    Code.KPI_UNKNOWN: ("metric",),
+    Code.SHARE_OUT_OF_RANGE: ("share_pct",),
+    Code.GAIN_SHARE_NOT_OFFERED: ("customer",),
+    Code.GAIN_SHARE_UNKNOWN: ("run",),
+    Code.GAIN_SHARE_DECIDED: ("run",),
+    Code.GAIN_SHARE_OVERLAPS: ("period_start",),
 }
-"""Body field or header that a refusal of the books is about, where its code tells."""
+"""Fields of a command that a refusal without a place can be about, the likeliest first: it is
+about the first one that the command has."""
 
-_FIELD_OF_REASON = re.compile(r"[A-Za-z]+\.([a-z_]+) ", re.ASCII)
+_PATH = r"[a-z][a-z0-9_]*(?:\[[0-9]+\])?(?:\.[a-z][a-z0-9_]*(?:\[[0-9]+\])?)*"
+_PLACE_OF_REASON = re.compile(rf"(?:[A-Z][A-Za-z]*\.({_PATH})|(catalogue\.{_PATH}))[ :]", re.ASCII)
+"""The books put the place first: "CreateSubscription.start must …", "catalogue.plans: …"."""
 
 _DETAIL_WHEN_AWAY = {
     Code.DATABASE_AWAY: "The database does not answer. Try again, a POST with the same "
@@ -190,17 +194,37 @@ def status_of(code: Code) -> int:
     return STATUS_BY_CODE.get(code, STATUS_OF_OTHER_REFUSALS)
 
 
-def refusal(code: str, reason: str) -> Problem:
-    """This function will turn a refusal of the books into the problem its caller sees."""
+def refusal(code: str, reason: str, *, asked: Container[str] = ()) -> Problem:
+    """This function will turn a refusal of the books into the problem its caller sees.
+
+    Args:
+        code: The books' code.
+        reason: What was wrong; it begins with the place where the books know it.
+        asked: Fields of the command that was refused.
+    """
     try:
         known = Code(code)
     except ValueError:
         # A fold newer than this process knows more codes.
         return Problem(STATUS_OF_OTHER_REFUSALS, Code.COMMAND_INVALID, f"{code}: {reason}")
-    # The books name a malformed field as "CreateSubscription.start must …".
-    field_match = _FIELD_OF_REASON.match(reason) if known is Code.COMMAND_INVALID else None
-    param = field_match[1] if field_match else PARAM_BY_CODE.get(known, "")
-    return Problem(status_of(known), known, reason, param=param)
+    return Problem(status_of(known), known, reason, param=_param(known, reason, asked=asked))
+
+
+def _param(code: Code, reason: str, *, asked: Container[str]) -> str:
+    """Return the field that a refusal is about, in the command's names; empty for none."""
+    if code is Code.IDEMPOTENCY_CONFLICT:
+        return "Idempotency-Key"
+    found = _PLACE_OF_REASON.match(reason)
+    if found is not None and found[2]:
+        return found[2]
+    # A field that is missing is none that the command has.
+    if found is not None and (code is Code.COMMAND_INVALID or _head(found[1]) in asked):
+        return found[1]
+    return next((name for name in FIELDS_BY_CODE.get(code, ()) if name in asked), "")
+
+
+def _head(path: str) -> str:
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def problem_of(error: Exception) -> Problem:

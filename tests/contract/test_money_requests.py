@@ -41,6 +41,7 @@ from tests.support.stories import Story, plan
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from domain.books.facts import Outcome
     from domain.canonical import Json
 
 WRITER = bearer(SCOPED[Scope.BILLING_WRITE])
@@ -58,6 +59,7 @@ class BooksLog:
     def __init__(self, story: Story) -> None:
         self.story = story
         self.answers: list[CommandOutcome] = []
+        self.outcomes: list[Outcome] = []
         self.sent: list[tuple[str, dict[str, Json]]] = []
 
     def send(
@@ -74,6 +76,7 @@ class BooksLog:
         outcome = self.story.books.send(
             kind, json.dumps(body), command_id=command_id, received_at="2025-02-10"
         )
+        self.outcomes.append(outcome)
         self.answers.append(
             CommandOutcome(outcome.command_id, outcome.kind, outcome.code, outcome.reason)
         )
