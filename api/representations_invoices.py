@@ -15,15 +15,17 @@ from api.representations import (
     to_representation_money,
 )
 from domain.canonical import decimal_text
+from domain.invoice import item_of
 from domain.money import Money
 from domain.period import time_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from domain.invoice import InvoiceContent, Line
+    from projections.queries.corrections import Corrected, Correction, Pins
     from projections.queries.invoices import (
-        Correction,
         Invoice,
         InvoiceDocument,
         InvoiceLine,
@@ -68,11 +70,22 @@ class DiscountRepresentation(Representation):
     amount: str = Field(description=DECIMAL)
 
 
+class PinRepresentation(Representation):
+    """What usage was taken in: the customer's, up to an offset."""
+
+    partition: int = Field(description="The customer's partition of usage.events")
+    offset: int = Field(description="Offset in it, up to which usage was counted")
+
+
 class RefersRepresentation(Representation):
     """The line that a correction is about."""
 
     invoice: str
+    number: str | None = Field(description="Of the invoice; null for a skipped period")
     line_id: str
+    correction: str | None = Field(description="Which correction it is of; null for none")
+    pin_before: PinRepresentation | None = Field(description="What the line was made from before")
+    pin_after: PinRepresentation | None = Field(description="What it is made from now")
 
 
 class InvoiceLineRepresentation(Representation):
@@ -130,6 +143,8 @@ class CorrectionRepresentation(Representation):
     )
     credit_note: str | None
     corrected_at: str = Field(description=TIME)
+    pin_before: PinRepresentation | None = Field(description="What it was made from before")
+    pin_after: PinRepresentation | None = Field(description="What it is made from now")
     differences: list[LineChangeRepresentation]
 
 
@@ -172,6 +187,9 @@ class ItemRepresentation(Representation):
     amount: MoneyRepresentation = Field(description="Before tax")
     invoice: str | None = Field(description="The invoice it is on")
     added_at: str = Field(description=TIME)
+    refers: RefersRepresentation | None = Field(
+        description="What an item of a correction corrects"
+    )
 
 
 class PaymentRepresentation(Representation):
@@ -235,7 +253,6 @@ def to_representation_invoice_document(document: InvoiceDocument) -> InvoiceDocu
 
 
 def _line(line: InvoiceLine) -> InvoiceLineRepresentation:
-    invoice, line_id = line.refers
     return InvoiceLineRepresentation(
         line=line.line,
         line_id=line.line_id,
@@ -258,7 +275,44 @@ def _line(line: InvoiceLine) -> InvoiceLineRepresentation:
         start=_time(line.start),
         end=_time(line.end),
         steps=[dict(step) for step in line.steps],
-        refers=RefersRepresentation(invoice=invoice, line_id=line_id) if invoice else None,
+        refers=_refers(line.refers, line.corrected),
+    )
+
+
+def _refers(refers: tuple[str, str], corrected: Corrected | None) -> RefersRepresentation | None:
+    invoice, line_id = refers
+    if corrected is not None:
+        return _corrected(corrected)
+    if not invoice:
+        return None
+    return RefersRepresentation(
+        invoice=invoice,
+        number=None,
+        line_id=line_id,
+        correction=None,
+        pin_before=None,
+        pin_after=None,
+    )
+
+
+def _corrected(corrected: Corrected) -> RefersRepresentation:
+    before, after = _both(corrected.pins)
+    return RefersRepresentation(
+        invoice=corrected.invoice,
+        number=corrected.number or None,
+        line_id=corrected.line,
+        correction=corrected.correction,
+        pin_before=before,
+        pin_after=after,
+    )
+
+
+def _both(pins: Pins | None) -> tuple[PinRepresentation | None, PinRepresentation | None]:
+    if pins is None:
+        return None, None
+    return (
+        PinRepresentation(partition=pins.partition, offset=pins.before),
+        PinRepresentation(partition=pins.partition, offset=pins.after),
     )
 
 
@@ -274,11 +328,14 @@ def _tax(tax: InvoiceTax) -> TaxRepresentation:
 
 
 def _correction(correction: Correction) -> CorrectionRepresentation:
+    before, after = _both(correction.pins)
     return CorrectionRepresentation(
         correction=correction.correction,
         effect=correction.effect,
         credit_note=correction.credit_note or None,
         corrected_at=time_text(correction.corrected_at),
+        pin_before=before,
+        pin_after=after,
         differences=[
             LineChangeRepresentation(
                 line_id=line, before=str(before), after=str(after), difference=str(difference)
@@ -288,8 +345,15 @@ def _correction(correction: Correction) -> CorrectionRepresentation:
     )
 
 
-def to_representation_preview(content: InvoiceContent) -> PreviewRepresentation:
-    """This function will show an invoice that is not there yet."""
+def to_representation_preview(
+    content: InvoiceContent, *, corrected: Mapping[str, Corrected]
+) -> PreviewRepresentation:
+    """This function will show an invoice that is not there yet.
+
+    Args:
+        content: What it would be.
+        corrected: What its items of corrections correct, by item.
+    """
     terms, totals, scale = content.terms, content.totals, content.scale
     period = terms.period
     return PreviewRepresentation(
@@ -305,7 +369,7 @@ def to_representation_preview(content: InvoiceContent) -> PreviewRepresentation:
         tax=_scaled(totals.tax, scale),
         total=to_representation_money(Money(totals.total_minor, terms.currency)),
         lines=[
-            _content_line(line, place, scale=scale)
+            _content_line(line, place, scale=scale, corrected=corrected)
             for place, line in enumerate(content.lines, start=1)
         ],
         taxes=[
@@ -326,8 +390,9 @@ def _scaled(amount: int, scale: int) -> str:
     return str(Decimal(amount).scaleb(-scale))
 
 
-def _content_line(line: Line, place: int, *, scale: int) -> InvoiceLineRepresentation:
-    invoice, line_id = line.refers
+def _content_line(
+    line: Line, place: int, *, scale: int, corrected: Mapping[str, Corrected]
+) -> InvoiceLineRepresentation:
     return InvoiceLineRepresentation(
         line=place,
         line_id=line.line_id,
@@ -352,7 +417,7 @@ def _content_line(line: Line, place: int, *, scale: int) -> InvoiceLineRepresent
         steps=[
             {name: str(value) for name, value in step.to_json().items()} for step in line.steps
         ],
-        refers=RefersRepresentation(invoice=invoice, line_id=line_id) if invoice else None,
+        refers=_refers(line.refers, corrected.get(item_of(line.line_id))),
     )
 
 
@@ -368,6 +433,7 @@ def to_representation_item(item: Item) -> ItemRepresentation:
         amount=to_representation_money(item.amount),
         invoice=item.invoice or None,
         added_at=time_text(item.added_at),
+        refers=None if item.corrected is None else _corrected(item.corrected),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from domain.billing_terms import Credits
+from domain.invoice import item_of
 from domain.invoice_terms import InvoiceKind
 from domain.money import exact_text, minor_text
 from domain.period import from_ms, time_text
@@ -144,6 +145,7 @@ def explanation(found: Finalized) -> Iterator[str]:
     yield "2. What each line comes to"
     for number, line in enumerate(content.lines, start=1):
         yield from _line(content, number, line)
+        yield from _corrected(found, line)
     yield ""
     yield "3. What it comes to"
     for label, how, amount in _totals(content):
@@ -203,10 +205,23 @@ def _line(content: InvoiceContent, number: int, line: Line) -> Iterator[str]:
     if line.tax_code:
         tax = amount_text(content, line.tax_amount)
         yield f"      tax {line.tax_code} on {amount_text(content, line.net)}: {tax}"
-    if line.refers[0]:
+
+
+def _corrected(found: Finalized, line: Line) -> Iterator[str]:
+    invoice, corrected_line = line.refers
+    if not invoice:
+        return
+    corrected = found.corrected.get(item_of(line.line_id))
+    number = f"{corrected.number} ({invoice})" if corrected else invoice
+    yield (
+        f"      corrects {line.start:%Y-%m-%d} to {line.end:%Y-%m-%d}, line {corrected_line} "
+        f"of {number}"
+    )
+    if corrected is not None:
+        before = "" if corrected.before is None else f" up to offset {corrected.before} before,"
         yield (
-            f"      corrects {line.start:%Y-%m-%d} to {line.end:%Y-%m-%d}, line {line.refers[1]} "
-            f"of {line.refers[0]}"
+            f"      made from usage.events/{corrected.partition}{before} "
+            f"up to offset {corrected.after} now ({corrected.correction})"
         )
 
 
@@ -218,6 +233,9 @@ def _pin(found: Finalized) -> Iterator[str]:
         f"   usage.events up to offsets {positions}; account.commands/{pin.account_partition} "
         f"up to {pin.account_position}"
     )
+    if found.pin_before:
+        before = ", ".join(str(position) for position in found.pin_before)
+        yield f"   before this correction usage.events up to offsets {before}"
     versions = {
         segment.catalogue_version: segment.catalogue_sha256
         for segment in (*found.content.terms.segments, *found.content.terms.fees)

@@ -47,6 +47,8 @@ USAGE_MAX = 50_000
 """Usage entries of one invoice: matrix prices have one for each set of values."""
 STEPS_MAX = 2_000
 """Steps of one line: a matrix has one for each set of values that occurred."""
+_ITEM = "item/"
+"""Begins the id of the line of an item; the item's id follows."""
 
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -433,10 +435,15 @@ def _rated_line(line: RatedLine, draft: Draft) -> Line:
     )
 
 
+def item_of(line_id: str) -> str:
+    """This function will return the item that a line bills, by the line's id; empty for none."""
+    return line_id.removeprefix(_ITEM) if line_id.startswith(_ITEM) else ""
+
+
 def _item_line(item: Item, draft: Draft, *, places: int) -> Line:
     amount = exact_text(Fraction(item.amount_minor, 10**places))
     return Line(
-        line_id=f"item/{item.item}",
+        line_id=f"{_ITEM}{item.item}",
         kind="item",
         label=item.label,
         price="",

@@ -42,7 +42,7 @@ from domain.derived_ids import derived_id
 from domain.errors import Rejected
 from domain.fields import Fields
 from domain.period import time_text
-from projections.queries import drafts, invoices
+from projections.queries import corrections, drafts, invoices
 from projections.queries.connection import tenant_connection
 from projections.queries.invoices import InvoiceFilter, InvoiceKey
 from runtime.web.authentication import Caller
@@ -109,7 +109,10 @@ def get_preview(
         if error.code is Code.SUBSCRIPTION_UNKNOWN:
             raise not_found() from error
         raise
-    return to_representation_preview(content)
+    items = [item.item for item in content.terms.items]
+    with tenant_connection(backend.engine, tenant=caller.tenant) as connection:
+        corrected = corrections.corrected_by(connection, items=items)
+    return to_representation_preview(content, corrected=corrected)
 
 
 @router.post(

@@ -141,6 +141,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             "items": [item.item for item in new],
             "promotion_minor": sum(each.promotion for each in drawn.values()),
             "credit_note": note,
+            "pin_before": list(entry.positions),
             "kept": kept_of(content),
             "content": text,
             "content_sha256": fields.text("content_sha256"),

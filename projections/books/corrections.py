@@ -16,14 +16,17 @@ from projections.texts import storable
 if TYPE_CHECKING:
     import psycopg
 
+    from domain.canonical import Json
+    from domain.fields import Fields
     from projections.books.rows import Booking
 
 DIFFERENCES_MAX = 2 * LINES_MAX
 """Differences of one correction: two lists of lines, each as long as an invoice may be."""
 _INSERT = """
     INSERT INTO correction (tenant, correction, invoice, place, effect, credit_note, as_of,
-        content, content_sha256, corrected_at)
-    SELECT %s, %s, %s, 1 + count(*), %s, %s, %s, %s, %s, %s
+        content, content_sha256, corrected_at, source_offset, pinned_partition, pinned_before,
+        pinned_after)
+    SELECT %s, %s, %s, 1 + count(*), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
     FROM correction WHERE tenant = %s AND invoice = %s
 """
 _LINE = """
@@ -53,15 +56,17 @@ def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
     correction, invoice = fields.text("correction"), fields.text("invoice")
     text = fields.document("content")
     key = (booking.tenant, invoice)
+    content = own_json.read_as(_Corrected, text, place="content")
+    partition, pinned = content.pinned_for(booking.tenant, content.terms.customer)
     connection.execute(
         _INSERT,
         (
             *(booking.tenant, correction, invoice, fields.text("effect")),
             *(text_of(fields, "credit_note"), fields.time("as_of"), storable(text)),
-            *(fields.text("content_sha256"), fields.time("corrected_at"), *key),
+            *(fields.text("content_sha256"), fields.time("corrected_at")),
+            *(booking.source_offset, partition, _pinned_before(fields, partition), pinned, *key),
         ),
     )
-    content = own_json.read_as(_Corrected, text, place="content")
     scale = content.scale
     lines = fields.objects("differences", count_max=DIFFERENCES_MAX)
     for place, line in enumerate(lines, start=1):
@@ -70,6 +75,16 @@ def project_corrected(connection: psycopg.Connection, booking: Booking) -> None:
         words = (name, text_of(line, "label"))
         scaled = [value for amount in amounts for value in (amount, scale, scale)]
         connection.execute(_LINE, (booking.tenant, correction, place, *words, *scaled))
-    _, pinned = content.pinned_for(booking.tenant, content.terms.customer)
     for statement in _PINS:
         connection.execute(statement, (pinned, *key))
+
+
+def _pinned_before(fields: Fields, partition: int) -> int | None:
+    """Return where the pin before stood; facts of before it was kept have none."""
+    positions = fields.values.get("pin_before")
+    if positions is None:
+        return None
+    position: Json = positions[partition] if isinstance(positions, list | tuple) else None
+    if not isinstance(position, int):
+        raise fields.refuse("pin_before", "must be offsets")
+    return position

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from domain.books.facts import Fact, fields_of_fact
+from msgspec import Struct
+
+from domain.books.facts import Fact, fields_of_fact, read_fact
 from domain.canonical import sha256_hex
 from domain.catalogue import Catalogue, parse_catalogue
 from domain.codes import Code
@@ -14,6 +16,7 @@ from domain.errors import Fatal, Rejected
 from domain.invoice import InvoiceContent, usage_to_json
 from domain.invoice_reading import parse_invoice_content
 from domain.invoice_taxes import text_or_none
+from domain.invoice_terms import Item, ItemKind
 from domain.invoice_usage import content_of, parts_of
 from domain.routing import partition_of
 from domain.usage.customer_windows import CustomerWindows
@@ -43,6 +46,26 @@ DIFFERENCES_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Corrected:
+    """What the item of a correction corrects, as the log has it.
+
+    Args:
+        correction: Id of the correction that added the item.
+        number: Number of the corrected invoice; the id of a period that was skipped.
+        before: Source offset up to which the customer's usage was counted before; None in a log
+            of before it was kept.
+        after: Source offset up to which it was counted for the correction.
+        partition: The customer's partition of usage.events.
+    """
+
+    correction: str
+    number: str
+    before: int | None
+    after: int
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finalized:
     """An invoice as the log has it, or a correction of one.
 
@@ -55,6 +78,8 @@ class Finalized:
         sha256: Its content hash.
         issued_at: Its issue date, or the as_of of the correction.
         catalogues: Every catalogue version of the tenant, by version.
+        corrected: What its items of corrections correct, by item.
+        pin_before: Of a correction, the positions of usage.events that held before it.
     """
 
     invoice: str
@@ -65,6 +90,8 @@ class Finalized:
     sha256: str
     issued_at: datetime
     catalogues: Mapping[int, Catalogue]
+    corrected: Mapping[str, Corrected]
+    pin_before: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +156,29 @@ def every_invoice(settings: Settings, *, tenant: str) -> list[Finalized]:
     return [_finalized(fact, fields, books=books) for fact, fields in found]
 
 
+class _Positions(Struct):
+    positions: tuple[int, ...]
+
+
+class _Correction(Struct):
+    correction: str
+    invoice: str
+    kept: _Positions
+    pin_before: tuple[int, ...] = ()
+
+
+class _Added(Struct):
+    document: str
+
+
 @dataclass(slots=True)
 class _Books:
-    """What invoices need of the books: every catalogue version, and numbers by invoice."""
+    """What invoices need of the books: catalogue versions, numbers, and what items correct."""
 
     catalogues: dict[int, Catalogue] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)
+    corrected: dict[str, Corrected] = field(default_factory=dict)
+    _corrections: dict[str, _Correction] = field(default_factory=dict)
 
     def read(self, settings: Settings, *, tenant: str) -> Iterator[tuple[Fact, Fields]]:
         """Yield the facts of invoices and corrections; catalogues and numbers are kept."""
@@ -146,7 +190,27 @@ class _Books:
                 fields = fields_of_fact(fact)
                 if fact.kind in _MADE:
                     self.numbers[fields.text("invoice")] = text_or_none(fields, "number")
+                else:
+                    made = read_fact(_Correction, fact)
+                    self._corrections[made.invoice] = made
                 yield fact, fields
+            elif fact.kind == "ItemAdded":
+                self._note(Item.from_document(read_fact(_Added, fact).document), tenant=tenant)
+
+    def _note(self, item: Item, *, tenant: str) -> None:
+        """Note what an item corrects: its correction is the newest one when it is added."""
+        made = self._corrections.get(item.refers[0])
+        if item.kind is not ItemKind.CORRECTION or made is None:
+            return
+        after = made.kept.positions
+        partition = partition_of(tenant, item.customer, partitions=len(after))
+        self.corrected[item.item] = Corrected(
+            correction=made.correction,
+            number=self.numbers[made.invoice] or made.invoice,
+            before=made.pin_before[partition] if made.pin_before else None,
+            after=after[partition],
+            partition=partition,
+        )
 
 
 def _catalogue(fields: Fields) -> Catalogue:
@@ -172,6 +236,8 @@ def _finalized(fact: Fact, fields: Fields, *, books: _Books) -> Finalized:
         sha256=sha256,
         issued_at=fields.time("as_of" if is_correction else "issued_at"),
         catalogues=books.catalogues,
+        corrected=books.corrected,
+        pin_before=read_fact(_Correction, fact).pin_before if is_correction else (),
     )
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import sqlalchemy
 
+from domain.invoice import item_of
 from domain.money import Money
 from domain.period import Period
+from projections.queries.corrections import Corrected, Correction, corrected_by, corrections_of
 from projections.queries.paging import Page, conditions, page_of
 
 _COLUMNS = (
@@ -147,6 +149,7 @@ class InvoiceLine:
         steps: How the amount came about, in order; every value is text.
         is_estimate: Whether the quantity is near the true one instead of equal to it.
         refers: (invoice, line id) that it corrects; ("", "") for none.
+        corrected: The correction that it comes from; None for none.
     """
 
     line: int
@@ -168,6 +171,7 @@ class InvoiceLine:
     steps: tuple[Mapping[str, str], ...]
     is_estimate: bool
     refers: tuple[str, str]
+    corrected: Corrected | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,27 +193,6 @@ class InvoiceTax:
     mode: str
     base: Decimal
     amount: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """What later usage changed of an invoice.
-
-    Args:
-        correction: Its id.
-        place: Count of the invoice's corrections, from 1.
-        effect: items, credit_note, promotion or none.
-        credit_note: Its credit note; empty for none.
-        corrected_at: When, UTC.
-        differences: (line id, before, after, difference), major units.
-    """
-
-    correction: str
-    place: int
-    effect: str
-    credit_note: str
-    corrected_at: datetime
-    differences: tuple[tuple[str, Decimal, Decimal, Decimal], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +275,9 @@ def find_invoice(connection: sqlalchemy.Connection, *, invoice: str) -> InvoiceD
             " WHERE invoice = :invoice ORDER BY line"
         ),
         key,
-    )
+    ).all()
+    items = [item_of(line.id) for line in lines if line.refers_invoice]
+    corrected = corrected_by(connection, items=items)
     taxes = connection.execute(
         sqlalchemy.text(
             "SELECT document FROM invoice_tax WHERE invoice = :invoice ORDER BY place"
@@ -301,45 +286,11 @@ def find_invoice(connection: sqlalchemy.Connection, *, invoice: str) -> InvoiceD
     )
     return InvoiceDocument(
         invoice=_from_row(row),
-        lines=tuple(_from_line_row(line, scale=row.scale) for line in lines),
+        lines=tuple(_from_line_row(line, scale=row.scale, corrected=corrected) for line in lines),
         taxes=tuple(_tax(json.loads(document), scale=row.scale) for (document,) in taxes),
-        corrections=_corrections(connection, row.invoice),
+        corrections=corrections_of(connection, invoice=row.invoice),
         content=row.content,
     )
-
-
-def _corrections(connection: sqlalchemy.Connection, invoice: str) -> tuple[Correction, ...]:
-    rows = connection.execute(
-        sqlalchemy.text(
-            "SELECT correction, place, effect, credit_note, corrected_at FROM correction"
-            " WHERE invoice = :invoice ORDER BY place"
-        ),
-        {"invoice": invoice},
-    ).all()
-    return tuple(
-        Correction(
-            correction=row.correction,
-            place=row.place,
-            effect=row.effect,
-            credit_note=row.credit_note,
-            corrected_at=row.corrected_at,
-            differences=_differences(connection, row.correction),
-        )
-        for row in rows
-    )
-
-
-def _differences(
-    connection: sqlalchemy.Connection, correction: str
-) -> tuple[tuple[str, Decimal, Decimal, Decimal], ...]:
-    rows = connection.execute(
-        sqlalchemy.text(
-            "SELECT line, amount_before, amount_after, difference FROM correction_line"
-            " WHERE correction = :correction ORDER BY place"
-        ),
-        {"correction": correction},
-    )
-    return tuple((line, before, after, difference) for line, before, after, difference in rows)
 
 
 def _from_row(row: sqlalchemy.Row[Any]) -> Invoice:
@@ -372,7 +323,9 @@ def _from_row(row: sqlalchemy.Row[Any]) -> Invoice:
     )
 
 
-def _from_line_row(row: sqlalchemy.Row[Any], *, scale: int) -> InvoiceLine:
+def _from_line_row(
+    row: sqlalchemy.Row[Any], *, scale: int, corrected: Mapping[str, Corrected]
+) -> InvoiceLine:
     return InvoiceLine(
         line=row.line,
         line_id=row.id,
@@ -395,6 +348,7 @@ def _from_line_row(row: sqlalchemy.Row[Any], *, scale: int) -> InvoiceLine:
         steps=tuple({name: str(value) for name, value in step.items()} for step in row.steps),
         is_estimate=row.is_estimate,
         refers=(row.refers_invoice, row.refers_line),
+        corrected=corrected.get(item_of(row.id)),
     )
 
 

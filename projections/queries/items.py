@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import sqlalchemy
 
 from domain.money import Money
+from projections.queries.corrections import Corrected, corrected_by
 from projections.queries.paging import Page, conditions, page_of
 
 _SELECT = """
@@ -40,6 +42,7 @@ class Item:
         amount: Before tax.
         invoice: The invoice it is on; empty for none.
         added_at: When it was booked.
+        corrected: What an item of a correction corrects; None for others.
     """
 
     item: str
@@ -51,6 +54,7 @@ class Item:
     amount: Money
     invoice: str
     added_at: datetime
+    corrected: Corrected | None
 
 
 def list_items(
@@ -84,19 +88,26 @@ def list_items(
             "status": status,
             "count": limit + 1,
         },
-    )
-    return page_of([_from_row(row) for row in rows], limit=limit)
+    ).all()
+    return page_of(_from_rows(connection, rows), limit=limit)
 
 
 def find_item(connection: sqlalchemy.Connection, *, item: str) -> Item | None:
     """This function will return one item, or None when there is no such one."""
-    row = connection.execute(
+    rows = connection.execute(
         sqlalchemy.text(f"{_SELECT} WHERE i.item = :item"), {"item": item}
-    ).one_or_none()
-    return None if row is None else _from_row(row)
+    ).all()
+    return next(iter(_from_rows(connection, rows)), None)
 
 
-def _from_row(row: sqlalchemy.Row[Any]) -> Item:
+def _from_rows(
+    connection: sqlalchemy.Connection, rows: Sequence[sqlalchemy.Row[Any]]
+) -> list[Item]:
+    corrected = corrected_by(connection, items=[row.item for row in rows])
+    return [_from_row(row, corrected=corrected.get(row.item)) for row in rows]
+
+
+def _from_row(row: sqlalchemy.Row[Any], *, corrected: Corrected | None) -> Item:
     return Item(
         item=row.item,
         kind=row.kind,
@@ -107,4 +118,5 @@ def _from_row(row: sqlalchemy.Row[Any]) -> Item:
         amount=Money(row.amount_minor, row.currency),
         invoice=row.invoice,
         added_at=row.added_at,
+        corrected=corrected,
     )

@@ -7,14 +7,23 @@ from datetime import timedelta
 
 import pytest
 
+from api.representations_invoices import (
+    to_representation_invoice_document,
+    to_representation_item,
+)
+from cli.invoice_text import explanation
 from domain.canonical import Json
 from domain.codes import Code
 from domain.period import add_months
+from domain.routing import partition_of
 from projections.invoicing.builder import preview
 from projections.invoicing.reconcile import reconcile
-from projections.invoicing.replay import replay
+from projections.invoicing.replay import find_invoice, replay
 from projections.invoicing.replay_all import replay_all
 from projections.invoicing.trace import trace
+from projections.queries import invoices, items
+from projections.queries.connection import tenant_connection
+from runtime.postgres import new_engine
 from tests.support.pipeline_world import START, TENANT, Event, World, running_world
 
 MONTH_END = add_months(START, months=1)
@@ -105,6 +114,56 @@ class TestLateUsage:
             "SELECT amount_minor FROM invoice_item WHERE customer = 'cus_again' ORDER BY added_at"
         )
         assert sum(amount for (amount,) in items) == 5_000
+
+    def test_names_the_original_line_and_both_pins(self, world: World) -> None:
+        """On the item, on the line that bills it, in the correction, and in words."""
+        world.subscribe("cus_pins")
+        world.send_usage("cus_pins", [calls("first", "80")])
+        (billed,) = world.bill("cus_pins", as_of=BILLED_AT)
+        world.send_usage("cus_pins", [calls("late", "60"), calls("later", "1")])
+        (corrected,) = world.correct("cus_pins", as_of=LATER)
+        settings = world.settings
+        original = find_invoice(settings, tenant=TENANT, name=billed.invoice).content
+        partition = partition_of(TENANT, "cus_pins", partitions=settings.partitions)
+        before = original.pin.usage_positions[partition]
+        after = corrected.content.pin.usage_positions[partition]
+
+        next_at = add_months(BILLED_AT, months=1)
+        (second,) = world.bill("cus_pins", as_of=next_at, month=_month(1))
+
+        engine = new_engine(settings, role="app")
+        with tenant_connection(engine, tenant=TENANT) as connection:
+            first = invoices.find_invoice(connection, invoice=billed.invoice)
+            document = invoices.find_invoice(connection, invoice=second.invoice)
+            (item,) = items.list_items(
+                connection, limit=10, after=None, customer="cus_pins", status=None
+            ).rows
+        engine.dispose()
+        assert first is not None
+        assert document is not None
+        shown = to_representation_invoice_document(document).lines[-1].refers
+        assert shown is not None
+        wanted = {
+            "invoice": billed.invoice,
+            "number": first.invoice.number,
+            "line_id": "0/calls",
+            "correction": corrected.correction,
+            "pin_before": {"partition": partition, "offset": before},
+            "pin_after": {"partition": partition, "offset": after},
+        }
+        assert wanted == shown.model_dump()
+        assert shown == to_representation_item(item).refers
+        (correction,) = to_representation_invoice_document(first).corrections
+        assert (shown.pin_before, shown.pin_after) == (correction.pin_before, correction.pin_after)
+        words = "\n".join(explanation(find_invoice(settings, tenant=TENANT, name=second.invoice)))
+        assert f"line 0/calls of {first.invoice.number} ({billed.invoice})" in words
+        assert (
+            f"made from usage.events/{partition} up to offset {before} before, "
+            f"up to offset {after} now ({corrected.correction})"
+        ) in words
+        assert before < after
+        again = find_invoice(settings, tenant=TENANT, name=corrected.correction)
+        assert original.pin.usage_positions == again.pin_before
 
     def test_shows_in_reconciliation_until_it_is_corrected(self, world: World) -> None:
         """One unit of difference is named; after the correction there is none."""

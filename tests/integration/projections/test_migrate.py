@@ -37,7 +37,7 @@ class TestMigrate:
     def test_may_run_again(self, empty: Settings) -> None:
         migration.migrate(empty)
         migration.migrate(empty)
-        assert rows(empty, "SELECT version_num FROM alembic_version") == [("0017",)]
+        assert rows(empty, "SELECT version_num FROM alembic_version") == [("0018",)]
 
     def test_may_run_in_many_processes_at_once(self, empty: Settings) -> None:
         errors: list[BaseException] = []
