@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.books import account_credit
@@ -209,3 +209,47 @@ def test_a_skipped_period_is_billed_once_its_usage_comes(
         accounts = books.accounts()
         sums.append([accounts.get(name, 0) for name in ("receivable", "revenue", "tax")])
     assert sums[0] == sums[1]
+
+
+SMALL = st.integers(0, 60)
+
+
+def billed_in_cents(calls: int, billing: dict[str, str]) -> tuple[BillingBooks, InvoiceContent]:
+    """An invoice of a cent a call, with 19 % of tax on top."""
+    books = BillingBooks()
+    books.agreed(per_call("calls", "0.01"), taxes=[tax("19")], billing=billing)
+    return books, books.billed(usage={"calls": str(calls)})
+
+
+@example(first=2, chain=[3], is_billed_between=False, mode="next_invoice", tax_rounding="group")
+@given(
+    first=SMALL,
+    chain=st.lists(SMALL, min_size=1, max_size=4),
+    is_billed_between=st.booleans(),
+    mode=MODES,
+    tax_rounding=st.sampled_from(["group", "line"]),
+)
+def test_nets_are_those_of_one_invoice_and_each_document_rounds_its_tax(
+    first: int, chain: list[int], is_billed_between: bool, mode: str, tax_rounding: str
+) -> None:
+    """Of n documents the taxes are at most n // 2 minor units from those of one invoice.
+
+    The tax of a document is its base times its rate, rounded half up (BR-CO-17): each is more than
+    -1/2 and at most 1/2 off, and so is that of the one invoice. Together they are less than
+    (n + 1) / 2 off, and whole: 0.02 and 0.01 have no tax at 19 %, 0.03 has 0.01.
+    """
+    policy = {"corrections": mode, "tax_rounding": tax_rounding}
+    in_time, _ = billed_in_cents(chain[-1], policy)
+    late, content = billed_in_cents(first, policy)
+    invoices = 1
+    for turn, calls in enumerate(chain):
+        corrected(late, content, calls=calls, turn=turn)
+        is_last = turn == len(chain) - 1
+        if (is_billed_between or is_last) and late.state.billing.waiting.get("acme"):
+            late.billed(as_of=f"2025-0{3 + turn}-02T00:00:00Z", invoice=f"inv_{2 + turn}")
+            invoices += 1
+    documents = invoices + len(late.kept("CreditNoteIssued"))
+    sums = late.accounts(), in_time.accounts()
+    nets, taxes = ([each.get(name, 0) for each in sums] for name in ("revenue", "tax"))
+    assert nets[0] == nets[1]
+    assert abs(taxes[0] - taxes[1]) <= documents // 2
