@@ -16,13 +16,14 @@ from api.invoice_document import (
     InvoiceDocument,
 )
 from api.personal import find_buyer
-from domain.billing_terms import Seller
+from domain.billing_terms import BillingTerms, Seller
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice import InvoiceContent
 from domain.invoice_reading import parse_invoice_content
+from domain.sellers import seller_named
 from projections.queries import invoice_documents
-from projections.queries.catalogues import catalogue_of_version
+from projections.queries.catalogues import catalogue_of_version, read_published
 from projections.queries.connection import tenant_connection
 from projections.queries.invoice_documents import InvoiceHead
 from projections.queries.invoices import InvoiceKey
@@ -180,12 +181,20 @@ class Documents:
 def seller_of(connection: sqlalchemy.Connection, content: InvoiceContent) -> Seller:
     """This function will return who bills, as the catalogue version of the invoice says it.
 
-    An invoice of items alone names no version: the one in force says it.
+    An invoice of items alone names no version, and a customer may have come to a seller that a
+    later version brought: then the newest version that has the seller says it.
     """
-    terms = content.terms
-    segments = (*terms.segments, *terms.fees)
-    version = max((segment.catalogue_version for segment in segments), default=None)
-    catalogue = catalogue_of_version(connection, version=version)
-    return (
-        Seller(key=terms.seller) if catalogue is None else catalogue.billing.seller(terms.seller)
-    )
+    return seller_named(content.terms.seller, newest_first=_billing_terms(connection, content))
+
+
+def _billing_terms(
+    connection: sqlalchemy.Connection, content: InvoiceContent
+) -> Iterator[BillingTerms]:
+    segments = (*content.terms.segments, *content.terms.fees)
+    if segments:
+        version = max(segment.catalogue_version for segment in segments)
+        catalogue = catalogue_of_version(connection, version=version)
+        if catalogue is not None:
+            yield catalogue.billing
+    catalogues = read_published(connection).catalogues
+    yield from (catalogues[version].billing for version in sorted(catalogues, reverse=True))

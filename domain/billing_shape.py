@@ -62,8 +62,8 @@ _SELLER = Shape(
         _optional_text("email", "Where customers write to."),
         _optional_text(
             "prefix",
-            "What its invoice numbers begin with; that of `billing` when absent. No two sellers "
-            "have the same.",
+            "What its invoice numbers begin with; that of `billing` when absent. A "
+            "prefix is of one seller and one kind of document, in all versions; `RCP-` of none.",
             pattern=terms.PREFIX,
         ),
         _optional_text(

@@ -7,7 +7,6 @@ terms it was made. What a version leaves out has the defaults that stand here.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -44,6 +43,8 @@ SELLER_DEFAULT = "default"
 STANDARD_CATEGORY = "standard"
 """Tax category of a price or item that names none."""
 
+RECEIPT_PREFIX = "RCP-"
+"""What the numbers of a tenant's receipts begin with: no seller's do."""
 PREFIX = r"[A-Z][A-Z0-9]{0,11}-"
 _PREFIX = re.compile(PREFIX, re.ASCII)
 COUNTRY = r"[A-Z]{2}"
@@ -147,6 +148,11 @@ class Seller:
     prefix: str = "INV-"
     credit_note_prefix: str = "CN-"
 
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """Return what its numbers begin with, by field of the catalogue."""
+        return {"prefix": self.prefix, "credit_note_prefix": self.credit_note_prefix}
+
 
 @dataclass(frozen=True, slots=True)
 class TaxRate:
@@ -226,9 +232,10 @@ class BillingTerms:
     usage_warning_percent: int = WARNING_PERCENT_DEFAULT
     sellers: tuple[Seller, ...] = (Seller(),)
 
-    def seller(self, key: str) -> Seller:
-        """Return a seller by key; the first one for an empty or unknown key."""
-        return next((each for each in self.sellers if each.key == key), self.sellers[0])
+    @property
+    def default_seller(self) -> Seller:
+        """Return who bills customers that name no seller."""
+        return self.sellers[0]
 
 
 DEFAULT_TERMS = BillingTerms()
@@ -250,12 +257,7 @@ def billing_from_fields(fields: Fields) -> BillingTerms:
     sellers = tuple(
         _seller(item, prefix=prefix) for item in fields.objects("sellers", count_max=SELLERS_MAX)
     ) or (Seller(prefix=prefix),)
-    for what, values in (
-        ("the key", [each.key for each in sellers]),
-        ("the prefix", [each.prefix for each in sellers]),
-        ("the credit note prefix", [each.credit_note_prefix for each in sellers]),
-    ):
-        _require_different(fields, "sellers", what=what, values=values)
+    _require_different(fields, sellers)
     currency = fields.text("default_currency", default="USD")
     try:
         minor_unit_places(currency)
@@ -329,10 +331,23 @@ def _prefix(fields: Fields, name: str, *, default: str) -> str:
     return prefix
 
 
-def _require_different(fields: Fields, name: str, *, what: str, values: Iterable[str]) -> None:
-    for value, count in Counter(values).items():
-        if count > 1:
-            raise fields.refuse(name, f"use {what} {value!r} twice: numbers would repeat")
+def _require_different(fields: Fields, sellers: Iterable[Seller]) -> None:
+    """Refuse two sellers of one key, and a second use of a prefix: numbers would repeat."""
+    is_listed = bool(fields.values.get("sellers"))
+    keys: set[str] = set()
+    prefixes = {RECEIPT_PREFIX}
+    for index, seller in enumerate(sellers):
+        if seller.key in keys:
+            raise fields.refuse(f"sellers[{index}].key", f"is {seller.key!r} twice")
+        keys.add(seller.key)
+        for name, prefix in seller.prefixes.items():
+            if prefix in prefixes:
+                raise fields.refuse(
+                    f"sellers[{index}].{name}" if is_listed else "invoice_prefix",
+                    f"is {prefix!r} twice: no two kinds of document and no two sellers share "
+                    f"numbers, and {RECEIPT_PREFIX!r} is that of receipts",
+                )
+            prefixes.add(prefix)
 
 
 def tax_from_fields(fields: Fields) -> TaxRate:

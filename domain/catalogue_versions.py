@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from domain.codes import Code
 from domain.errors import Rejected
+from domain.sellers import refused_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,13 +46,14 @@ def refused_changes(*, before: Catalogue, after: Catalogue) -> tuple[str, ...]:
     given to another type a version later. How many sets of dimensions a meter keeps apart is no
     meaning: it may change, and holds for sets that come later. A composite stays, for prices of
     customers' own may be over it; its weights may change, as rates do. A wallet stays, and in its
-    currency: customers hold credits that they paid for.
+    currency: customers hold credits that they paid for. A prefix of numbers stays with its seller.
     """
     return (
         *_meter_reasons(before, after),
         *_alias_reasons(before, after),
         *_composite_reasons(before, after),
         *_wallet_reasons(before, after),
+        *_prefix_reasons(before, after),
     )
 
 
@@ -110,3 +112,8 @@ def _wallet_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
             f"{what} is in {before.wallet.currency}, not {after.wallet.currency}: customers paid "
             "for their credits in it"
         )
+
+
+def _prefix_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
+    for place, reason in refused_prefixes(before=before.billing, after=after.billing):
+        yield f"{place}: {reason}, as of version {before.version}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domain.billing_terms import DEFAULT_TERMS
 from domain.books import exclusive_meters, own_prices
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
@@ -13,8 +14,10 @@ from domain.catalogue_versions import require_same_meters
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.period import from_ms, time_text
+from domain.sellers import refused_prefixes
 
 if TYPE_CHECKING:
+    from domain.billing_terms import BillingTerms
     from domain.books.state import TenantState
     from domain.catalogue import Catalogue
 
@@ -35,12 +38,14 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             catalogue_version_old, catalogue_version_taken, or plan_in_use when a live subscription
             needs a plan or add-on that is missing or has another currency or interval, or two of
             a customer would price one meter, or a customer's seller is missing, or a price that a
-            customer has differently is over another meter.
+            customer has differently is over another meter; catalogue_invalid, also when a prefix
+            of numbers was another seller's, or another kind of document's.
     """
     fields = fields_of_command(command, names=("content",))
     catalogue = parse_catalogue(fields.document("content"))
     if not is_newer(catalogue, current=state.catalogue, version=catalogue.version):
         return ()
+    _require_prefixes(state, catalogue)
     if state.catalogue is not None:
         require_same_meters(before=state.catalogue, after=catalogue)
         _require_plans(state, catalogue)
@@ -61,7 +66,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
 
 def _require_sellers(state: TenantState, catalogue: Catalogue) -> None:
-    """Refuse a version without a seller that bills a customer: another's numbers would go on."""
+    """Refuse a version without a seller that customers name: it bills them from now on as well."""
     sellers = {each.key for each in catalogue.billing.sellers}
     for _, customer in sorted(state.customers.items()):
         if customer.seller and customer.seller not in sellers:
@@ -71,6 +76,31 @@ def _require_sellers(state: TenantState, catalogue: Catalogue) -> None:
                 f"{customer.customer!r}; keep it until it bills nobody",
                 param="catalogue.billing.sellers",
             )
+
+
+def _require_prefixes(state: TenantState, catalogue: Catalogue) -> None:
+    """Refuse a prefix that stood for something else: its numbers would go on as another's."""
+    for version, before in _billing_by_version(state).items():
+        for place, reason in refused_prefixes(before=before, after=catalogue.billing):
+            raise Rejected(
+                Code.CATALOGUE_INVALID,
+                f"catalogue.{place}: {reason}, as of version {version}",
+                param=f"catalogue.{place}",
+            )
+
+
+def _billing_by_version(state: TenantState) -> dict[int, BillingTerms]:
+    """Return the terms of every version, the oldest first.
+
+    What was billed before the first one, items alone, has numbers of the default terms: they are
+    version 0 where such numbers were given out, which no seller of a catalogue can have done.
+    """
+    found = {version: state.catalogues[version].billing for version in sorted(state.catalogues)}
+    prefix = DEFAULT_TERMS.default_seller.prefix
+    sold = {seller.prefix for terms in found.values() for seller in terms.sellers}
+    if prefix not in sold and prefix in {given for given, _ in state.billing.numbers}:
+        return {0: DEFAULT_TERMS, **found}
+    return found
 
 
 def _require_plans(state: TenantState, catalogue: Catalogue) -> None:

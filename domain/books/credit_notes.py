@@ -15,11 +15,11 @@ from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact
 from domain.books.held import Drawn, Lines, draw, less, unit_of
 from domain.books.invoices import (
-    billing_in_force,
     entry_of,
     invoice_in,
     next_number,
     require_new_ids,
+    seller_of,
     take_number,
 )
 from domain.books.ledger import LedgerAccount, post_money
@@ -383,7 +383,7 @@ def _billed(entry: InvoiceEntry) -> int:
 
 
 def _number(decision: Decision, entry: InvoiceEntry) -> str:
-    seller = billing_in_force(decision.state).seller(entry.seller)
+    seller = seller_of(decision.state, entry.seller)
     at = from_ms(decision.received_at_ms)
     return next_number(decision.state, prefix=seller.credit_note_prefix, at=at)
 

@@ -97,7 +97,7 @@ def invoice_terms(
         tenant=tenant,
         subscription="" if subscription is None else subscription.subscription,
         customer=customer.customer,
-        seller=billing.seller(customer.seller).key,
+        seller=customer.seller or billing.default_seller.key,
         currency=customer.currency if subscription is None else subscription.currency,
         period=what.period,
         period_index=0 if subscription is None else subscription.period_index,

@@ -32,8 +32,10 @@ from domain.invoice_terms import ITEMS_MAX, PERIODS_MAX, InvoiceKind
 from domain.money import minor_unit_places, round_half_up
 from domain.own_json import Int64, Minor, Name
 from domain.period import Period, parse_time, time_text
+from domain.sellers import seller_named
 
 if TYPE_CHECKING:
+    from domain.billing_terms import Seller
     from domain.books.customer import Customer
     from domain.books.state import TenantState
     from domain.books.subscription import Subscription
@@ -197,11 +199,21 @@ def billing_in_force(state: TenantState) -> BillingTerms:
     return DEFAULT_TERMS if state.catalogue is None else state.catalogue.billing
 
 
+def seller_of(state: TenantState, key: str) -> Seller:
+    """This function will return a document's own seller, also one that is no longer sold by.
+
+    Raises:
+        Rejected: seller_unknown, when no catalogue version has it.
+    """
+    versions = sorted(state.catalogues, reverse=True)
+    return seller_named(key, newest_first=(state.catalogues[each].billing for each in versions))
+
+
 def next_number(state: TenantState, *, prefix: str, at: datetime) -> str:
     """This function will return the next number of a prefix in a year (S3-30).
 
-    Numbers have no gap within tenant, prefix and year. A prefix belongs to one seller of a
-    catalogue version; should a later version give it to another, the count goes on.
+    Numbers have no gap within tenant, prefix and year. A prefix belongs to one seller and one kind
+    of document, in every catalogue version (domain.sellers).
     """
     number = state.billing.numbers.get((prefix, at.year), 0) + 1
     return f"{prefix}{at.year}-{number:0{NUMBER_DIGITS}d}"
@@ -281,7 +293,7 @@ def _add_final(
 ) -> None:
     """Add the invoice, the account credit it uses or leaves, and its posting."""
     terms, totals, invoice = content.terms, content.totals, command.text("invoice")
-    seller = billing_in_force(decision.state).seller(terms.seller)
+    seller = seller_of(decision.state, terms.seller)
     decision.add(
         "InvoiceFinalized",
         {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from domain.billing_terms import RECEIPT_PREFIX
 from domain.books.facts import Fact, fact_of, fields_of_fact
 from domain.canonical import sha256_hex, to_canonical_json
 from domain.period import from_ms
@@ -20,7 +21,7 @@ NUMBER_DIGITS = 6
 def next_number(state: TenantState, *, received_at_ms: int) -> str:
     """This function will return the next number of the tenant in the year of a received time."""
     year = from_ms(received_at_ms).year
-    return f"RCP-{year}-{state.receipts_issued.get(year, 0) + 1:0{NUMBER_DIGITS}d}"
+    return f"{RECEIPT_PREFIX}{year}-{state.receipts_issued.get(year, 0) + 1:0{NUMBER_DIGITS}d}"
 
 
 def issued(deal: Deal, *, number: str, tenant: str, wallet: Wallet, at: str) -> Fact:

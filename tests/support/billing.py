@@ -251,7 +251,7 @@ def terms_of(
         tenant=tenant,
         subscription=subscription,
         customer=customer,
-        seller=terms.seller("").key,
+        seller=terms.default_seller.key,
         currency=prices.plan(charged.plan).currency,
         period=Period(parts[0].start, parts[-1].end),
         period_index=0,

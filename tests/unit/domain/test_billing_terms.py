@@ -84,17 +84,12 @@ class TestBilling:
                 ],
             )
         )
-        assert made.seller("de") == Seller(
+        assert made.default_seller == Seller(
             *("de", "Acme GmbH", ("Weg 1", "10115 Berlin"), "DE", "DE123", "billing@example.com"),
             prefix="R-",
         )
         assert (made.grace_hours, made.auto_invoice, made.default_currency) == (0, False, "EUR")
         assert (made.credits, made.usage_lines) == (Credits.AFTER_TAX, False)
-
-    def test_a_seller_that_is_gone_is_the_first(self) -> None:
-        """A customer's seller may leave the catalogue; somebody still has to bill."""
-        made = BillingTerms(sellers=(Seller("a", prefix="A-"), Seller("b", prefix="B-")))
-        assert [made.seller(key).key for key in ("b", "", "gone")] == ["b", "a", "a"]
 
     @pytest.mark.parametrize(
         ("values", "place"),
@@ -123,17 +118,27 @@ class TestBilling:
         assert place in refusal_of("billing", values).reason
 
     @pytest.mark.parametrize(
-        "second",
+        ("second", "place"),
         [
-            {"key": "a", "prefix": "B-", "credit_note_prefix": "CB-"},
-            {"key": "b", "credit_note_prefix": "CB-"},
-            {"key": "b", "prefix": "B-"},
+            ({"key": "a", "prefix": "B-", "credit_note_prefix": "CB-"}, "key"),
+            ({"key": "b", "credit_note_prefix": "CB-"}, "prefix"),
+            ({"key": "b", "prefix": "B-"}, "credit_note_prefix"),
+            ({"key": "b", "prefix": "CN-", "credit_note_prefix": "CB-"}, "prefix"),
+            ({"key": "b", "prefix": "B-", "credit_note_prefix": "INV-"}, "credit_note_prefix"),
+            ({"key": "b", "prefix": "B-", "credit_note_prefix": "B-"}, "credit_note_prefix"),
+            ({"key": "b", "prefix": "RCP-", "credit_note_prefix": "CB-"}, "prefix"),
         ],
     )
-    def test_two_sellers_share_no_numbers(self, second: dict[str, Json]) -> None:
-        """Neither key, nor prefix of invoices, nor prefix of credit notes."""
+    def test_no_two_documents_share_numbers(self, second: dict[str, Json], place: str) -> None:
+        """Neither of two sellers, nor of two kinds, nor with the receipts."""
         sellers: list[Json] = [{"key": "a", "name": "A"}, {"name": "B", **second}]
-        assert "twice" in refusal_of("billing", {"sellers": sellers}).reason
+        refused = refusal_of("billing", {"sellers": sellers})
+        assert refused.fields["param"] == f"billing.sellers[1].{place}"
+
+    def test_the_prefix_of_the_only_seller_is_no_other_s(self) -> None:
+        """Who lists no seller is told of the field there is."""
+        refused = refusal_of("billing", {"invoice_prefix": "CN-"})
+        assert refused.fields["param"] == "billing.invoice_prefix"
 
 
 class TestTax:

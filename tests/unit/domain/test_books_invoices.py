@@ -294,29 +294,6 @@ class TestFinalizeInvoice:
             books.content()
 
 
-class TestSellers:
-    SELLERS: tuple[Json, ...] = (
-        {"key": "ca", "name": "Acme Canada", "prefix": "CA-"},
-        {"key": "de", "name": "Acme Germany", "prefix": "DE-", "credit_note_prefix": "DEG-"},
-    )
-
-    def test_each_has_its_own_numbers(self) -> None:
-        """Two customers of two legal entities: both begin with 1."""
-        books = BillingBooks()
-        books.agreed(flat("base", "10"), billing={"sellers": list(self.SELLERS)})
-        books.send("CreateCustomer", {"customer": "beta", "currency": "USD", "seller": "de"})
-        body = {"subscription": "sub_2", "customer": "beta", "plan": "BASIC"}
-        books.send("CreateSubscription", body | {"start": "2025-01-01T00:00:00Z"})
-        books.billed()
-        books.billed(subscription="sub_2", invoice="inv_2")
-        books.billed(subscription="sub_2", invoice="inv_3", as_of="2025-03-02T00:00:00Z")
-        assert [books.invoice(f"inv_{number}").number for number in (1, 2, 3)] == [
-            "CA-2025-000001",
-            "DE-2025-000001",
-            "DE-2025-000002",
-        ]
-
-
 class TestZeroInvoices:
     def free(self, policy: str) -> BillingBooks:
         books = BillingBooks()
