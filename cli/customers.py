@@ -35,7 +35,7 @@ CATALOGUE = "catalogue"
 
 Seller = Annotated[str, typer.Option(help="Legal entity that bills, by its key.")]
 Treatment = Annotated[str, typer.Option(help="standard, exempt or reverse_charge.")]
-Region = Annotated[str, typer.Option(help="Region as the catalogue's taxes name it.")]
+Region = Annotated[str, typer.Option(help="Region as the catalogue's taxes name it: DE, CA-QC.")]
 DueDays = Annotated[str, typer.Option(help="Days to pay.")]
 GraceHours = Annotated[str, typer.Option(help="Hours that invoices wait for late usage.")]
 

@@ -178,7 +178,9 @@ _TAX = Shape(
             default=terms.STANDARD_CATEGORY,
         ),
         _optional_text(
-            "region", "Region of the customer; absent for every region without its own rate."
+            "region",
+            "Region of the customer; absent for every region without its own rate.",
+            pattern=terms.REGION,
         ),
         decimal_field("rate", "Percent, at most 100."),
         _choice(

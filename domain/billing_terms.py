@@ -16,7 +16,7 @@ from domain.errors import Rejected
 from domain.money import minor_unit_places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from domain.fields import Fields
 
@@ -49,6 +49,9 @@ PREFIX = r"[A-Z][A-Z0-9]{0,11}-"
 _PREFIX = re.compile(PREFIX, re.ASCII)
 COUNTRY = r"[A-Z]{2}"
 _COUNTRY = re.compile(COUNTRY, re.ASCII)
+REGION = r"[A-Z][A-Z0-9]{0,11}(-[A-Z0-9]{1,12})?"
+"""A region has one way to be written: a customer in `de` would get none of the rates of `DE`."""
+_REGION = re.compile(REGION, re.ASCII)
 
 
 class Rounding(StrEnum):
@@ -322,6 +325,22 @@ def _optional(fields: Fields, name: str) -> str:
     return fields.text(name) if name in fields.values else ""
 
 
+def region_in(fields: Fields, name: str) -> str:
+    """This function will read a region, of a customer or a rate; absent, null or empty is none.
+
+    Raises:
+        Rejected: With its place, for another way to write it.
+    """
+    if fields.values.get(name) in {None, ""}:
+        return ""
+    region = fields.text(name)
+    if _REGION.fullmatch(region) is None:
+        raise fields.refuse(
+            name, 'must be capital letters and digits, for example "DE", "QC" or "CA-QC"'
+        )
+    return region
+
+
 def _prefix(fields: Fields, name: str, *, default: str) -> str:
     prefix = fields.text(name, default=default)
     if _PREFIX.fullmatch(prefix) is None:
@@ -364,10 +383,27 @@ def tax_from_fields(fields: Fields) -> TaxRate:
         code=fields.text("code"),
         name=fields.text("name"),
         category=fields.text("category", default=STANDARD_CATEGORY),
-        region=_optional(fields, "region"),
+        region=region_in(fields, "region"),
         rate=rate,
         mode=TaxMode(fields.choice("mode", TaxMode, default=TaxMode.EXCLUSIVE)),
     )
+
+
+def category_problems(
+    fields: Fields, name: str, *, category: str, taxes: Iterable[TaxRate]
+) -> Iterator[Rejected]:
+    """This function will refuse a tax category that has no rate: it would be sold untaxed.
+
+    Args:
+        fields: Where the category stands.
+        name: Its field.
+        category: The category; the standard one may go without a rate.
+        taxes: Rates of the catalogue.
+    """
+    if category != STANDARD_CATEGORY and all(category != tax.category for tax in taxes):
+        yield fields.refuse(
+            name, f"is {category!r}, a category without a rate in taxes (0 for none)"
+        )
 
 
 def tax_problems(fields: Fields, taxes: Iterable[TaxRate]) -> tuple[Rejected, ...]:

@@ -16,6 +16,7 @@ from domain.billing_terms import (
     Discount,
     TaxRate,
     billing_from_fields,
+    category_problems,
 )
 from domain.canonical import Json, from_json, sha256_hex, to_canonical_json
 from domain.codes import Code
@@ -249,6 +250,11 @@ def read_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Rejected, ..
         gain_share=_optional(fields, problems, "gain_share", read=gain_share_from_fields),
         **read_sold(fields, problems=problems, counted=counted),
     )
+    share = parts["gain_share"]
+    if share is not None and not problems.found:
+        problems.found += category_problems(
+            fields, "gain_share.tax", category=share.tax, taxes=parts["taxes"]
+        )
     if problems.found or version is None:
         return None, tuple(problems.found)
     catalogue = Catalogue(

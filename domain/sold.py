@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 from domain.billing_terms import (
     DISCOUNTS_MAX,
-    STANDARD_CATEGORY,
     TAXES_MAX,
     Discount,
     DiscountKind,
     Fees,
     TaxRate,
+    category_problems,
     discount_from_fields,
     tax_from_fields,
     tax_problems,
@@ -88,17 +88,14 @@ def _sale_problems(fields: Fields, sold: Sold) -> Iterator[Rejected]:
 
     Asked only of what is right itself: a discount whose price was refused is no second mistake.
     """
-    categories = {tax.category for tax in sold["taxes"]} | {STANDARD_CATEGORY}
     prices: dict[str, list[Price]] = {}
     for plan in sold["plans"]:
         for price in plan.prices:
             prices.setdefault(price.key, []).append(price)
     for place, price in _places(sold):
-        if price.tax not in categories:
-            yield fields.refuse(
-                f"{place}.tax",
-                f"is {price.tax!r}, a category without a rate in taxes (0 for none)",
-            )
+        yield from category_problems(
+            fields, f"{place}.tax", category=price.tax, taxes=sold["taxes"]
+        )
     for index, discount in enumerate(sold["discounts"]):
         for key in discount.prices:
             yield from _discount_problems(

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from domain import rating
-from domain.billing_terms import DUE_DAYS_MAX, GRACE_HOURS_MAX, TaxTreatment
+from domain.billing_terms import (
+    DUE_DAYS_MAX,
+    GRACE_HOURS_MAX,
+    TaxTreatment,
+    category_problems,
+    region_in,
+)
 from domain.books import proration, subscriptions
 from domain.books.customer import (
     NO_TAX_DETAILS,
@@ -124,7 +130,7 @@ def _tax(fields: Fields) -> CustomerTax:
     tax = fields.object("tax")
     tax.only(("treatment", "region"))
     treatment = tax.choice("treatment", TaxTreatment, default=TaxTreatment.STANDARD)
-    return CustomerTax(TaxTreatment(treatment), optional_text(tax, "region"))
+    return CustomerTax(TaxTreatment(treatment), region_in(tax, "region"))
 
 
 def _free_digest(state: TenantState, fields: Fields) -> str:
@@ -297,6 +303,8 @@ def _price_document(
         raise price.refuse("meter", f"must be that of the price it replaces: {replaces.meter!r}")
     if found.form == "seats" and isinstance(offer, AddOn):
         raise price.refuse("form", "must not be seats: an add-on has none, its quantity counts")
+    for problem in category_problems(price, "tax", category=found.tax, taxes=catalogue.taxes):
+        raise problem
     return to_canonical_json(document)
 
 

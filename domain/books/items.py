@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from domain import own_json
-from domain.billing_terms import STANDARD_CATEGORY
+from domain.billing_terms import STANDARD_CATEGORY, category_problems
 from domain.books.account_credit import customer_of, require_currency
 from domain.books.decision import Decision
 from domain.books.facts import Fact, fields_of_fact, read_fact
@@ -40,8 +40,9 @@ def decide_add(*, state: TenantState, command: Command, received_at_ms: int) -> 
     Args:
         state: Books of the tenant.
         command: {item: itm_…, customer, subscription: may be absent for the customer's next
-            invoice whichever, label, amount_minor: from 0, currency: the customer's, tax: category
-            or absent, start and end: may be absent for the received time}.
+            invoice whichever, label, amount_minor: from 0, currency: the customer's, tax: a
+            category of the catalogue in force or absent, start and end: may be absent for the
+            received time}.
         received_at_ms: When the command was received, milliseconds since 1970 UTC.
 
     Returns:
@@ -49,7 +50,7 @@ def decide_add(*, state: TenantState, command: Command, received_at_ms: int) -> 
 
     Raises:
         Rejected: customer_unknown, subscription_unknown, currency_differs, item_exists,
-            item_limit or amount_limit.
+            item_limit or amount_limit; command_invalid, also for a category without a rate.
     """
     names = (
         *("item", "customer", "subscription", "label", "amount_minor", "currency", "tax"),
@@ -71,6 +72,10 @@ def decide_add(*, state: TenantState, command: Command, received_at_ms: int) -> 
     end = fields.time("end") if "end" in fields.values else start
     if end < start:
         raise fields.refuse("end", "must not lie before the start")
+    tax = fields.text("tax", default=STANDARD_CATEGORY)
+    taxes = () if state.catalogue is None else state.catalogue.taxes
+    for problem in category_problems(fields, "tax", category=tax, taxes=taxes):
+        raise problem
     decision = Decision(state, command, received_at_ms)
     add_item(
         decision,
@@ -81,7 +86,7 @@ def decide_add(*, state: TenantState, command: Command, received_at_ms: int) -> 
             kind=ItemKind.ONE_OFF,
             label=fields.text("label"),
             amount_minor=fields.integer("amount_minor", minimum=0, maximum=AMOUNT_MINOR_MAX),
-            tax=fields.text("tax", default=STANDARD_CATEGORY),
+            tax=tax,
             start=start,
             end=end,
             added_at=now,

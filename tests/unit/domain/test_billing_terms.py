@@ -156,6 +156,9 @@ class TestTax:
             ({"mode": "both"}, "tax.mode"),
             ({"code": ""}, "tax.code"),
             ({"stray": 1}, "tax.stray"),
+            ({"region": "de"}, "tax.region"),
+            ({"region": "D E"}, "tax.region"),
+            ({"region": "CA-QC-1"}, "tax.region"),
         ],
     )
     def test_names_the_place_of_what_is_wrong(self, values: dict[str, Json], place: str) -> None:

@@ -144,6 +144,23 @@ class TestAddItem:
         outcome = books.send("AddItem", body | change)
         assert (outcome.code, outcome.facts) == (code, ())
 
+    def test_of_a_category_without_a_rate_is_refused(self) -> None:
+        """It would be sold untaxed; a category of the catalogue, and the standard one, are not."""
+        books = BillingBooks()
+        books.agreed(flat("base", "100"), taxes=[tax("10"), tax("5", code="b", category="books")])
+        refused = books.item(2000, tax="standrad")
+        assert (refused.code, refused.facts) == (Code.COMMAND_INVALID, ())
+        assert refused.reason.startswith("AddItem.tax is 'standrad'")
+        taken = [books.item(1, item=f"itm_{each}", tax=each) for each in ("books", "standard")]
+        assert [each.code for each in taken] == ["", ""]
+        assert Code.COMMAND_INVALID == self.empty().item(1, tax="books").code
+
+    def empty(self) -> BillingBooks:
+        """A customer of a tenant that sells nothing yet."""
+        books = BillingBooks()
+        books.send("CreateCustomer", {"customer": "acme", "currency": "USD"})
+        return books
+
 
 class TestRemoveItem:
     def test_is_no_longer_billed(self, books: BillingBooks) -> None:

@@ -125,6 +125,7 @@ FAULTS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("composites[0].of", lambda d: d["composites"][0]["of"][0].update(meter="users")),
     ("plans[0].prices[0].tax", lambda d: plan(d)["prices"][0].update(tax="boks")),
     ("add_ons[0].prices[0].tax", lambda d: d["add_ons"][0]["prices"][0].update(tax="boks")),
+    ("gain_share.tax", lambda d: d.update(gain_share={"tax": "boks"})),
     ("plans[0].discounts", lambda d: plan(d).update(discounts=["lunch"])),
     ("plans[0].discounts", lambda d: plan(d).update(discounts=[str(n) for n in range(21)])),
     ("discounts[0].prices", lambda d: d["discounts"][0].update(prices=["unheard"])),

@@ -321,11 +321,11 @@ class TestTaxes:
             "105.00",
         )
 
-    def test_a_category_without_a_rate_is_free_of_tax(self) -> None:
+    def test_the_standard_category_without_a_rate_is_free_of_tax(self) -> None:
         """Its lines have a row of their own, so that the bases add up to the subtotal."""
         books = BillingBooks()
-        books.agreed(flat("a", "100"), taxes=TEN)
-        books.item(5000, tax="books")
+        books.agreed(flat("a", "100", tax="books"), taxes=[tax("10", category="books")])
+        books.item(5000)
         assert [(each.code, each.base, each.amount) for each in books.content().totals.taxes] == [
             ("", 5000, 0),
             ("vat", 10000, 1000),

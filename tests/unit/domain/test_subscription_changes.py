@@ -227,6 +227,12 @@ class TestCustomers:
                 Code.COMMAND_INVALID,
                 "tax.treatment",
             ),
+            (
+                "ChangeCustomer",
+                {"tax": {"treatment": "standard", "region": "qc"}},
+                Code.COMMAND_INVALID,
+                "ChangeCustomer.tax.region",
+            ),
             ("ChangeCustomer", {"customer": "other"}, Code.CUSTOMER_UNKNOWN, "other"),
             ("SetPriceOverride", {"customer": "other"}, Code.CUSTOMER_UNKNOWN, "other"),
             ("SetPriceOverride", {"plan": "GOLD"}, Code.PLAN_UNKNOWN, "GOLD"),
@@ -243,6 +249,12 @@ class TestCustomers:
                 {"document": '{"key":"other","form":"flat","amount":"1"}'},
                 Code.COMMAND_INVALID,
                 "SetPriceOverride.document.key",
+            ),
+            (
+                "SetPriceOverride",
+                {"document": '{"key":"base","form":"flat","amount":"1","tax":"standrad"}'},
+                Code.COMMAND_INVALID,
+                "SetPriceOverride.document.tax",
             ),
             (
                 "SetPriceOverride",
