@@ -160,6 +160,7 @@ class PlanRepresentation(Representation):
     limits: list[LimitRepresentation]
     is_popular: bool
     has_gain_share: bool
+    seats_max: int = Field(description="Seats that a subscription to it can have")
     catalogue_version: int
 
 
@@ -294,6 +295,7 @@ def to_representation_plan(sold: SoldPlan) -> PlanRepresentation:
         ],
         is_popular=plan.is_popular,
         has_gain_share=plan.has_gain_share,
+        seats_max=plan.seats_max,
         catalogue_version=sold.version,
     )
 

@@ -47,6 +47,7 @@ class Code(StrEnum):
     DISCOUNT_UNKNOWN = "discount_unknown"
     DISCOUNT_GRANTED = "discount_granted"
     SELLER_UNKNOWN = "seller_unknown"
+    SEATS_LIMIT = "seats_limit"
     METER_TAKEN = "meter_taken"
     METER_UNSPLIT = "meter_unsplit"
     PLAN_IN_USE = "plan_in_use"
@@ -264,6 +265,7 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.DISCOUNT_UNKNOWN: "The catalogue in force has no such discount.",
     Code.DISCOUNT_GRANTED: "The subscription has this discount already.",
     Code.SELLER_UNKNOWN: "The catalogue in force has no such seller.",
+    Code.SEATS_LIMIT: "The plan sells fewer seats than that; the reason says how many.",
     Code.METER_TAKEN: (
         "Another live subscription of the customer prices the same usage of this meter."
     ),

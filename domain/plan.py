@@ -34,6 +34,8 @@ PRICES_MAX = 100
 """Prices of one plan; bounds the lines of an invoice."""
 LIMITS_MAX = 50
 """Limits of one plan."""
+SEATS_MAX = 1_000_000
+"""Seats of one subscription."""
 LIMIT_OVERFLOWS = (Overflow.WARN, Overflow.REFUSE)
 """What going past a limit can do, the usual one first: a limit has no price to bill (C-04)."""
 PLAN_DISCOUNTS_MAX = 20
@@ -97,6 +99,7 @@ class Plan:
         is_popular: Whether lists of plans show it first (S1-R19).
         limits: What it allows.
         has_gain_share: Whether its subscribers can have gain-share (S1-26).
+        seats_max: Seats that a subscription to it can have at most (S3-R4).
     """
 
     code: str
@@ -112,6 +115,7 @@ class Plan:
     is_popular: bool = False
     limits: tuple[Limit, ...] = ()
     has_gain_share: bool = False
+    seats_max: int = SEATS_MAX
 
     def price(self, key: str) -> Price | None:
         """Return a price by key; None when there is none."""
@@ -193,6 +197,7 @@ def _over_bands(price: Percentage, fields: Fields, counted: Counted) -> Price:
 _PLAN_FIELDS = (
     *("code", "name", "currency", "prices", "interval", "fees", "trial_days", "minimum"),
     *("maximum", "discounts", "is_popular", "limits", "has_gain_share"),
+    "seats_max",
 )
 
 
@@ -225,6 +230,7 @@ def plan_from_fields(fields: Fields, *, counted: Counted, problems: Problems) ->
         is_popular=fields.boolean("is_popular", default=False),
         limits=limits,
         has_gain_share=fields.boolean("has_gain_share", default=False),
+        seats_max=fields.integer("seats_max", minimum=1, maximum=SEATS_MAX, default=SEATS_MAX),
     )
     if plan.minimum and plan.maximum and plan.minimum.amount > plan.maximum.amount:
         raise fields.refuse("maximum", "must not lie below the minimum")

@@ -23,6 +23,7 @@ from domain.plan import (
     PLAN_DISCOUNTS_MAX,
     PLANS_MAX,
     PRICES_MAX,
+    SEATS_MAX,
     TRIAL_DAYS_MAX,
     Of,
 )
@@ -102,6 +103,13 @@ _PLAN = Shape(
         list_field("limits", "What it allows.", LIMITS_MAX, _LIMIT),
         boolean_field(
             "has_gain_share", "Whether its subscribers can have gain-share.", default=False
+        ),
+        whole_field(
+            "seats_max",
+            "Seats that a subscription to it can have; more are refused.",
+            minimum=1,
+            maximum=SEATS_MAX,
+            default=str(SEATS_MAX),
         ),
     ),
 )

@@ -49,6 +49,32 @@ def require_plan(
     return catalogue
 
 
+def with_seats_sold(
+    phase: Phase, *, before: Phase | None, catalogues: Mapping[int, Catalogue], place: str
+) -> Phase:
+    """This function will return a phase once its plan sells as many seats as it has (S3-R4).
+
+    Args:
+        phase: What is to hold.
+        before: What held; who had as many seats on the plan keeps them. None for a new start.
+        catalogues: Every published version.
+        place: Field of the command that is to blame.
+
+    Raises:
+        Rejected: seats_limit, with the place.
+    """
+    plan = catalogues[phase.catalogue_version].plan(phase.plan)
+    is_held = before is not None and (before.plan, before.seats) == (phase.plan, phase.seats)
+    if phase.seats > plan.seats_max and not is_held:
+        raise Rejected(
+            Code.SEATS_LIMIT,
+            f"{place} asks for {phase.seats} seats, of which plan {plan.code!r} sells at most "
+            f"{plan.seats_max}",
+            param=place,
+        )
+    return phase
+
+
 def phase_from(
     start: datetime,
     *,

@@ -21,7 +21,6 @@ from domain.books.subscription import (
     ADD_ONS_MAX,
     PHASES_MAX,
     QUANTITY_MAX,
-    SEATS_MAX,
     Phase,
     Subscription,
     with_phases,
@@ -30,6 +29,7 @@ from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice_terms import GRANTED_MAX
 from domain.period import Interval, Period, ceil_day, floor_day, from_ms, time_text
+from domain.plan import SEATS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,8 +101,9 @@ def decide_plan(*, state: TenantState, command: Command, received_at_ms: int) ->
         holds keeps its version (G-07), also in place of what was to begin later.
 
     Raises:
-        Rejected: plan_unknown, currency_differs, interval_differs, meter_taken, and those of every
-            change: subscription_unknown, subscription_ended, period_invoiced, change_limit.
+        Rejected: plan_unknown, currency_differs, interval_differs, meter_taken, seats_limit, and
+            those of every change: subscription_unknown, subscription_ended, period_invoiced,
+            change_limit.
     """
     asked = _asked(state, command, received_at_ms, names=("plan", "when"))
     subscription, code = asked.subscription, asked.fields.text("plan")
@@ -161,7 +162,7 @@ def decide_seats(*, state: TenantState, command: Command, received_at_ms: int) -
         SubscriptionChanged and the difference of the fees; nothing when there is none.
 
     Raises:
-        Rejected: As every change.
+        Rejected: seats_limit, and as every change.
     """
     asked = _asked(state, command, received_at_ms, names=("seats", "when"))
     seats = asked.fields.integer("seats", minimum=0, maximum=SEATS_MAX)
@@ -385,10 +386,16 @@ def _phases_changed(
 ) -> tuple[Fact, ...]:
     """Change what holds from a day on."""
     before = asked.subscription
-    held = _held(asked, day)
+    place = f"{asked.fields.place}.{change['kind']}"
+
+    def edited(phase: Phase) -> Phase:
+        return agreement.with_seats_sold(
+            edit(phase), before=phase, catalogues=asked.state.catalogues, place=place
+        )
+
     earlier = tuple(phase for phase in before.phases if phase.start < day)
-    later = tuple(edit(phase) for phase in before.phases if phase.start > day)
-    after = with_phases(before, (*earlier, edit(held), *later))
+    later = (edited(phase) for phase in before.phases if phase.start > day)
+    after = with_phases(before, (*earlier, edited(_held(asked, day)), *later))
     if after.phases == before.phases:
         return ()
     if len(after.phases) > PHASES_MAX:

@@ -30,6 +30,7 @@ from domain.period import (
     parse_time,
     time_text,
 )
+from domain.plan import SEATS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,6 @@ PHASES_MAX = 100
 """Phases of the open period and after it: three changes a day for a month, 200 bytes each."""
 ADD_ONS_MAX = 50
 """Add-ons of one subscription, each with a quantity."""
-SEATS_MAX = 1_000_000
 QUANTITY_MAX = 1_000_000
 """Of one add-on."""
 INDEX_MAX = 12 * 8_000

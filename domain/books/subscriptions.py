@@ -20,7 +20,6 @@ from domain.books.state import TenantState, read_id
 from domain.books.subscription import (
     ADD_ONS_MAX,
     QUANTITY_MAX,
-    SEATS_MAX,
     Phase,
     Subscription,
     SubscriptionDocument,
@@ -37,6 +36,7 @@ from domain.period import (
     from_ms,
     time_text,
 )
+from domain.plan import SEATS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +75,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
 
     Raises:
         Rejected: subscription_exists, customer_unknown, plan_unknown, add_on_unknown,
-            discount_unknown, currency_differs, meter_unsplit, meter_taken, or command_invalid for
-            the rest.
+            discount_unknown, currency_differs, seats_limit, meter_unsplit, meter_taken, or
+            command_invalid for the rest.
     """
     fields = fields_of_command(command, names=_FIELDS)
     name = read_id(fields, "subscription", prefix="sub")
@@ -140,6 +140,10 @@ def _agreed(
         catalogue_version=catalogue.version,
         seats=fields.integer("seats", minimum=0, maximum=SEATS_MAX, default=1),
         add_ons=add_ons,
+    )
+    sold = {catalogue.version: catalogue}
+    agreement.with_seats_sold(
+        phase, before=None, catalogues=sold, place="CreateSubscription.seats"
     )
     subscription = Subscription(
         subscription=fields.text("subscription"),

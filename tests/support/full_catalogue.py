@@ -170,6 +170,7 @@ GOOD: dict[str, Any] = {
             "is_popular": True,
             "limits": [{"key": "calls", "meter": "calls", "maximum": "9"}],
             "has_gain_share": True,
+            "seats_max": 50,
             "prices": [
                 {"key": "seats", "form": "seats", "amount": "9.00", "included": "1"},
                 {

@@ -143,6 +143,7 @@ FAULTS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("plans[0].interval", lifetime(maximum={"amount": "1"})),
     ("plans[0].fees", lifetime(fees="in_arrears")),
     ("plans[0].fees", lambda d: plan(d).update(fees="later")),
+    ("plans[0].seats_max", lambda d: plan(d).update(seats_max=0)),
     ("plans[0].trial_days", lambda d: plan(d).update(trial_days=731)),
     ("plans[0].minimum.of", lambda d: plan(d).update(minimum={"amount": "1", "of": "fees"})),
     (

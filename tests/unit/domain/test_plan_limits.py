@@ -104,6 +104,28 @@ class TestRefuse:
         assert () == checked.catalogue.plan("enterprise").limits
 
 
+class TestSeats:
+    @pytest.mark.parametrize(
+        ("plan", "seats", "code"),
+        [("free", 1, ""), ("free", 2, "seats_limit"), ("starter", 500, "")],
+    )
+    def test_s3_r4_free_sells_no_extra_seats(self, plan: str, seats: int, code: str) -> None:
+        """S3's own catalogue: they would be given away, for Free has no price for them."""
+        checked = check_file(checkout.ROOT / "deploy" / "catalogues" / "s3_dictamesh.yaml")
+        assert checked.catalogue is not None
+        books = billing.Books()
+        books.send("PublishCatalogue", {"content": checked.catalogue.content})
+        books.send("CreateCustomer", {"customer": "acme", "currency": "USD"})
+        body: dict[str, Json] = {
+            "subscription": "sub_1",
+            "customer": "acme",
+            "plan": plan,
+            "start": "2025-01-01T00:00:00Z",
+            "seats": seats,
+        }
+        assert code == books.send("CreateSubscription", body).code
+
+
 class TestValue:
     def test_of_a_composite_is_its_meters_weighted(self) -> None:
         """2 x 20 calls and 10 x 1 job."""

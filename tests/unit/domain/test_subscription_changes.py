@@ -11,7 +11,7 @@ from domain.codes import Code
 from domain.fields import TEXT_LENGTH_MAX
 from domain.period import time_text
 from tests.support.billing import bodies, moment
-from tests.support.stories import CALLS, CUSTOMER, Story, plan
+from tests.support.stories import CALLS, CUSTOMER, SEATS, Story, plan
 
 PLANS = (
     plan("PRO", "9000", also=[CALLS]),
@@ -191,6 +191,67 @@ class TestLifetime:
         outcome = story.sent("CancelSubscription", body)
         assert outcome.code == Code.COMMAND_INVALID
         assert "CancelSubscription.when" in outcome.reason
+
+
+class TestSeats:
+    """S3-R4: nobody has more seats than the plan sells."""
+
+    SOLO = plan("SOLO", "10", seats_max=1)
+    TEAM = plan("TEAM", "90", also=[SEATS], seats_max=5)
+
+    @pytest.fixture
+    def story(self) -> Story:
+        """A team of five."""
+        made = Story(self.SOLO, self.TEAM)
+        made.subscribe("TEAM", start="2025-01-01", seats=5)
+        return made
+
+    @pytest.mark.parametrize(
+        ("kind", "body", "place"),
+        [
+            ("CreateSubscription", {"plan": "SOLO", "seats": 2}, "seats"),
+            ("ChangeSeats", {"seats": 6}, "seats"),
+            ("ChangeSeats", {"seats": 6, "when": "period_end"}, "seats"),
+            ("ChangePlan", {"plan": "SOLO"}, "plan"),
+            ("ChangePlan", {"plan": "SOLO", "when": "period_end"}, "plan"),
+        ],
+    )
+    def test_s3_r4_seats_are_those_the_plan_sells(
+        self, story: Story, kind: str, body: Mapping[str, Json], place: str
+    ) -> None:
+        """Refused with the place, and nothing is changed."""
+        more: dict[str, Json] = {"subscription": "sub_1"}
+        if kind == "CreateSubscription":
+            start = "2025-01-01T00:00:00Z"
+            more = {"subscription": "sub_2", "customer": CUSTOMER, "start": start}
+        outcome = story.sent(kind, {**more, **body})
+        assert (outcome.code, outcome.facts) == (Code.SEATS_LIMIT, ())
+        assert outcome.reason.startswith(f"{kind}.{place} asks for ")
+
+    def test_a_planned_plan_counts_too(self, story: Story) -> None:
+        """Seats from today would be there when it begins."""
+        story.change("ChangeSeats", on="2025-01-10", seats=1)
+        story.change("ChangePlan", on="2025-01-10", plan="SOLO", when="period_end")
+        body: dict[str, Json] = {"subscription": "sub_1", "seats": 2}
+        outcome = story.sent("ChangeSeats", body, on="2025-01-11")
+        assert outcome.code == Code.SEATS_LIMIT
+        assert "'SOLO' sells at most 1" in outcome.reason
+
+    def test_who_has_more_than_a_later_version_sells_keeps_them(self, story: Story) -> None:
+        """And may have fewer, and pause; more than it sells are not to be had."""
+        story.publish(2, self.SOLO, plan("TEAM", "90", also=[SEATS], seats_max=2), on="2025-01-20")
+        story.bill("2025-02-02")
+        assert story.subscription().phase_at(moment("2025-02-02")).catalogue_version == 2
+        sent = [
+            story.sent(kind, {"subscription": "sub_1", **body}, on="2025-02-03").code
+            for kind, body in (
+                ("ChangePlan", {"plan": "TEAM"}),
+                ("PauseSubscription", {}),
+                ("ChangeSeats", {"seats": 4}),
+                ("ChangeSeats", {"seats": 2}),
+            )
+        ]
+        assert sent == ["", "", Code.SEATS_LIMIT, ""]
 
 
 class TestCustomers:
