@@ -145,7 +145,7 @@ def list_parked(tenant: Tenant = "") -> None:
 
 
 def release(subscription: str, tenant: Tenant = "") -> None:
-    """Let a parked invoice go: the next run bills it, up to the total that was looked at."""
+    """Let a parked invoice go: the next run bills it, up to what was looked at."""
     settings = load_settings("invoice")
     _act(settings, tenant, "ReleaseInvoice", {"subscription": subscription})
     typer.echo(f"{subscription} is released")

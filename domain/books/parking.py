@@ -26,8 +26,8 @@ def decide_park(*, state: TenantState, command: Command, received_at_ms: int) ->
     Args:
         state: Books of the tenant.
         command: {subscription, period_index: period whose invoice it is, reason: for people,
-            total_minor: what the invoice would come to}. Without an index, as it was sent once,
-            it is about the open period.
+            total_minor: what the invoice would come to before account credit}. Without an index,
+            as it was sent once, it is about the open period.
         received_at_ms: When the command was received, milliseconds since 1970 UTC.
 
     Returns:

@@ -20,7 +20,7 @@ from domain.derived_ids import derived_id
 from domain.errors import Rejected
 from domain.period import time_text
 from projections.invoicing.outcomes import await_outcomes, await_projected
-from projections.invoicing.rails import RunLimits, of_a_batch, outlier_reason
+from projections.invoicing.rails import RunLimits, of_a_batch, outlier_reason, sold_minor_of
 from projections.invoicing.snapshot import BATCH_MAX, Snapshot, start_text
 from runtime import failpoints
 from runtime.logs import logger
@@ -418,7 +418,7 @@ class _Run:
                         "subscription": content.terms.subscription,
                         "period_index": content.terms.period_index,
                         "reason": sent.parked,
-                        "total_minor": content.total_minor,
+                        "total_minor": sold_minor_of(content),
                     }
                 ),
             )
@@ -458,7 +458,7 @@ def built_of(snapshot: Snapshot, drafts: Sequence[Draft]) -> Iterator[Built]:
 
 def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:
     return outlier_reason(
-        total_minor=content.total_minor,
+        sold_minor=sold_minor_of(content),
         earlier=draft.earlier,
         released_minor=draft.released_minor,
         times=settings.billing_outlier_times,

@@ -84,27 +84,36 @@ class RunLimits:
         self._totals_minor[currency] = total_minor
 
 
+def sold_minor_of(content: InvoiceContent) -> int:
+    """This function will return what an invoice comes to before account credit, minor units.
+
+    Lines less discounts, with their tax: credit says nothing of whether what was sold is strange.
+    """
+    totals = content.totals
+    return totals.total_minor + totals.credit_minor - totals.carry_minor
+
+
 def outlier_reason(
-    *, total_minor: int, earlier: Sequence[int], released_minor: int | None, times: int
+    *, sold_minor: int, earlier: Sequence[int], released_minor: int | None, times: int
 ) -> str:
     """This function will say why a person should look at an invoice first.
 
     Args:
-        total_minor: What it comes to.
-        earlier: Totals of the customer's last invoices, in minor units.
-        released_minor: Total that was looked at and released before; up to it nothing waits again.
+        sold_minor: What it comes to before account credit.
+        earlier: The same of the customer's last invoices.
+        released_minor: What was looked at and released before; up to it nothing waits again.
         times: How many times the median is too much; 0 for never.
 
     Returns:
         The reason, for people; empty when nothing is strange.
     """
-    is_known = released_minor is not None and total_minor <= released_minor
+    is_known = released_minor is not None and sold_minor <= released_minor
     if times == 0 or len(earlier) < EARLIER_MIN or is_known:
         return ""
     median_minor = median_low(earlier)
-    if median_minor == 0 or total_minor <= times * median_minor:
+    if median_minor <= 0 or sold_minor <= times * median_minor:
         return ""
     return (
-        f"the total of {total_minor} minor units is more than {times} times {median_minor}, "
-        f"the median of the last {len(earlier)} invoices"
+        f"{sold_minor} minor units before account credit are more than {times} times "
+        f"{median_minor}, the median of the last {len(earlier)} invoices"
     )

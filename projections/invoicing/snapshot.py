@@ -65,7 +65,7 @@ _NEEDS = f"""
         ORDER BY i.added_offset, i.added_index LIMIT {ITEMS_MAX}
     ),
     ARRAY(
-        SELECT v.total_minor FROM invoice v
+        SELECT v.total_minor + v.credit_minor - v.carry_minor FROM invoice v
         WHERE v.tenant = c.tenant AND v.customer = c.customer AND v.kind <> 'items'
             AND v.status <> 'void'
         ORDER BY v.issued_at DESC, v.invoice DESC LIMIT {HISTORY_MAX}
@@ -122,8 +122,9 @@ class Draft:
         terms: What it is made by.
         needs_shared: Whether it draws on items or credit that another invoice of the same
             customer could draw on as well.
-        earlier: Totals of the customer's last invoices, newest first, minor units.
-        released_minor: Total that somebody has looked at and released; None for none.
+        earlier: What the customer's last invoices came to before account credit, newest first,
+            minor units.
+        released_minor: What somebody has looked at and released, likewise; None for none.
         attempt: Invoices that the period had before; they are void.
         items_left: Items that wait beyond those of the terms: they come with the next one.
     """

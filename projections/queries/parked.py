@@ -19,7 +19,7 @@ class ParkedInvoice:
         subscription: Whose invoice.
         customer: Who would pay.
         reason: Why it waits.
-        total_minor: What it came to when it was parked, minor units.
+        total_minor: What it came to before account credit when it was parked, minor units.
         parked_at: Since when.
     """
 

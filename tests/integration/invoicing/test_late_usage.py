@@ -264,6 +264,26 @@ class TestMoney:
 
         assert (released.code, released.content.total_minor) == ("", 10_900)
 
+    def test_does_not_wait_because_credit_paid_what_came_before(self, world: World) -> None:
+        """Invoices of 9 of which credit left 0.01 are no tenth of the next one of 9."""
+        start = add_months(START, months=-3)
+        world.subscribe("cus_given", start=start)
+        for months in (-3, -2, -1):
+            world.act(
+                "GrantAccountCredit",
+                credit=f"crd_given_{-months}",
+                customer="cus_given",
+                amount_minor=899,
+                currency="USD",
+                reason="goodwill",
+            )
+            moment = add_months(START, months=months + 1) + timedelta(days=1)
+            (billed,) = world.bill("cus_given", as_of=moment, month=_month(months))
+            assert (billed.code, billed.content.total_minor) == ("", 1)
+
+        (billed,) = world.bill("cus_given", as_of=BILLED_AT)
+        assert (billed.code, billed.content.total_minor) == ("", 900)
+
 
 class TestReplayAll:
     def test_makes_every_invoice_and_correction_again_in_one_pass(self, world: World) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from domain.errors import Fatal
 from projections.invoicing.builder import Billed
 from projections.invoicing.held_back import HOLD, HeldBack
-from projections.invoicing.rails import BATCH_CHARACTERS_MAX, of_a_batch, outlier_reason
+from projections.invoicing.rails import (
+    BATCH_CHARACTERS_MAX,
+    of_a_batch,
+    outlier_reason,
+    sold_minor_of,
+)
 from projections.invoicing.run_file import (
     Difference,
     RunEntry,
@@ -21,17 +28,18 @@ from projections.invoicing.run_file import (
     read_run,
     write_run,
 )
-from tests.support.invoices import BillingBooks, flat
+from tests.support.invoices import BillingBooks, flat, tax
 
 
 class TestOutlier:
     @pytest.mark.parametrize(
-        ("total_minor", "earlier", "released_minor", "times", "is_parked"),
+        ("sold_minor", "earlier", "released_minor", "times", "is_parked"),
         [
             (1_001, (100, 100, 100), None, 10, True),
             (1_000, (100, 100, 100), None, 10, False),  # exactly ten times is not more
             (1_001, (100, 100), None, 10, False),  # of two there is no median
             (1_001, (0, 0, 100), None, 10, False),  # of nothing everything is a multiple
+            (1_001, (-100, -100, 100), None, 10, False),  # corrections were more than the rest
             (1_001, (100, 100, 100), 1_001, 10, False),  # somebody looked at it
             (1_002, (100, 100, 100), 1_001, 10, True),  # and it grew since
             (9_999, (100, 100, 100), None, 0, False),
@@ -40,7 +48,7 @@ class TestOutlier:
     )
     def test_is_more_than_ten_times_the_median(
         self,
-        total_minor: int,
+        sold_minor: int,
         earlier: tuple[int, ...],
         released_minor: int | None,
         times: int,
@@ -48,10 +56,26 @@ class TestOutlier:
     ) -> None:
         """Boundaries one minor unit apart."""
         reason = outlier_reason(
-            total_minor=total_minor, earlier=earlier, released_minor=released_minor, times=times
+            sold_minor=sold_minor, earlier=earlier, released_minor=released_minor, times=times
         )
 
         assert bool(reason) is is_parked
+
+    def test_is_what_was_sold_whatever_credit_pays(self) -> None:
+        """A hundred with its tax, of which credit pays all, some, or more than all."""
+        for credit, of in ((0, 0), (3_000, 3_000), (20_000, 11_000)):
+            books = BillingBooks()
+            books.agreed(flat("base", "100"), taxes=[tax("10")], billing={"credits": "after_tax"})
+            if credit:
+                books.grant(credit)
+            content = books.content()
+            assert (content.totals.credit_minor, content.total_minor) == (of, 11_000 - of)
+            assert sold_minor_of(content) == 11_000
+
+    def test_of_a_total_below_0_is_below_0(self) -> None:
+        """What becomes account credit was not sold."""
+        totals = SimpleNamespace(total_minor=0, credit_minor=0, carry_minor=500)
+        assert sold_minor_of(cast("Any", SimpleNamespace(totals=totals))) == -500
 
 
 def entry(subscription: str, total_minor: int, *, currency: str = "USD") -> RunEntry:

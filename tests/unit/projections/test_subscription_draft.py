@@ -45,7 +45,8 @@ class OneDraft:
         )
 
     def next_content(self, terms: object) -> SimpleNamespace:
-        return SimpleNamespace(terms=terms, total_minor=self.total_minor, sha256="x", text="{}")
+        totals = SimpleNamespace(total_minor=self.total_minor, credit_minor=0, carry_minor=0)
+        return SimpleNamespace(terms=terms, totals=totals, sha256="x", text="{}")
 
 
 def ask(
