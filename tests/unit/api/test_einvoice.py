@@ -19,12 +19,14 @@ from api.invoice_document import (
     InvoiceDocument,
 )
 from api.invoice_words import language
+from cli.catalogue_file import check_file
 from domain.billing_terms import DiscountKind, TaxMode, TaxTreatment
 from domain.canonical import Json
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.invoice_taxes import LineTax
+from domain.invoice_taxes import LineTax, resolved_taxes
 from domain.invoice_terms import GrantedDiscount
+from tests.support import billing, checkout
 from tests.support import invoice_documents as documents
 from tests.support.en16931 import amounts, broken_rules
 from tests.support.invoice_documents import (
@@ -60,6 +62,24 @@ def domestic() -> InvoiceDocument:
 def reverse_charge() -> InvoiceDocument:
     """Germany to France: the buyer pays the tax."""
     return invoice(content(VAT, treatment=TaxTreatment.REVERSE_CHARGE))
+
+
+def eu_example(
+    *, treatment: TaxTreatment = TaxTreatment.STANDARD, buyer: BuyerDetails = documents.GERMAN
+) -> InvoiceDocument:
+    """The shipped catalogue: five seats, a handbook at 7 %, and 12,345 calls."""
+    prices = check_file(checkout.ROOT / "deploy" / "catalogues" / "eu_example.yaml").catalogue
+    assert prices is not None
+    billed = billing.period("2025-01-01", "2025-02-01")
+    part = billing.segment(prices=prices, billed=billed, plan_code="team", seats=5)
+    taxes = resolved_taxes(rates=prices.taxes, treatment=treatment, region="")
+    made = billing.content_of(
+        prices=prices,
+        billed=billed,
+        rows=[billing.window("api_calls", value="12345")],
+        terms=replace(billing.terms_of(part, prices=prices), taxes=taxes),
+    )
+    return invoice(made, seller=prices.billing.default_seller, buyer=buyer)
 
 
 def note() -> CreditNoteDocument:
@@ -109,6 +129,10 @@ DRAWN_TAX = {
 DOCUMENTS: dict[str, Callable[[], InvoiceDocument | CreditNoteDocument]] = {
     "domestic 19 %": domestic,
     "reverse charge DE to FR": reverse_charge,
+    "EU example, within Germany": eu_example,
+    "EU example, DE to FR": lambda: eu_example(
+        treatment=TaxTreatment.REVERSE_CHARGE, buyer=documents.FRENCH
+    ),
     "exempt": lambda: invoice(content(VAT, treatment=TaxTreatment.EXEMPT)),
     "tax in the price, with credit": lambda: invoice(
         content(catalogue(taxes=[tax(mode="inclusive")]), promotion_minor=777, discounts=(LAUNCH,))
@@ -215,6 +239,14 @@ class TestAmounts:
             "GrandTotalAmount": Decimal("9624.13"),
             "DuePayableAmount": Decimal("9624.13"),
         } == amounts(cii.to_cii(domestic()))
+
+    def test_of_the_eu_example_have_both_rates(self) -> None:
+        """49.00, two seats of 9.00 and 2,345 calls of 0.80 at 19 %, 10.00 at 7 %."""
+        found = amounts(cii.to_cii(eu_example()))
+        assert (found["TaxBasisTotalAmount"], found["TaxTotalAmount"]) == (
+            Decimal("78.88"),
+            Decimal("13.79"),  # 13.09 of 68.88, and 0.70
+        )
 
     def test_of_the_reverse_charge_have_no_tax(self) -> None:
         xml = cii.to_cii(reverse_charge())
