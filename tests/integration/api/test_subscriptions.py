@@ -12,7 +12,7 @@ from tests.support.stories import CATALOGUE, SEATS, plan
 
 BASE = "/api/v1/billing"
 PLANS = [
-    plan("TEAM", "62", also=[SEATS], is_popular=True),
+    plan("TEAM", "62", also=[SEATS], is_popular=True, seats_max=50),
     plan("BUSINESS", "180", trial_days=7, fees="in_advance"),
     plan("YEAR", "700", interval="year"),
 ]
@@ -270,6 +270,7 @@ class TestPlans:
             "month",
         )
         assert (listed[1]["trial_days"], listed[1]["fees"]) == (7, "in_advance")
+        assert (team["seats_max"], listed[1]["seats_max"]) == (50, 1_000_000)
 
     def test_are_none_before_a_catalogue(self, rows: Rows, client: TestClient) -> None:
         """An empty list, not an error."""
