@@ -97,13 +97,11 @@ def decide_plan(*, state: TenantState, command: Command, received_at_ms: int) ->
 
     Returns:
         SubscriptionChanged, and what the difference of the fees comes to; nothing when the plan
-        holds already and goes on. Another plan is that of the catalogue in force; the one that
-        holds keeps its version (G-07), also in place of what was to begin later.
+        holds and goes on: it keeps its version (G-07). Another is that of the catalogue in force.
 
     Raises:
-        Rejected: plan_unknown, currency_differs, interval_differs, meter_taken, seats_limit, and
-            those of every change: subscription_unknown, subscription_ended, period_invoiced,
-            change_limit.
+        Rejected: plan_unknown, currency_differs, interval_differs, meter_taken, seats_limit; of
+            every change subscription_unknown, subscription_ended, period_invoiced, change_limit.
     """
     asked = _asked(state, command, received_at_ms, names=("plan", "when"))
     subscription, code = asked.subscription, asked.fields.text("plan")
@@ -389,9 +387,8 @@ def _phases_changed(
     place = f"{asked.fields.place}.{change['kind']}"
 
     def edited(phase: Phase) -> Phase:
-        return agreement.with_seats_sold(
-            edit(phase), before=phase, catalogues=asked.state.catalogues, place=place
-        )
+        after, catalogues = edit(phase), asked.state.catalogues
+        return agreement.with_seats_sold(after, before=phase, catalogues=catalogues, place=place)
 
     earlier = tuple(phase for phase in before.phases if phase.start < day)
     later = (edited(phase) for phase in before.phases if phase.start > day)
