@@ -13,6 +13,7 @@ from domain.catalogue_shape import CATALOGUE
 from domain.document_shape import Field, Kind, Shape
 from domain.emergence_rules.expressions import LENGTH_MAX as CONDITION_LENGTH_MAX
 from domain.fields import TEXT_LENGTH_MAX, is_clean_text
+from domain.sold import useless_discounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,11 +46,14 @@ def check_catalogue(document: Json) -> tuple[Catalogue | None, tuple[Problem, ..
 
     Args:
         document: The document as JSON values; a catalogue is what parse_catalogue would make of
-            it, and there is none exactly when there is a problem.
+            it, and there is none exactly when there is a problem. What is published must be free
+            of them; parse_catalogue still reads older versions with useless discounts.
     """
     catalogue, refusals = read_catalogue(document)
     if catalogue is not None:
-        return catalogue, ()
+        refusals = tuple(useless_discounts(plans=catalogue.plans, discounts=catalogue.discounts))
+        if not refusals:
+            return catalogue, ()
     problems = list(shape_problems(document))
     told = {problem.place for problem in problems}
     problems += [

@@ -17,6 +17,8 @@ from domain.billing_terms import (
     tax_from_fields,
     tax_problems,
 )
+from domain.codes import Code
+from domain.errors import Rejected
 from domain.plan import (
     ADD_ONS_MAX,
     PLANS_MAX,
@@ -31,10 +33,9 @@ from domain.pricing.matrix import Matrix
 from domain.pricing.percentage import Percentage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from domain.composite import Counted
-    from domain.errors import Rejected
     from domain.fields import Fields
     from domain.pricing.price import Price
     from domain.problems import Problems
@@ -88,7 +89,9 @@ def _sale_problems(fields: Fields, sold: Sold) -> Iterator[Rejected]:
 
     Asked only of what is right itself: a discount whose price was refused is no second mistake.
     """
-    prices: dict[str, list[Price]] = {}
+    prices: dict[str, list[Price]] = {
+        price.key: [] for add_on in sold["add_ons"] for price in add_on.prices
+    }
     for plan in sold["plans"]:
         for price in plan.prices:
             prices.setdefault(price.key, []).append(price)
@@ -99,7 +102,7 @@ def _sale_problems(fields: Fields, sold: Sold) -> Iterator[Rejected]:
     for index, discount in enumerate(sold["discounts"]):
         for key in discount.prices:
             yield from _discount_problems(
-                fields, f"discounts[{index}].prices", discount, prices.get(key, ())
+                fields, f"discounts[{index}].prices", discount, prices.get(key)
             )
     yield from _plan_problems(fields, sold)
 
@@ -142,11 +145,32 @@ def _places(sold: Sold) -> Iterator[tuple[str, Price]]:
 
 
 def _discount_problems(
-    fields: Fields, place: str, discount: Discount, prices: Sequence[Price]
+    fields: Fields, place: str, discount: Discount, prices: Sequence[Price] | None
 ) -> Iterator[Rejected]:
-    if not prices:
-        yield fields.refuse(place, "name a price that no plan has; add-ons are not discounted")
-    if discount.kind is DiscountKind.FREE_UNITS and any(
+    """Refuse a price that nothing has, and a plan's that has no free units."""
+    if prices is None:
+        yield fields.refuse(place, "name a price that no plan has")
+    elif discount.kind is DiscountKind.FREE_UNITS and any(
         not price.meter or isinstance(price, Matrix | Percentage) for price in prices
     ):
         yield fields.refuse(place, "name a fee, a matrix or a percentage, which has no free units")
+
+
+def useless_discounts(
+    *, plans: Iterable[Plan], discounts: Iterable[Discount]
+) -> Iterator[Rejected]:
+    """This function will refuse discounts of prices that add-ons alone have: none is discounted.
+
+    Who writes a catalogue asks, and the books before they publish one; a version from before stays
+    readable, and such a discount takes nothing off.
+    """
+    keys = {price.key for plan in plans for price in plan.prices}
+    for index, discount in enumerate(discounts):
+        for key in discount.prices:
+            if key not in keys:
+                place = f"catalogue.discounts[{index}].prices"
+                yield Rejected(
+                    Code.CATALOGUE_INVALID,
+                    f"{place} name {key!r}, which no plan has; add-ons are not discounted",
+                    param=place,
+                )

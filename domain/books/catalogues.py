@@ -15,6 +15,7 @@ from domain.codes import Code
 from domain.errors import Rejected
 from domain.period import from_ms, time_text
 from domain.sellers import refused_prefixes
+from domain.sold import useless_discounts
 
 if TYPE_CHECKING:
     from domain.billing_terms import BillingTerms
@@ -34,7 +35,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         CataloguePublished; nothing when the same version with the same content is in force.
 
     Raises:
-        Rejected: catalogue_invalid, also when a meter or alias of before is changed or missing,
+        Rejected: catalogue_invalid, also when a meter or alias of before is changed or missing or
+            a discount is for add-ons alone,
             catalogue_version_old, catalogue_version_taken, or plan_in_use when a live subscription
             needs a plan or add-on that is missing or has another currency or interval, or two of
             a customer would price one meter, or a customer's seller is missing, or a price that a
@@ -46,6 +48,8 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
     if not is_newer(catalogue, current=state.catalogue, version=catalogue.version):
         return ()
     _require_prefixes(state, catalogue)
+    for refusal in useless_discounts(plans=catalogue.plans, discounts=catalogue.discounts):
+        raise refusal
     if state.catalogue is not None:
         require_same_meters(before=state.catalogue, after=catalogue)
         _require_plans(state, catalogue)

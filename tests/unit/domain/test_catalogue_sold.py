@@ -129,7 +129,6 @@ FAULTS: tuple[tuple[str, Callable[[dict[str, Any]], object]], ...] = (
     ("plans[0].discounts", lambda d: plan(d).update(discounts=["lunch"])),
     ("plans[0].discounts", lambda d: plan(d).update(discounts=[str(n) for n in range(21)])),
     ("discounts[0].prices", lambda d: d["discounts"][0].update(prices=["unheard"])),
-    ("discounts[0].prices", lambda d: d["discounts"][0].update(prices=["care"])),
     ("discounts[1].prices", lambda d: d["discounts"][1].update(prices=["base"])),
     ("discounts[1].prices", priced(**MATRIX)),
     ("discounts[1].prices", priced(form="percentage", rate="1")),

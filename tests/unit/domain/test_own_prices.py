@@ -7,6 +7,8 @@ import pytest
 
 from domain.books.subscription import Subscription
 from domain.canonical import Json, to_canonical_json
+from domain.catalogue import parse_catalogue
+from domain.catalogue_check import check_catalogue
 from domain.codes import Code
 from tests.support.billing import meter
 from tests.support.stories import CUSTOMER, Story, plan
@@ -93,6 +95,25 @@ class TestAnotherMeter:
             "calls 100.00 = 100.00",
             "calls 5.00, api 200.00 = 205.00",
         ]
+
+
+def test_a_discount_for_add_ons_alone_is_refused_and_read() -> None:
+    """Who writes it learns where; a version that was published before still prices its periods."""
+    support = {"add_ons": [add_on("support", fee("fee", "62"))]}
+    off = {"code": "d", "name": "D", "kind": "percent", "value": "50", "prices": ["base", "fee"]}
+    document: dict[str, Json] = {
+        "version": 1,
+        "plans": [plan("PRO", "100")],
+        "discounts": [off],
+        **support,
+    }
+    place = "catalogue.discounts[0].prices"
+    assert parse_catalogue(json.dumps(document)).discounts
+    assert [problem.place for problem in check_catalogue(document)[1]] == [place]
+    story = Story(plan("PRO", "100"))
+    outcome = story.publish(2, plan("PRO", "100"), more={"discounts": [off], **support})
+    assert outcome.code == Code.CATALOGUE_INVALID
+    assert outcome.reason.startswith(f"{place} name 'fee'")
 
 
 class TestAddOns:
