@@ -151,11 +151,12 @@ def price_over(fields: Fields, *, counted: Counted) -> Price:
         counted: Meters and composites of its catalogue.
 
     Raises:
-        Rejected: With the place, for an unknown meter, a dimension that the meter is not split by,
+        Rejected: With the place, for a "/" in the key, an unknown meter, a dimension it lacks,
             a matrix over a meter with too many sets of values, and bounds per event that are no
             value bands of the meter; the latter says which to write.
     """
     price = price_from_fields(fields)
+    _require_undivided(fields, "key", price.key)
     if not price.meter:
         return price
     if not counted.is_known(price.meter):
@@ -169,6 +170,12 @@ def price_over(fields: Fields, *, counted: Counted) -> Price:
                     "meter", f"is {meter.key!r}, whose dimension_sets_max is above {GROUPS_MAX}"
                 )
     return _over_bands(price, fields, counted) if isinstance(price, Percentage) else price
+
+
+def _require_undivided(fields: Fields, name: str, value: str) -> None:
+    """Refuse a "/", which parts the names in ids of lines: two lines could have one id."""
+    if "/" in value:
+        raise fields.refuse(name, 'must not contain "/"')
 
 
 def _require_dimensions(fields: Fields, field: str, names: Iterable[str], meter: Meter) -> None:
@@ -256,8 +263,10 @@ def add_on_from_fields(fields: Fields, *, counted: Counted, problems: Problems) 
     prices = _prices(fields, counted=counted, problems=problems)
     if any(price.form == "seats" for price in prices):
         raise fields.refuse("prices", "hold seats: an add-on has none, its quantity counts")
+    code = fields.text("code")
+    _require_undivided(fields, "code", code)
     return AddOn(
-        code=fields.text("code"),
+        code=code,
         name=fields.text("name"),
         currency=currency_of(fields),
         prices=prices,

@@ -27,7 +27,7 @@ from domain.plan import (
     TRIAL_DAYS_MAX,
     Of,
 )
-from domain.price_shape import PRICES
+from domain.price_shape import PRICES, name_in_lines
 
 _CURRENCY = Field(
     "currency",
@@ -117,7 +117,7 @@ _ADD_ON = Shape(
     "add_on",
     "What a subscription can have besides its plan, once or several times.",
     (
-        Field("code", Kind.TEXT, "Name of the add-on."),
+        name_in_lines("code", "Name of the add-on."),
         Field("name", Kind.TEXT, "Name for people."),
         _CURRENCY,
         _PRICES,

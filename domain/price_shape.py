@@ -20,7 +20,15 @@ from domain.pricing.price import TAX_STANDARD, Overflow
 from domain.pricing.reading import WHERE_MAX
 
 _POWER = r"(?=[0-9]{1,18}(\.|$))0*10*(\.0{1,18})?"
-_KEY = Field("key", Kind.TEXT, "Name of the price within the plan; the invoice line carries it.")
+
+
+def name_in_lines(name: str, meaning: str) -> Field:
+    """This function will return a field whose text stands in ids of lines, parted there by "/"."""
+    rule = 'text of 1 to 200 printable characters without "/"'
+    return Field(name, Kind.TEXT, meaning, rule=rule, pattern="[^/]+")
+
+
+_KEY = name_in_lines("key", "Name of the price within the plan; the invoice line carries it.")
 _NAME = Field(
     "name",
     Kind.TEXT,
