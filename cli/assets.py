@@ -5,13 +5,13 @@ Each imports what it needs when it is called, as the commands of cli/workers.py 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.books import Tenant
+from cli.files import opened
 from cli.operate import load_settings
 from domain.canonical import decimal_text
 from domain.codes import Code
@@ -63,8 +63,7 @@ def snapshot(
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the lines that hold something, with their numbers."""
-    source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
-    with source:
+    with opened(file) as source:
         lines = iter(lambda: source.readline(LINE_BYTES_MAX + 1), b"")
         for number, line in enumerate(lines, start=1):
             if len(line) > LINE_BYTES_MAX:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from cli import invoice_actions, invoice_documents
+from cli.files import require_writable
 from cli.invoice_text import content_table, explanation, minor, trace_table
 from cli.operate import load_settings
 from domain.codes import Code
@@ -281,6 +282,8 @@ def reconcile(
     """
     settings = load_settings("reconcile")
     owner = tenant or settings.tenant
+    if metric_file is not None:
+        require_writable(metric_file)
     today = _now(settings, tenant=owner).date()
     start = _day(day or first, default=today - timedelta(days=34))
     end = _day(day or last, default=max(today, start))

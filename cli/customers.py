@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.books import Tenant, customer_app, send, send_typed
+from cli.files import read_text
 from cli.operate import load_settings
 from domain.canonical import from_json, to_canonical_json
 from domain.codes import Code
@@ -123,8 +123,7 @@ def customer_override(
         raise typer.BadParameter("give a file with the price, or --remove")
     text = None
     if document is not None:
-        raw = sys.stdin.read() if str(document) == "-" else document.read_text(encoding="utf-8")
-        text = to_canonical_json(from_json(raw))
+        text = to_canonical_json(from_json(read_text(document)))
     body: dict[str, Json] = {
         "customer": customer,
         "add_on" if add_on else "plan": plan,

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.catalogue_file import read_catalogue_file
+from cli.files import read_text
 from domain.catalogue import parse_catalogue
 from domain.codes import Code
 from domain.emergence_rules.judge import judge, offers, read_values
@@ -43,7 +44,7 @@ def emergence_check(
     for code in charged or ():
         if code not in known:
             raise Rejected(Code.INVALID_REQUEST, f"{code!r} is no tier of {catalogue}")
-    judgement = judge(read_values(_text_of(report), rules), rules)
+    judgement = judge(read_values(read_text(report, bytes_max=REPORT_BYTES_MAX), rules), rules)
     console = Console()
     if judgement.failed_gates:
         console.print(f"no emergence: {escape(', '.join(judgement.failed_gates))}")
@@ -61,17 +62,6 @@ def emergence_check(
             escape(", ".join(terms.delivers)),
         )
     console.print(table)
-
-
-def _text_of(report: Path) -> str:
-    try:
-        with report.open("rb") as file:
-            content = file.read(REPORT_BYTES_MAX + 1)
-        if len(content) > REPORT_BYTES_MAX:
-            raise Rejected(Code.OVERSIZED, f"{report} has more than {REPORT_BYTES_MAX} bytes")
-        return content.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Rejected(Code.INVALID_REQUEST, f"{report} cannot be read: {error}") from error
 
 
 def add_to(app: typer.Typer) -> None:

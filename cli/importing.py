@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 from typing_extensions import override
 
+from cli.files import read_text
 from cli.operate import load_settings
 from domain.canonical import decimal_text
 from domain.codes import Code
@@ -255,10 +256,7 @@ def source_of(
             "a source is either a page or a query",
             next_step="Give --scrape URL and --metric NAME, or --url URL and --query SELECTOR",
         )
-    try:
-        bearer = "" if bearer_file is None else bearer_file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Rejected(Code.INVALID_REQUEST, f"--bearer-file: {error}") from error
+    bearer = "" if bearer_file is None else read_text(bearer_file, encoding="ASCII").strip()
     if is_page:
         return PageSource(scrape, frozenset(metrics), bearer)
     from_ms = to_ms(parse_time(from_)) if from_ else clock.now_ms()

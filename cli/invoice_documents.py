@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli.counting import counted
+from cli.files import written
 from cli.operate import load_settings
 from domain.codes import Code
 from domain.errors import Rejected
@@ -53,19 +53,8 @@ def _found(documents: Documents, number: str) -> InvoiceDocument | CreditNoteDoc
     return found
 
 
-@contextmanager
-def _opened(output: str) -> Iterator[BinaryIO]:
-    """Open a file for writing, or the standard output; say at the end how much it was."""
-    if output == "-":
-        yield sys.stdout.buffer
-        return
-    with Path(output).open("wb") as file:
-        yield file
-        typer.echo(f"{output}: {file.tell():,} bytes", err=True)
-
-
 def _write(output: str, data: bytes) -> None:
-    with _opened(output) as file:
+    with written(output) as file:
         file.write(data)
 
 
@@ -166,7 +155,7 @@ def export(
     count = 0
     with (
         _documents(settings, tenant=tenant, is_personal=False) as documents,
-        _opened(output) as file,
+        written(output) as file,
     ):
         pages = documents.pages(start=start, end=end, customer=customer or None)
         for number, page in enumerate(pages):
@@ -175,7 +164,7 @@ def export(
             else:
                 file.writelines(f"{invoice_export.json_text(each)}\n".encode() for each in page)
             count += len(page)
-    typer.echo(f"{count} invoices", err=True)
+    typer.echo(counted(count, "invoice"), err=True)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from cli.books import Tenant, customer_app
+from cli.files import read_text
 from cli.operate import load_settings
 from domain.codes import Code
 from domain.errors import Rejected
@@ -190,8 +190,7 @@ def vault_scan(
     from runtime.vault.vault import vault_of
 
     settings = load_settings("vault")
-    text = sys.stdin.read() if str(values) == "-" else values.read_text(encoding="utf-8")
-    canaries = Canaries([line for line in text.splitlines() if line])
+    canaries = Canaries([line for line in read_text(values).splitlines() if line])
     # A proof without the keys that are there would prove nothing.
     if (vault := vault_of(settings)) is not None:
         vault.close()

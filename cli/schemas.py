@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.files import read_text
 from cli.operate import load_settings
 from domain.codes import Code
 from domain.errors import Rejected
@@ -96,7 +97,7 @@ def check_schema(
     from schemas import avro_parser, avro_types
     from schemas.subjects import found_conflicts, require_subject
 
-    text = _text_of(file)
+    text = read_text(file)
     type_ = avro_parser.parse(text)
     if not subject:
         typer.echo(f"{avro_types.name_of(type_) or 'the schema'} is taken")
@@ -122,7 +123,7 @@ def register_schema(
 ) -> None:
     """Register a schema, for good; repeating changes nothing."""
     with closing(_log(_builtin_settings())) as log:
-        typer.echo(_place(log.register(subject, _text_of(file))))
+        typer.echo(_place(log.register(subject, read_text(file))))
 
 
 def _builtin_settings() -> Settings:
@@ -140,13 +141,6 @@ def _log(settings: Settings) -> SchemaLog:
     from runtime.schema_log import SchemaLog
 
     return SchemaLog(settings)
-
-
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Rejected(Code.SCHEMA_INVALID, f"{file} cannot be read: {error}") from error
 
 
 def _place(version: Version) -> str:

@@ -212,6 +212,8 @@ class Code(StrEnum):
     REGISTRY_AWAY = "registry_away"
     REGISTRY_MISMATCH = "registry_mismatch"
     SETTING_INVALID = "setting_invalid"
+    FILE_UNREADABLE = "file_unreadable"
+    FILE_UNWRITABLE = "file_unwritable"
     REPLAY_DIFFERS = "replay_differs"
     RECONCILE_DIFFERS = "reconcile_differs"
     BILLING_LIMIT = "billing_limit"
@@ -434,6 +436,8 @@ DESCRIPTIONS: dict[Code, str] = {
     Code.REGISTRY_AWAY: "The external schema registry does not answer.",
     Code.REGISTRY_MISMATCH: "The log was begun with another schema registry than is set.",
     Code.SETTING_INVALID: "A setting is missing or malformed.",
+    Code.FILE_UNREADABLE: "A file that a command names is missing or cannot be read.",
+    Code.FILE_UNWRITABLE: "A file that a command names cannot be written.",
     Code.REPLAY_DIFFERS: "Replaying the log gave another content than the invoice has.",
     Code.RECONCILE_DIFFERS: "Accepted, counted, rated and invoiced usage are not the same.",
     Code.BILLING_LIMIT: "A run would make more lines or bill more money than one run may.",

@@ -85,7 +85,12 @@ def ask(settings: Settings, query: str) -> tuple[list[str], list[tuple[Any, ...]
     """
     connection = open_views(settings.archive_folder)
     try:
-        found = connection.execute(query)
+        statements = connection.extract_statements(query)
+        if len(statements) != 1 or not _gives_rows(statements[0]):
+            raise Rejected(
+                Code.INVALID_REQUEST, "give one query that reads, such as a SELECT"
+            )
+        found = connection.execute(statements[0])
         names = [column[0] for column in found.description or ()]
         return names, found.fetchmany(ROWS_MAX)
     except duckdb.Error as error:
@@ -94,3 +99,8 @@ def ask(settings: Settings, query: str) -> tuple[list[str], list[tuple[Any, ...]
         ) from error
     finally:
         connection.close()
+
+
+def _gives_rows(statement: duckdb.Statement) -> bool:
+    """Say whether a statement is a question, so that no DROP VIEW seems to have done anything."""
+    return duckdb.ExpectedResultType.QUERY_RESULT in statement.expected_result_type

@@ -129,7 +129,14 @@ class TestArchive:
 
     @pytest.mark.parametrize(
         "query",
-        ["SELECT * FROM read_csv('/etc/passwd')", "COPY events TO '/tmp/x.csv'", "INSTALL httpfs"],
+        [
+            "SELECT * FROM read_csv('/etc/passwd')",
+            "COPY events TO '/tmp/x.csv'",
+            "INSTALL httpfs",
+            "DROP VIEW events",
+            "SELECT 1; SELECT 2",
+            "",
+        ],
     )
     def test_answers_nothing_else(self, world: UsageWorld, query: str) -> None:
         """SQL for people who may see usage is no way to the rest of the machine."""
