@@ -23,6 +23,7 @@ from api.invoice_document import (
 from domain.billing_terms import Seller
 from domain.canonical import Json, decimal_text, from_json, to_canonical_json
 from domain.invoice import InvoiceContent, Line
+from domain.line_steps import shown_steps
 from domain.money import minor_text, minor_unit_places
 from domain.period import time_text
 
@@ -95,7 +96,7 @@ def _write_invoice(writer: _Writer, document: InvoiceDocument) -> None:
 def _line_cells(line: Line, content: InvoiceContent, document: InvoiceDocument) -> list[str]:
     steps = "; ".join(
         f"{step.label}: {step.quantity} x {step.rate} / {step.per} = {step.amount}"
-        for step in line.steps
+        for step in shown_steps(line)
     )
 
     def amount(units: int) -> str:

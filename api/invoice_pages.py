@@ -20,6 +20,7 @@ from domain.billing_terms import Credits, Seller, TaxMode, TaxTreatment
 from domain.canonical import Json, decimal_text
 from domain.invoice import Line
 from domain.invoice_amounts import MAXIMUM_CODE, TaxGroup
+from domain.line_steps import shown_steps
 from domain.money import minor_unit_places
 
 STEPS_MAX = 40
@@ -174,7 +175,7 @@ def _line(line: Line, document: InvoiceDocument, language: Language) -> dict[str
     return {
         "label": plain(line.label),
         "details": "\n".join(plain(detail) for detail in details if detail),
-        "is_long": len(line.steps) > STEPS_TOGETHER_MAX,
+        "is_long": len(shown_steps(line)) > STEPS_TOGETHER_MAX,
         "quantity": quantity,
         "unit": plain(line.unit),
         "amount": amount(line.amount),
@@ -209,19 +210,21 @@ def _is_explained(line: Line) -> bool:
     """Say whether the steps tell more than quantity and amount do."""
     if line.kind == "item":
         return False
-    return len(line.steps) > 1 or any(step.rate != step.amount for step in line.steps)
+    steps = shown_steps(line)
+    return len(steps) > 1 or any(step.rate != step.amount for step in steps)
 
 
 def _steps(line: Line, language: Language, *, places: int) -> list[str]:
+    shown = shown_steps(line)
     steps = []
-    for step in line.steps[:STEPS_MAX]:
+    for step in shown[:STEPS_MAX]:
         per = "" if step.per == "1" else f" / {language.exact(step.per)}"
         quantity = language.exact(step.quantity, places_max=STEP_PLACES)
         amount = language.exact(step.amount, places_max=STEP_PLACES, places_min=places)
         rate = language.exact(step.rate)
         steps.append(f"{step.label}: {quantity} × {rate}{per} = {amount}")  # noqa: RUF001 -- a times sign
-    if len(line.steps) > STEPS_MAX:
-        steps.append(language.word("more_steps", count=str(len(line.steps) - STEPS_MAX)))
+    if len(shown) > STEPS_MAX:
+        steps.append(language.word("more_steps", count=str(len(shown) - STEPS_MAX)))
     return steps
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from domain.billing_terms import Credits
 from domain.invoice import item_of
 from domain.invoice_terms import InvoiceKind
+from domain.line_steps import shown_steps
 from domain.money import exact_text, minor_text
 from domain.period import from_ms, time_text
 
@@ -69,7 +70,7 @@ def content_table(content: InvoiceContent, *, title: str) -> Table:
     table.add_column("how")
     table.add_column(content.terms.currency, justify="right")
     for number, line in enumerate(content.lines, start=1):
-        steps = "\n".join(step_text(step) for step in line.steps)
+        steps = "\n".join(step_text(step) for step in shown_steps(line))
         about = "≈ " if line.is_estimate else ""
         quantity = f"{about}{line.quantity} {line.unit}" if line.meter else ""
         table.add_row(str(number), line.label, quantity, steps, amount_text(content, line.amount))
@@ -84,10 +85,11 @@ def content_table(content: InvoiceContent, *, title: str) -> Table:
 
 def _totals(content: InvoiceContent) -> Iterator[tuple[str, str, str]]:
     totals = content.totals
+    if totals.discount:
+        yield "lines before discounts", "", amount_text(content, totals.subtotal + totals.discount)
+        yield "discounts", "", f"-{amount_text(content, totals.discount)}"
     if totals.discount or totals.credit_minor or totals.taxes:
         yield "subtotal", "", amount_text(content, totals.subtotal)
-    if totals.discount:
-        yield "discounts", "", f"-{amount_text(content, totals.discount)}"
     promotions = [("promotions", "", f"-{minor(content, totals.promotion_minor)}")]
     taxes = list(_taxes(content))
     is_after = content.terms.credits is Credits.AFTER_TAX
@@ -195,7 +197,7 @@ def _segment(segment: Segment) -> str:
 def _line(content: InvoiceContent, number: int, line: Line) -> Iterator[str]:
     quantity = f", {line.quantity} {line.unit}" if line.meter else ""
     yield f"   {number}. {line.label} ({line.line_id}, {line.form}{quantity})"
-    for step in line.steps:
+    for step in shown_steps(line):
         yield f"      {step_text(step)}"
     rounded = amount_text(content, line.amount)
     how = "rounded with the parts of it above" if _PART.match(line.line_id) else "rounded half up"

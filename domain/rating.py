@@ -18,6 +18,7 @@ from domain.errors import Rejected, invariant
 from domain.money import exact_text, round_half_up
 from domain.plan import Of
 from domain.pricing.price import (
+    FREE_LABEL,
     NOTHING,
     ONE,
     TAX_STANDARD,
@@ -313,7 +314,7 @@ def _without_free(
     """
     units = Fraction(discount.value) * (share.fraction if usage.is_flow else ONE)
     taken = min(units, usage.total.value)
-    label = f"free units: {discount.name}"
+    label = f"{FREE_LABEL}{discount.name}"
     total = Quantity(usage.total.value - taken, usage.total.events, usage.total.is_estimate)
     return PriceUsage(total, usage.groups, usage.is_flow), Step(
         label, taken, NOTHING, ONE, NOTHING

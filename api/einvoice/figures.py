@@ -25,6 +25,7 @@ from api.invoice_document import CreditNoteDocument, CreditNoteLine, InvoiceDocu
 from domain.billing_terms import Credits, TaxMode, TaxTreatment
 from domain.invoice import InvoiceContent, Line
 from domain.invoice_amounts import TaxGroup, shares
+from domain.line_steps import shown_steps
 from domain.money import minor_unit_places, round_half_up
 
 NOTHING = Decimal(0)
@@ -234,7 +235,7 @@ def _description(line: Line) -> str:
     rates = "; ".join(
         f"{step.label}: {step.quantity} x {step.rate}"
         + (f" per {step.per}" if step.per != "1" else "")
-        for step in line.steps
+        for step in shown_steps(line)
     )
     return f"{quantity}: {rates}"[:DESCRIPTION_MAX] if line.meter else ""
 

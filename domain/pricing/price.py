@@ -19,6 +19,11 @@ NOTHING, ONE = Fraction(0), Fraction(1)
 TAX_STANDARD = "standard"
 """Tax category of a price that names none."""
 
+FIXED_LABELS = ("fee of the ", "up to the minimum of ", "down to the maximum of ")
+"""How the labels of steps begin that no unit was counted for, beside those of other forms."""
+FREE_LABEL = "free units: "
+"""How the label of units begins that a discount makes free."""
+
 Where: TypeAlias = tuple[tuple[str, str], ...]
 """(dimension, value) pairs, sorted by dimension; an empty value means windows without it."""
 

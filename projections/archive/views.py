@@ -87,9 +87,7 @@ def ask(settings: Settings, query: str) -> tuple[list[str], list[tuple[Any, ...]
     try:
         statements = connection.extract_statements(query)
         if len(statements) != 1 or not _gives_rows(statements[0]):
-            raise Rejected(
-                Code.INVALID_REQUEST, "give one query that reads, such as a SELECT"
-            )
+            raise Rejected(Code.INVALID_REQUEST, "give one query that reads, such as a SELECT")
         found = connection.execute(statements[0])
         names = [column[0] for column in found.description or ()]
         return names, found.fetchmany(ROWS_MAX)

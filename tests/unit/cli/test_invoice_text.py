@@ -1,10 +1,16 @@
 """Invoices in a terminal: what came off and on stands in the order in which it was reckoned."""
 
+from decimal import Decimal
+
 import pytest
 
 from cli.invoice_text import _line, _totals
+from domain.billing_terms import DiscountKind
+from domain.invoice_terms import GrantedDiscount
 from tests.support.invoice_documents import catalogue, content, tax
 from tests.support.stories import Story, plan
+
+LAUNCH = GrantedDiscount("launch", "Launch", DiscountKind.PERCENT, Decimal(20), ("base",), 2)
 
 
 class TestTotals:
@@ -21,6 +27,17 @@ class TestTotals:
         prices = catalogue(taxes=[tax()], credits_=credits_)
         made = content(prices, promotion_minor=5_000, money_minor=700)
         assert order == [name for name, *_ in _totals(made)]
+
+    def test_add_up_as_they_are_read(self) -> None:
+        """9,950 of lines less 20 % of 9,000, with 19 % VAT on the rest."""
+        made = content(catalogue(taxes=[tax()]), discounts=(LAUNCH,))
+        assert [
+            ("lines before discounts", "9950.00"),
+            ("discounts", "-1800.00"),
+            ("subtotal", "8150.00"),
+            ("VAT", "1548.50"),
+        ] == [(name, amount) for name, _, amount in _totals(made)]
+        assert made.total_minor == 969_850
 
 
 class TestFeeByParts:
