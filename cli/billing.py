@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,37 +11,35 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from cli import invoice_actions, invoice_documents
-from cli.files import require_writable
+from cli.counting import counted
 from cli.invoice_text import content_table, explanation, minor, trace_table
 from cli.operate import load_settings
+from cli.tenant_time import moment_of
 from domain.codes import Code
 from domain.errors import Fatal, Rejected
 from domain.money import minor_text
-from domain.period import parse_time, time_text
+from domain.period import time_text
 from projections.invoicing.builder import BUILDER, Scope, preview
 from projections.invoicing.builder import bill as bill_due
 from projections.invoicing.corrector import correct as correct_late
 from projections.invoicing.dry_run import dry_run
-from projections.invoicing.reconcile import reconcile as reconcile_days
 from projections.invoicing.replay import find_invoice
 from projections.invoicing.replay import replay as replay_invoice
 from projections.invoicing.replay_all import replay_all
 from projections.invoicing.run_file import differences, entry_of, noted, path_of, read_run
 from projections.invoicing.trace import trace as trace_line
-from projections.queries import invoices
-from projections.queries.clocks import find_clock, tenant_now
+from projections.queries import catalogues, customers, invoices
+from projections.queries.clocks import find_clock
 from projections.queries.connection import tenant_connection
 from projections.queries.invoices import InvoiceFilter
 from runtime import clock, postgres
 from runtime.commands import CommandSender
-from runtime.metrics import RECONCILE_MISMATCHES, write_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from projections.invoicing.builder import Billed
     from projections.invoicing.corrector import Corrected
-    from projections.invoicing.reconcile import Reconciled
     from projections.invoicing.replay import Source
     from projections.invoicing.run_file import Difference, RunEntry
     from projections.invoicing.trace import Traced
@@ -58,21 +54,6 @@ AsOf = Annotated[
 ]
 SHOWN_MAX = 20
 """Lines of a run that are shown in full; the rest is counted."""
-
-
-def _moment(settings: Settings, text: str, *, tenant: str) -> datetime:
-    """Read an as_of; empty is the tenant's time, on a whole second."""
-    return parse_time(text) if text else _now(settings, tenant=tenant).replace(microsecond=0)
-
-
-def _now(settings: Settings, *, tenant: str) -> datetime:
-    """Return the tenant's time; a test clock may stand in another year."""
-    engine = postgres.new_engine(settings, role="app")
-    try:
-        with tenant_connection(engine, tenant=tenant) as connection:
-            return tenant_now(connection).astimezone(UTC)
-    finally:
-        engine.dispose()  # what follows has connections of its own
 
 
 def bill(
@@ -97,8 +78,9 @@ def bill(
     """Finalise an invoice for every period that is due at --as-of, its grace over."""
     settings = load_settings("bill")
     owner = tenant or settings.tenant
-    now = _moment(settings, as_of, tenant=owner)
+    now = moment_of(settings, as_of, tenant=owner)
     scope = Scope(owner, now, month=period, customer=customer)
+    _require_known(settings, scope)
     if is_dry:
         _dry_run(settings, scope)
         return
@@ -129,10 +111,37 @@ def bill(
     raise typer.Exit(1 if refused else 0)
 
 
+def _require_known(settings: Settings, scope: Scope) -> None:
+    """Refuse (Rejected customer_unknown) a tenant or customer that nobody has heard of.
+
+    A run over nobody would end well, and a misspelt name would be an invoice that nobody sends.
+    """
+    engine = postgres.new_engine(settings, role="app")
+    try:
+        with tenant_connection(engine, tenant=scope.tenant) as connection:
+            if not (
+                customers.list_customers(connection, limit=1, after=None).rows
+                or catalogues.catalogue_in_force(connection)
+            ):
+                raise Rejected(
+                    Code.CUSTOMER_UNKNOWN,
+                    f"tenant {scope.tenant!r} has neither customers nor a catalogue",
+                    next_step="Name the tenant with --tenant or TIDEGAUGE_TENANT",
+                )
+            if scope.customer and not customers.find_customer(connection, customer=scope.customer):
+                raise Rejected(
+                    Code.CUSTOMER_UNKNOWN,
+                    f"tenant {scope.tenant!r} has no customer {scope.customer!r}",
+                )
+    finally:
+        engine.dispose()  # the run has connections of its own
+
+
 def _say_left(billed: Billed) -> None:
     if billed.items_left:
-        left = f"{billed.items_left} items more wait for the next invoice"
-        typer.echo(f"{billed.terms.customer}: {len(billed.terms.items)} items are on it, {left}")
+        left = f"{billed.items_left} more wait for the next invoice"
+        on_it = counted(len(billed.terms.items), "item")
+        typer.echo(f"{billed.terms.customer}: {on_it} on it, {left}")
 
 
 def _look_ahead(settings: Settings, scope: Scope, *, is_meant: bool) -> None:
@@ -185,12 +194,12 @@ def _dry_run(settings: Settings, scope: Scope) -> None:
         text = minor_text(amount_minor=total, currency=currency)
         typer.echo(f"would bill {currency} {text}")
     lines = sum(entry.lines for entry in after)
-    typer.echo(f"{len(after)} invoices, {lines} lines; nothing was sent")
+    typer.echo(f"{counted(len(after), 'invoice')}, {counted(lines, 'line')}; nothing was sent")
     for item in refused:
         typer.secho(f"{item.terms.customer} {item.code}: {item.reason}", fg=typer.colors.RED)
     changed = differences(before, after)
     if before:
-        typer.echo(f"{len(changed)} differ from the last run of {len(before)} invoices")
+        typer.echo(f"{len(changed)} differ from the last run of {counted(len(before), 'invoice')}")
         if changed:
             Console().print(_difference_table(changed))
 
@@ -229,7 +238,8 @@ def correct(
     """Make final invoices again whose usage came, or was amended, after them."""
     settings = load_settings("correct")
     owner = tenant or settings.tenant
-    scope = Scope(owner, _moment(settings, as_of, tenant=owner), customer=customer)
+    scope = Scope(owner, moment_of(settings, as_of, tenant=owner), customer=customer)
+    _require_known(settings, scope)
     refused = _correct(settings, CommandSender(settings, actor=BUILDER), scope)
     raise typer.Exit(1 if refused else 0)
 
@@ -243,7 +253,7 @@ def _correct(settings: Settings, sender: CommandSender, scope: Scope) -> int:
         refused += bool(each.code)
         changed += bool(each.changes) and not each.code
         _show_correction(each)
-    typer.echo(f"{changed} invoices corrected for usage that came later")
+    typer.echo(f"{counted(changed, 'invoice')} corrected for usage that came later")
     return refused
 
 
@@ -264,70 +274,6 @@ def _show_correction(corrected: Corrected) -> None:
 def _scaled(amount: int, places: int) -> str:
     sign, digits = ("-" if amount < 0 else ""), f"{abs(amount):0{places + 1}d}"
     return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
-
-
-def reconcile(
-    day: Annotated[str, typer.Option(help="One UTC day, for example 2026-11-30.")] = "",
-    first: Annotated[str, typer.Option("--from", help="First UTC day.")] = "",
-    last: Annotated[str, typer.Option("--to", help="Last UTC day, inclusive.")] = "",
-    metric_file: Annotated[
-        Path | None,
-        typer.Option(help="Write the metric there too, for Prometheus' textfile collector."),
-    ] = None,
-    tenant: Tenant = "",
-) -> None:
-    """Compare accepted, counted, rated and invoiced usage; without days, the tenant's last 35.
-
-    Ends with status 1 when they differ by one unit anywhere.
-    """
-    settings = load_settings("reconcile")
-    owner = tenant or settings.tenant
-    if metric_file is not None:
-        require_writable(metric_file)
-    today = _now(settings, tenant=owner).date()
-    start = _day(day or first, default=today - timedelta(days=34))
-    end = _day(day or last, default=max(today, start))
-    result = reconcile_days(settings, tenant=owner, first=start, last=end)
-    if metric_file is not None:
-        write_metric(RECONCILE_MISMATCHES, metric_file)
-    _show_days(result, title=f"{start} to {end}")
-    if result.differences:
-        for difference in result.differences:
-            typer.secho(difference, fg="red")
-        raise Fatal(
-            Code.RECONCILE_DIFFERS,
-            f"{result.count} differences",
-            next_step="Usage that came after an invoice is taken up by `tidegauge correct`; for "
-            "anything else see the runbook of a billing day",
-        )
-    is_empty = not result.days and not result.invoices
-    typer.echo("nothing to compare" if is_empty else "accepted = counted = rated = invoiced")
-
-
-def _show_days(result: Reconciled, *, title: str) -> None:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("day", no_wrap=True)
-    table.add_column("meter", overflow="fold")
-    for name in ("accepted", "counted", "invoiced", "on no invoice"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for each in result.days:
-        verdict = "equal" if each.is_equal else "DIFFERENT"
-        counts = (each.accepted, each.counted, each.invoiced)
-        unbilled = "\n".join(f"{reason}: {count.text}" for reason, count in each.unbilled)
-        texts = (*(count.text for count in counts), unbilled, verdict)
-        table.add_row(each.day.isoformat(), each.meter, *texts)
-    Console().print(table)
-    typer.echo(f"{result.invoices} invoices made again from what is counted")
-
-
-def _day(text: str, *, default: date) -> date:
-    if not text:
-        return default
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no day such as 2026-11-30") from error
 
 
 @invoice_app.command("list")
@@ -406,6 +352,8 @@ def invoice_replay(
 ) -> None:
     """Make an invoice again from the log, with no database, and compare the bytes."""
     settings = load_settings("invoice")
+    if is_all and number:
+        raise typer.BadParameter("give the number of an invoice, or --all")
     if is_all:
         _replay_all(settings, tenant=tenant or settings.tenant, count_max=count, source=source)
         return
@@ -438,11 +386,11 @@ def _replay_all(settings: Settings, *, tenant: str, count_max: int, source: Sour
                 typer.secho(f"{result.original.number} DIFFERS", fg="red")
                 for difference in result.differences:
                     typer.secho(f"  {difference}", fg="red")
-    typer.echo(f"{equal} invoices are equal to the last byte, {len(different)} are not")
+    typer.echo(f"{counted(equal, 'invoice')} equal to the last byte, {len(different)} not")
     if different:
         raise Fatal(
             Code.REPLAY_DIFFERS,
-            f"{len(different)} invoices cannot be made again from this log",
+            f"{counted(len(different), 'invoice')} cannot be made again from this log",
             next_step="`tidegauge invoice replay` of one of them shows both contents",
         )
 
@@ -452,8 +400,9 @@ def print_trace(console: Console, traced: Traced) -> None:
     line = traced.line
     ranges = ", ".join(f"{first}…{last}" for first, last in traced.ranges) or "none"
     console.print(
-        f"line {line.line_id!r}: {line.quantity} {line.unit} from {len(traced.windows)} windows, "
-        f"{traced.events} raw events; usage.events/{traced.partition} offsets {ranges}"
+        f"line {line.line_id!r}: {line.quantity} {line.unit} from "
+        f"{counted(len(traced.windows), 'window')}, {counted(traced.events, 'raw event')}; "
+        f"usage.events/{traced.partition} offsets {ranges}"
     )
     console.print(trace_table(traced))
     for each in traced.usage:
@@ -463,7 +412,8 @@ def print_trace(console: Console, traced: Traced) -> None:
             f"{each.meter}{where}: its raw events add up to {each.counted} {each.unit}: {verdict}"
         )
     if traced.differences:
-        console.print(f"{traced.differences} windows are DIFFERENT from their events")
+        windows = counted(traced.differences, "window")
+        console.print(f"{windows} DIFFERENT from what their events give")
 
 
 @invoice_app.command("trace")
@@ -490,7 +440,6 @@ def add_to(app: typer.Typer) -> None:
     """This function will add these commands to the `tidegauge` command."""
     app.command()(bill)
     app.command()(correct)
-    app.command()(reconcile)
     invoice_actions.add_to(invoice_app)
     invoice_documents.add_to(invoice_app)
     app.add_typer(invoice_app, name="invoice")

@@ -148,7 +148,7 @@ def export(
 ) -> None:
     """Write the invoices of a month, as CSV a row for each line of theirs."""
     from api import invoice_export
-    from api.months import month_of
+    from domain.months import month_of
 
     settings = load_settings("invoice")
     start, end = month_of(month)

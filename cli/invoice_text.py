@@ -249,9 +249,9 @@ def _pin(found: Finalized) -> Iterator[str]:
 
 
 def trace_table(traced: Traced) -> Table:
-    """This function will list the first raw events of a line."""
+    """This function will list the first raw events of a line, and which do not count."""
     table = Table()
-    for name in ("offset", "event", "id", "type", "occurred", "quantity"):
+    for name in ("offset", "event", "id", "type", "occurred", "quantity", ""):
         table.add_column(name)
     for event in traced.samples:
         table.add_row(
@@ -261,5 +261,6 @@ def trace_table(traced: Traced) -> Table:
             event.event_type,
             time_text(from_ms(event.occurred_at_ms)),
             event.quantity,
+            f"{event.note}: does not count" if event.note else "",
         )
     return table

@@ -23,6 +23,7 @@ from cli import (
     importing,
     operate,
     personal,
+    reconciling,
     schemas,
     subscriptions,
     updown,
@@ -50,6 +51,7 @@ wallets.add_to(app)
 catalogues.add_to(app)
 emergence.add_to(app)
 billing.add_to(app)
+reconciling.add_to(app)
 gain_share.add_to(app)
 usage_days.add_to(app)
 assets.add_to(app)

@@ -19,10 +19,10 @@ from api.einvoice import cii
 from api.invoice_document import CreditNoteDocument, InvoiceDocument
 from api.invoice_documents import Documents
 from api.invoice_words import language
-from api.months import month_of
 from api.parameters import Parameters, Text, read_id, refuse_query
 from api.routes.common import FIND_RESPONSES, READ_RESPONSES, Responses, new_router
 from domain.errors import Rejected
+from domain.months import month_of
 from runtime.web.authentication import Caller
 from runtime.web.openapi import problem_response
 from runtime.web.problems import invalid, not_found

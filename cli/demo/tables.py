@@ -183,7 +183,8 @@ def traced_line(traced: Traced, *, is_narrow: bool) -> RenderableType:
     for name in ("occurred", "id"):
         table.add_column(name, no_wrap=True)
     table.add_column(f"{line.unit}s", justify="right", no_wrap=True)
-    for event in traced.samples:
+    counted = [event for event in traced.samples if not event.note]
+    for event in counted:
         table.add_row(
             number(event.partition),
             number(event.offset),
@@ -192,14 +193,16 @@ def traced_line(traced: Traced, *, is_narrow: bool) -> RenderableType:
             f"{event.event_id[:8]}…" if is_narrow else event.event_id,
             number(event.quantity),
         )
-    rest = traced.events - len(traced.samples)
+    rest = traced.events - len(counted)
     if rest > 0:
         table.add_row("", "", "…", f"and {number(rest)} more", "", "…", style="dim")
+    # Below the table and not in it: a column gives way on a narrow screen, and the proof may not.
     verdict = Text("✓ " if traced.is_equal else "✗ ", style="green" if traced.is_equal else "red")
-    for usage in traced.usage:
-        counted = verdict + Text(number(usage.counted), style="bold")
-        table.add_row("", "", "", f"{usage.meter} added up again", "", counted)
-    return table
+    proofs = (
+        verdict + Text(f"{usage.meter} added up again: {number(usage.counted)}", style="bold")
+        for usage in traced.usage
+    )
+    return Group(table, *proofs)
 
 
 def indented(renderable: RenderableType) -> RenderableType:

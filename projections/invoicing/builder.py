@@ -8,7 +8,6 @@ nothing twice.
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from domain.canonical import to_canonical_json
 from domain.codes import Code
 from domain.derived_ids import derived_id
 from domain.errors import Rejected
+from domain.months import month_of
 from domain.period import time_text
 from projections.invoicing.outcomes import await_outcomes, await_projected
 from projections.invoicing.rails import RunLimits, of_a_batch, outlier_reason, sold_minor_of
@@ -47,7 +47,6 @@ ATTEMPTS_MAX = 20
 BATCHES_ON_THE_WAY_MAX = 2
 """Batches that the books have not answered yet: one being answered, one being built."""
 
-_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 _BUILD_AGAIN = frozenset(
     {Code.TERMS_DIFFER, Code.CATALOGUE_DIFFERS, Code.INVOICE_EXISTS, Code.PERIOD_NOT_CURRENT}
 )
@@ -121,10 +120,8 @@ class Scope:
 
     def __post_init__(self) -> None:
         """Refuse what is no month (Rejected invalid_request)."""
-        if self.month and _MONTH.fullmatch(self.month) is None:
-            raise Rejected(
-                Code.INVALID_REQUEST, f"{self.month[:20]!r} is no month such as 2026-11"
-            )
+        if self.month:
+            month_of(self.month)
 
 
 def bill(

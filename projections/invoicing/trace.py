@@ -68,6 +68,8 @@ class RawEvent:
         event_type: Its type.
         occurred_at_ms: When it happened, milliseconds since 1970 UTC.
         quantity: Its quantity as exact text.
+        note: Why it does not count: "repeated" after its like, or "amended", taken away or
+            replaced; empty when it does.
     """
 
     partition: int
@@ -77,6 +79,7 @@ class RawEvent:
     event_type: str
     occurred_at_ms: int
     quantity: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +333,23 @@ def _count(settings: Settings, source: _Source, *, samples_max: int) -> _Counted
         windows=windows,
         again=tuple(each for each in again if source.reads(each[1].dimensions)),
         ranges=ranges,
-        samples=tuple(samples[:samples_max]),
+        samples=tuple(noted(samples[:samples_max], amended=amended)),
     )
+
+
+def noted(samples: Iterable[RawEvent], *, amended: Iterable[bytes]) -> Iterator[RawEvent]:
+    """This function will yield raw events in source order; what does not count says why.
+
+    Args:
+        samples: The first ones of a line.
+        amended: Keys of the events that were taken away or replaced.
+    """
+    gone = {str(uuid.UUID(bytes=key)) for key in amended}
+    seen: set[str] = set()
+    for event in samples:
+        repeated = "repeated" if event.event_id in seen else ""
+        yield replace(event, note="amended" if event.event_id in gone else repeated)
+        seen.add(event.event_id)
 
 
 def _with_raw_values(

@@ -112,6 +112,17 @@ class TestWorker:
         assert world.rows("SELECT amount_minor FROM invoice_item") == [(300,)]
 
 
+class TestNamesThatNobodyHas:
+    @pytest.mark.parametrize("command", [("bill",), ("bill", "--dry-run"), ("correct",)])
+    @pytest.mark.parametrize("name", ["--customer", "--tenant"])
+    def test_are_refused(self, world: World, command: tuple[str, ...], name: str) -> None:
+        """A typo on a billing day: a run over nobody would end well."""
+        world.subscribe("cus_there", start=START)
+        with pytest.raises(Rejected, match="nobody") as refused:
+            _run(world, *command, name, "nobody")
+        assert refused.value.code == Code.CUSTOMER_UNKNOWN
+
+
 class TestAheadOfTheClock:
     def test_a_live_tenant_is_billed_only_when_it_is_meant(self, world: World) -> None:
         """Refused and nothing sent; with --ahead billed, and it says what that means."""
@@ -127,7 +138,7 @@ class TestAheadOfTheClock:
         shown = _run(world, *words, "--ahead")
 
         assert "will be corrections" in shown
-        assert "1 invoices finalised" in shown
+        assert "1 invoice finalised" in shown
 
     def test_a_test_tenant_is_billed_without_more_words(self, world: World) -> None:
         """Its time is its clock's, and that runs ahead."""
@@ -135,14 +146,14 @@ class TestAheadOfTheClock:
         world.subscribe("cus_test", start=START)
         ahead = time_text(NOW + timedelta(days=1))
 
-        assert "1 invoices finalised" in _run(world, "bill", "--no-correct", "--as-of", ahead)
+        assert "1 invoice finalised" in _run(world, "bill", "--no-correct", "--as-of", ahead)
 
 
 def _run(world: World, *words: str) -> str:
     """Run a command of ours and return what it prints."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(billing, "load_settings", lambda _: world.settings)
-        done = CliRunner().invoke(app, [*words, "--tenant", TENANT])
+        done = CliRunner().invoke(app, [words[0], "--tenant", TENANT, *words[1:]])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done.output

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli import billing
+from cli import reconciling
 from cli.main import app
 from domain.canonical import Json
 from domain.codes import Code
@@ -178,7 +178,7 @@ def _changed(world: World, there: str, back: str) -> Iterator[None]:
 
 def _run(world: World, *more: str, days: tuple[str, ...] = ("--day", DAY.isoformat())) -> str:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(billing, "load_settings", lambda _: world.settings)
+        patch.setattr(reconciling, "load_settings", lambda _: world.settings)
         words = ["reconcile", *days, "--tenant", TENANT, *more]
         done = CliRunner().invoke(app, words)
     if done.exception is not None and not isinstance(done.exception, SystemExit):

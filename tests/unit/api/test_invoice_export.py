@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import invoice_export
-from api.months import month_of
 from domain.canonical import sha256_hex, to_canonical_json
 from domain.errors import Rejected
+from domain.months import month_of
 from tests.support import billing
 from tests.support import invoice_documents as documents
 

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from domain.errors import Fatal
-from projections.invoicing.builder import Billed
+from domain.errors import Fatal, Rejected
+from projections.invoicing.builder import Billed, Scope
 from projections.invoicing.held_back import HOLD, HeldBack
 from projections.invoicing.rails import (
     BATCH_CHARACTERS_MAX,
@@ -28,7 +28,16 @@ from projections.invoicing.run_file import (
     read_run,
     write_run,
 )
+from tests.support.billing import moment
 from tests.support.invoices import BillingBooks, flat, tax
+
+
+class TestScope:
+    @pytest.mark.parametrize("month", ["2026-13", "2026-00", "2026-1", "2026", "november"])
+    def test_of_no_month_is_refused(self, month: str) -> None:
+        """A run over a month that does not exist would bill nobody and end well."""
+        with pytest.raises(Rejected, match="invalid_request"):
+            Scope("acme", moment("2026-12-01"), month=month)
 
 
 class TestOutlier:
