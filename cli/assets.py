@@ -13,6 +13,7 @@ import typer
 from cli.books import Tenant
 from cli.files import opened
 from cli.operate import load_settings
+from cli.times import given_time
 from domain.canonical import decimal_text
 from domain.codes import Code
 from domain.derived_ids import derived_id
@@ -50,7 +51,7 @@ def snapshot(
 
     settings = load_settings("assets")
     tenant = tenant or settings.tenant
-    default = parse_time(captured_at) if captured_at else None
+    default = given_time(captured_at, "--captured-at") if captured_at else None
     events = [
         event
         for number, line in _lines(file)

@@ -28,7 +28,7 @@ from projections.invoicing.replay import replay as replay_invoice
 from projections.invoicing.replay_all import replay_all
 from projections.invoicing.run_file import differences, entry_of, noted, path_of, read_run
 from projections.invoicing.trace import trace as trace_line
-from projections.queries import catalogues, customers, invoices
+from projections.queries import catalogues, customers, invoices, parked
 from projections.queries.clocks import find_clock
 from projections.queries.connection import tenant_connection
 from projections.queries.invoices import InvoiceFilter
@@ -87,6 +87,7 @@ def bill(
     _look_ahead(settings, scope, is_meant=is_ahead)
     sender = CommandSender(settings, actor=BUILDER)
     refused = count = others = 0
+    looked_at: set[str] = set()
     with _progress() as progress:
         task = progress.add_task("invoices", total=None)
         note = path_of(settings.state_dir, tenant=scope.tenant)
@@ -101,11 +102,13 @@ def bill(
                 whom = f"{terms.customer} {terms.currency}{total}"
                 typer.echo(f"{item.invoice} {whom} {item.code or 'finalised'}")
             if item.is_refused:
+                looked_at.add(item.subscription)
                 typer.secho(f"  {item.reason}", fg=typer.colors.RED)
             elif not item.code:
                 _say_left(item)
     by_others = f", {others} made by another run" if others else ""
-    typer.echo(f"{count} invoices finalised{by_others}, {refused} refused or parked")
+    typer.echo(f"{counted(count, 'invoice')} finalised{by_others}, {refused} refused or parked")
+    _say_parked(settings, scope, looked_at)
     if is_corrected and not period:
         refused += _correct(settings, sender, scope)
     raise typer.Exit(1 if refused else 0)
@@ -135,6 +138,20 @@ def _require_known(settings: Settings, scope: Scope) -> None:
                 )
     finally:
         engine.dispose()  # the run has connections of its own
+
+
+def _say_parked(settings: Settings, scope: Scope, looked_at: set[str]) -> None:
+    """Say how many invoices of earlier runs still wait: this one passed them by."""
+    engine = postgres.new_engine(settings, role="app")
+    try:
+        with tenant_connection(engine, tenant=scope.tenant) as connection:
+            waiting = parked.list_parked(connection)
+    finally:
+        engine.dispose()  # what follows has connections of its own
+    left = [row for row in waiting if row.subscription not in looked_at]
+    if left:
+        earlier = counted(len(left), "invoice")
+        typer.echo(f"{earlier} parked before; `tidegauge invoice parked` says why")
 
 
 def _say_left(billed: Billed) -> None:
@@ -289,7 +306,9 @@ def invoice_list(
     with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
         wanted = InvoiceFilter(customer=customer or None, status=status or None)
         page = invoices.list_invoices(connection, limit=limit, after=None, wanted=wanted)
-    Console().print(_list_table(page.rows))
+    # One run issues many at one time; the numbers say which came first.
+    rows = sorted(page.rows, key=lambda row: (row.issued_at, row.number), reverse=True)
+    Console().print(_list_table(rows))
     if page.has_more:
         typer.echo("there are more; give --limit")
 
@@ -312,12 +331,31 @@ def _list_table(rows: Iterable[Invoice]) -> Table:
 
 @invoice_app.command("show")
 def invoice_show(number: str, tenant: Tenant = "") -> None:
-    """Show an invoice or a correction, read from the log."""
+    """Show an invoice or a correction, read from the log, and what has become of it."""
     settings = load_settings("invoice")
     found = find_invoice(settings, tenant=tenant or settings.tenant, name=number)
     console = Console()
     console.print(content_table(found.content, title=found.number))
     console.print(f"issued {time_text(found.issued_at)}, content sha256 {found.sha256}")
+    if found.number and not found.correction:
+        console.print(_status_text(settings, tenant=tenant or settings.tenant, number=number))
+
+
+def _status_text(settings: Settings, *, tenant: str, number: str) -> str:
+    """Return what has become of an invoice; a reader that comes later knows it a little later."""
+    engine = postgres.new_engine(settings, role="app")
+    try:
+        with tenant_connection(engine, tenant=tenant) as connection:
+            found = invoices.find_invoice(connection, invoice=number)
+    finally:
+        engine.dispose()
+    if found is None:
+        return "the database does not know it yet"
+    head, amounts = found.invoice, found.invoice.amounts
+    return (
+        f"{head.status}, due {head.due_at:%Y-%m-%d}: paid {amounts.paid.text()}, credited "
+        f"{amounts.credited.text()}, open {amounts.open.currency} {amounts.open.text()}"
+    )
 
 
 @invoice_app.command("preview")

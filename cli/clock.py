@@ -8,10 +8,11 @@ import typer
 
 from cli.books import Tenant, send
 from cli.operate import load_settings
+from cli.times import given_time
 from domain.codes import Code
 from domain.derived_ids import derived_id
 from domain.errors import Rejected
-from domain.period import parse_time, time_text
+from domain.period import time_text
 from projections.effects.playing import advance_clock
 from projections.queries.clocks import find_clock
 from projections.queries.connection import tenant_connection
@@ -33,7 +34,7 @@ def clock_start(as_of: Moment, tenant: Tenant = "") -> None:
     """
     settings = load_settings("clock")
     tenant = tenant or settings.tenant
-    moment = time_text(parse_time(as_of))
+    moment = time_text(given_time(as_of, "AS_OF"))
     send(
         settings,
         CommandSender(settings, actor="cli"),
@@ -51,7 +52,7 @@ def clock_advance(to: Moment, tenant: Tenant = "") -> None:
     settings = load_settings("clock")
     sender = CommandSender(settings, actor="clock")
     for played in advance_clock(
-        settings, sender, tenant=tenant or settings.tenant, to=parse_time(to)
+        settings, sender, tenant=tenant or settings.tenant, to=given_time(to, "TO")
     ):
         typer.echo(
             f"{time_text(played.at)}  {played.kind}  {played.what}{' ' * bool(played.what)}"

@@ -14,9 +14,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from cli.operate import load_settings
+from cli.times import given_time
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.period import from_ms, parse_time, time_text
+from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
     from producers.dead_letters.letters import Wanted
@@ -74,8 +75,8 @@ def wanted_of(
         partition=None if partition < 0 else partition,
         code=code,
         tenant=tenant,
-        since=parse_time(since) if since else None,
-        until=parse_time(until) if until else None,
+        since=given_time(since, "--since") if since else None,
+        until=given_time(until, "--until") if until else None,
     )
 
 

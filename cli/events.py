@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.operate import load_settings
+from cli.times import given_time
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.period import from_ms, parse_time, time_text
+from domain.period import from_ms, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,7 +107,7 @@ def event_replace(  # noqa: PLR0913, PLR0917 -- a parameter is an option of the 
     changes = Changes(
         type=event_type,
         quantity=quantity,
-        occurred_at=parse_time(occurred_at) if occurred_at else None,
+        occurred_at=given_time(occurred_at, "--occurred-at") if occurred_at else None,
         dimensions=_pairs(dimension),
         properties=_pairs(event_property),
     )

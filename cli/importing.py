@@ -18,10 +18,11 @@ from typing_extensions import override
 
 from cli.files import read_text
 from cli.operate import load_settings
+from cli.times import given_time
 from domain.canonical import decimal_text
 from domain.codes import Code
 from domain.errors import Rejected, Retryable, TidegaugeError
-from domain.period import parse_time, to_ms
+from domain.period import to_ms
 from runtime.shutdown import Shutdown
 
 if TYPE_CHECKING:
@@ -259,8 +260,8 @@ def source_of(
     bearer = "" if bearer_file is None else read_text(bearer_file, encoding="ASCII").strip()
     if is_page:
         return PageSource(scrape, frozenset(metrics), bearer)
-    from_ms = to_ms(parse_time(from_)) if from_ else clock.now_ms()
-    until_ms = to_ms(parse_time(to)) if to else None
+    from_ms = to_ms(given_time(from_, "--from")) if from_ else clock.now_ms()
+    until_ms = to_ms(given_time(to, "--to")) if to else None
     return QuerySource(url, query, interval_s * 1_000, from_ms, until_ms, bearer)
 
 

@@ -10,6 +10,7 @@ from cli.books import send
 from cli.operate import load_settings
 from domain.codes import Code
 from domain.errors import Rejected
+from domain.money import minor_text
 from projections.queries import invoices, parked
 from projections.queries.connection import tenant_connection
 from runtime import postgres
@@ -76,8 +77,10 @@ def credit(
     lines: list[Json] = []
     for text in line:
         place, _, amount = text.partition("=")
-        if place not in ids or not amount.isdecimal():
+        if not (place.isdecimal() and amount.isdecimal()):
             raise typer.BadParameter(f"{text!r} is no line and amount such as 2=1500")
+        if place not in ids:
+            raise Rejected(Code.LINE_UNKNOWN, f"invoice {number} has lines 1 to {len(ids)}")
         lines.append({"line": ids[place], "amount_minor": int(amount)})
     note = new_id("crn")
     body: dict[str, Json] = {
@@ -140,7 +143,8 @@ def list_parked(tenant: Tenant = "") -> None:
     with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
         rows = parked.list_parked(connection)
     for row in rows:
-        typer.echo(f"{row.subscription} {row.customer} {row.total_minor}: {row.reason}")
+        total = minor_text(amount_minor=row.total_minor, currency=row.currency)
+        typer.echo(f"{row.subscription} {row.customer} {row.currency} {total}: {row.reason}")
     typer.echo(f"{len(rows)} parked; `tidegauge invoice preview`, then `invoice release`")
 
 

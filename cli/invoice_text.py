@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from cli.counting import counted
 from domain.billing_terms import Credits
 from domain.invoice import item_of
 from domain.invoice_terms import InvoiceKind
@@ -141,7 +142,7 @@ def explanation(found: Finalized) -> Iterator[str]:
         text = exact_text(Fraction(entry.nanos, 10**9))
         yield (
             f"   {part}{entry.meter}{f' with {where}' if where else ''}: {text}{about} "
-            f"from {entry.events} events"
+            f"from {counted(entry.events, 'event')}"
         )
     yield ""
     yield "2. What each line comes to"
@@ -185,7 +186,7 @@ def _segment(segment: Segment) -> str:
     share = (
         "" if segment.days == segment.of_days else f", {segment.days} of {segment.of_days} days"
     )
-    more = f", {segment.seats} seats" if segment.seats else ""
+    more = f", {counted(segment.seats, 'seat')}" if segment.seats else ""
     add_ons = "".join(f", {count} x {code}" for code, count in segment.add_ons)
     paused = ", paused: nothing is charged" if segment.is_paused else ""
     return (
@@ -206,7 +207,8 @@ def _line(content: InvoiceContent, number: int, line: Line) -> Iterator[str]:
         yield f"      discount {code} takes off {amount_text(content, amount)}"
     if line.tax_code:
         tax = amount_text(content, line.tax_amount)
-        yield f"      tax {line.tax_code} on {amount_text(content, line.net)}: {tax}"
+        name = content.tax_of(line).name
+        yield f"      {name} on {amount_text(content, line.net)}: {tax}"
 
 
 def _corrected(found: Finalized, line: Line) -> Iterator[str]:

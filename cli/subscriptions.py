@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from cli.books import Tenant, send, subscription_app
+from cli.counting import counted
 from cli.operate import load_settings
 from domain.canonical import to_canonical_json
 from domain.codes import Code
@@ -181,7 +182,7 @@ def subscription_list(
         period = f"{agreed.period.start.date()} to {agreed.period.end.date()}"
         typer.echo(
             f"{agreed.subscription}  {agreed.customer}  {agreed.status_at(now)}  {held.plan}, "
-            f"{held.seats} seats, {'over' if agreed.is_over else period}, next invoice "
+            f"{counted(held.seats, 'seat')}, {'over' if agreed.is_over else period}, next invoice "
             f"{_or_none(row.next_invoice_at) or 'never'}"
         )
     if has_more:
@@ -210,12 +211,13 @@ def subscription_show(subscription: str, tenant: Tenant = "") -> None:
         f"period {agreed.period_index}: {time_text(agreed.period.start)} to "
         f"{time_text(agreed.period.end)}, fees {agreed.fees}, cycle {agreed.cycle}"
     )
-    typer.echo(f"next invoice from {_or_none(found.next_invoice_at) or 'never'}")
+    following = _or_none(found.next_invoice_at)
+    typer.echo(f"next invoice from {following}" if following else "no next invoice")
     for phase in agreed.phases:
         add_ons = ", ".join(f"{count} {code}" for code, count in phase.add_ons)
         typer.echo(
             f"from {phase.start.date()}: {phase.plan} by the {phase.interval}, "
-            f"{phase.seats} seats{f', {add_ons}' if add_ons else ''}"
+            f"{counted(phase.seats, 'seat')}{f', {add_ons}' if add_ons else ''}"
             f"{', paused' if phase.is_paused else ''}, catalogue {phase.catalogue_version}"
         )
     if agreed.ends_at is not None:
@@ -235,6 +237,8 @@ def _said(change: Json) -> str:
 def plan_list(tenant: Tenant = "") -> None:
     """List the plans that the catalogue in force sells."""
     sold = _read(plans.list_plans, tenant=tenant)
+    if not sold:
+        typer.echo("no catalogue in force sells a plan; `tidegauge catalogue publish` brings one")
     for each in sold:
         plan = each.plan
         prices = ", ".join(price.key for price in plan.prices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from domain.period import parse_time
+from cli.times import given_time
 from projections.queries.clocks import tenant_now
 from projections.queries.connection import tenant_connection
 from runtime import postgres
@@ -28,4 +28,8 @@ def now_of(settings: Settings, *, tenant: str) -> datetime:
 
 def moment_of(settings: Settings, text: str, *, tenant: str) -> datetime:
     """This function will read an as_of; empty is the tenant's time, on a whole second."""
-    return parse_time(text) if text else now_of(settings, tenant=tenant).replace(microsecond=0)
+    return (
+        given_time(text, "--as-of")
+        if text
+        else now_of(settings, tenant=tenant).replace(microsecond=0)
+    )

@@ -120,6 +120,8 @@ class Fields:
         """Return a non-negative decimal written as plain text, at most 18 places."""
         value = self.values.get(name, default)
         if not isinstance(value, str) or _DECIMAL.fullmatch(value) is None:
+            if isinstance(value, str) and _DECIMAL.fullmatch(value.removeprefix("-")):
+                raise self.refuse(name, "must be a decimal that is not below 0")
             raise self.refuse(name, 'must be a decimal written as text, for example "0.0020"')
         return Decimal(value)
 

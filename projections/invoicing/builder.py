@@ -459,6 +459,7 @@ def _outlier(settings: Settings, draft: Draft, content: InvoiceContent) -> str:
         earlier=draft.earlier,
         released_minor=draft.released_minor,
         times=settings.billing_outlier_times,
+        currency=content.terms.currency,
     )
 
 

@@ -94,7 +94,12 @@ def sold_minor_of(content: InvoiceContent) -> int:
 
 
 def outlier_reason(
-    *, sold_minor: int, earlier: Sequence[int], released_minor: int | None, times: int
+    *,
+    sold_minor: int,
+    earlier: Sequence[int],
+    released_minor: int | None,
+    times: int,
+    currency: str,
 ) -> str:
     """This function will say why a person should look at an invoice first.
 
@@ -103,6 +108,7 @@ def outlier_reason(
         earlier: The same of the customer's last invoices.
         released_minor: What was looked at and released before; up to it nothing waits again.
         times: How many times the median is too much; 0 for never.
+        currency: Of all of them.
 
     Returns:
         The reason, for people; empty when nothing is strange.
@@ -113,7 +119,11 @@ def outlier_reason(
     median_minor = median_low(earlier)
     if median_minor <= 0 or sold_minor <= times * median_minor:
         return ""
+    sold, median = (
+        minor_text(amount_minor=each, currency=currency) for each in (sold_minor, median_minor)
+    )
+    which = "" if len(earlier) % 2 else "lower "
     return (
-        f"{sold_minor} minor units before account credit are more than {times} times "
-        f"{median_minor}, the median of the last {len(earlier)} invoices"
+        f"{currency} {sold} before account credit is more than {times} times {median}, "
+        f"the {which}median of the last {len(earlier)} invoices"
     )

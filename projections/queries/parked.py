@@ -20,6 +20,7 @@ class ParkedInvoice:
         customer: Who would pay.
         reason: Why it waits.
         total_minor: What it came to before account credit when it was parked, minor units.
+        currency: Of what.
         parked_at: Since when.
     """
 
@@ -27,6 +28,7 @@ class ParkedInvoice:
     customer: str
     reason: str
     total_minor: int
+    currency: str
     parked_at: datetime
 
 
@@ -34,7 +36,9 @@ def list_parked(connection: sqlalchemy.Connection) -> tuple[ParkedInvoice, ...]:
     """This function will return what waits, the longest waiting first."""
     rows = connection.execute(
         sqlalchemy.text(
-            "SELECT subscription, customer, reason, total_minor, parked_at FROM parked_invoice"
+            "SELECT subscription, customer, reason, total_minor, parked_at,"
+            " document ->> 'currency' AS currency"
+            " FROM parked_invoice JOIN customer USING (customer)"
             " WHERE is_open ORDER BY parked_at, subscription LIMIT :row_count"
         ),
         {"row_count": ROWS_MAX},

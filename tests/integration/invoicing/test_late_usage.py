@@ -6,15 +6,18 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from typer.testing import CliRunner
 
 from api.representations_invoices import (
     to_representation_invoice_document,
     to_representation_item,
 )
+from cli import billing, invoice_actions
 from cli.invoice_text import explanation
+from cli.main import app
 from domain.canonical import Json
 from domain.codes import Code
-from domain.period import add_months
+from domain.period import add_months, time_text
 from domain.routing import partition_of
 from projections.invoicing.builder import preview
 from projections.invoicing.reconcile import reconcile
@@ -259,6 +262,12 @@ class TestMoney:
         (parked,) = world.bill("cus_odd", as_of=BILLED_AT)
         assert parked.code == Code.INVOICE_PARKED
         assert world.bill("cus_odd", as_of=BILLED_AT) == []
+        as_of = ("--as-of", time_text(BILLED_AT), "--no-correct")
+        said = _run(world, "bill", "--customer", "cus_odd", *as_of)
+        assert "0 refused or parked\n1 invoice parked before" in said
+        assert "sub_cus_odd cus_odd USD 109.00: the total of USD 109.00" in _run(
+            world, "invoice", "parked"
+        )
         world.act("ReleaseInvoice", subscription="sub_cus_odd")
         (released,) = world.bill("cus_odd", as_of=BILLED_AT)
 
@@ -283,6 +292,14 @@ class TestMoney:
 
         (billed,) = world.bill("cus_given", as_of=BILLED_AT)
         assert (billed.code, billed.content.total_minor) == ("", 900)
+
+
+def _run(world: World, *words: str) -> str:
+    """Run a command of ours and return what it prints."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(billing, "load_settings", lambda _: world.settings)
+        patch.setattr(invoice_actions, "load_settings", lambda _: world.settings)
+        return CliRunner().invoke(app, [*words, "--tenant", TENANT]).output
 
 
 class TestReplayAll:

@@ -53,3 +53,10 @@ class TestFeeByParts:
         assert "rounded half up 6096.77" in said[0]
         assert "10 of 31 days" in said[1]
         assert "rounded with the parts of it above 5806.46" in said[1]
+
+
+class TestTaxOfALine:
+    def test_is_named_as_on_the_invoice(self) -> None:
+        """A code such as "tax" says nothing: "tax tax on 9000.00"."""
+        made = content(catalogue(taxes=[tax(code="tax")]))
+        assert "      VAT on 9000.00: 1710.00" in list(_line(made, 1, made.lines[0]))

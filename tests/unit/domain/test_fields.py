@@ -106,6 +106,11 @@ class TestGetters:
         assert Code.COMMAND_INVALID == caught.value.code
         assert "thing.f" in caught.value.reason
 
+    def test_say_of_a_negative_decimal_that_it_is_one(self) -> None:
+        """ "-1" is a decimal written as text; that is not what is wrong with it."""
+        with pytest.raises(Rejected, match="must be a decimal that is not below 0"):
+            fields(f="-1").decimal("f")
+
     def test_show_a_foreign_name_escaped(self) -> None:
         """A reason goes into a database and onto a screen."""
         with pytest.raises(Rejected) as caught:

@@ -65,7 +65,11 @@ class TestOutlier:
     ) -> None:
         """Boundaries one minor unit apart."""
         reason = outlier_reason(
-            sold_minor=sold_minor, earlier=earlier, released_minor=released_minor, times=times
+            sold_minor=sold_minor,
+            earlier=earlier,
+            released_minor=released_minor,
+            times=times,
+            currency="USD",
         )
 
         assert bool(reason) is is_parked
@@ -85,6 +89,20 @@ class TestOutlier:
         """What becomes account credit was not sold."""
         totals = SimpleNamespace(total_minor=0, credit_minor=0, carry_minor=500)
         assert sold_minor_of(cast("Any", SimpleNamespace(totals=totals))) == -500
+
+    @pytest.mark.parametrize(
+        ("earlier", "median"),
+        [((100, 300, 500), "3.00, the median"), ((100, 200, 400, 500), "2.00, the lower median")],
+    )
+    def test_is_said_as_money_with_the_median_that_it_is(
+        self, earlier: tuple[int, ...], median: str
+    ) -> None:
+        reason = outlier_reason(
+            sold_minor=9_001, earlier=earlier, released_minor=None, times=10, currency="USD"
+        )
+        assert (
+            f"USD 90.01 before account credit is more than 10 times {median} of the last" in reason
+        )
 
 
 def entry(subscription: str, total_minor: int, *, currency: str = "USD") -> RunEntry:
