@@ -37,7 +37,7 @@ def list_parked(connection: sqlalchemy.Connection) -> tuple[ParkedInvoice, ...]:
     rows = connection.execute(
         sqlalchemy.text(
             "SELECT subscription, customer, reason, total_minor, parked_at,"
-            " document ->> 'currency' AS currency"
+            " CAST(document AS json) ->> 'currency' AS currency"
             " FROM parked_invoice JOIN customer USING (customer)"
             " WHERE is_open ORDER BY parked_at, subscription LIMIT :row_count"
         ),
