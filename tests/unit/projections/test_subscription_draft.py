@@ -24,7 +24,12 @@ class OneDraft:
 
     def __init__(self, total_minor: int, released_minor: int | None) -> None:
         self.terms = SimpleNamespace(
-            subscription="sub_1", customer="acme", tenant="t", kind="period", period=None
+            currency="USD",
+            subscription="sub_1",
+            customer="acme",
+            tenant="t",
+            kind="period",
+            period=None,
         )
         self.total_minor = total_minor
         self.released_minor = released_minor
