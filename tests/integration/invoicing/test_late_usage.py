@@ -265,7 +265,7 @@ class TestMoney:
         as_of = ("--as-of", time_text(BILLED_AT), "--no-correct")
         said = _run(world, "bill", "--customer", "cus_odd", *as_of)
         assert "0 refused or parked\n1 invoice parked before" in said
-        assert "sub_cus_odd cus_odd USD 109.00: the total of USD 109.00" in _run(
+        assert "sub_cus_odd cus_odd USD 109.00: USD 109.00 before account credit" in _run(
             world, "invoice", "parked"
         )
         world.act("ReleaseInvoice", subscription="sub_cus_odd")
