@@ -214,11 +214,12 @@ def read_partition(
                 if message.error() is not None:
                     logger().warning("kafka.read_error", error=str(message.error()))
                     continue
-                waited_since = clock.monotonic_ms()
                 position = offset_of(message) + 1
                 if position > stop:
                     return
                 yield message
+                # The reader's own time is no wait for the broker.
+                waited_since = clock.monotonic_ms()
             if clock.monotonic_ms() - waited_since > READ_STALL_MS:
                 raise broker_away(f"{topic.name}/{partition} stopped at {position} before {stop}")
     finally:

@@ -16,8 +16,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from domain.codes import Code
 from domain.errors import Fatal, Retryable
+from runtime import clock
 from runtime.commands import CommandSender
 from runtime.kafka import (
+    READ_STALL_MS,
     check_topics,
     client_config,
     ensure_topics,
@@ -188,6 +190,19 @@ class TestReadPartition:
         monkeypatch.setattr("runtime.kafka.ADMIN_TIMEOUT_S", 1)
         with pytest.raises(Retryable):
             self.read(written.model_copy(update={"kafka": NOBODY}))
+
+
+def test_a_reader_that_takes_its_time_reads_on(
+    written: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does with a record may take minutes; the broker is not away for that."""
+    now_ms = 0
+    monkeypatch.setattr(clock, "monotonic_ms", lambda: now_ms)
+    found = []
+    for message in read_partition(written, USAGE_EVENTS, 0, start=1_000, end=1_010):
+        found.append(offset_of(message))
+        now_ms += 10 * READ_STALL_MS
+    assert list(range(1_000, 1_010)) == found
 
 
 class TestCommandSender:
