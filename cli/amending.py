@@ -2,7 +2,8 @@
 
 1. The amendment is announced, when a meter of the event is not additive: from there on the fold
    gathers what the event's windows take.
-2. What the windows held before that, without the event, is read from the log.
+2. What the windows held before that, without the event, is read from the log. The facts are read
+   once: finding the event has noted them, and each announcement reads on from there.
 3. The amendment is sent with it. When another one was quicker, everything from 1 on is repeated.
 
 Stopped anywhere, nothing has changed or all has; running the command again is safe.
@@ -63,7 +64,7 @@ def _stated(settings: Settings, found: CountedEvent, amended: EventAmended) -> E
     announcement = replace(amended, announces=True, replacement=None)
     place = send_amendment(settings, announcement)
     _outcome(settings, announcement, place)
-    states = states_before(settings, found, announced_at=place[1])
+    states = states_before(found, announced_at=place[1])
     return replace(amended, announced_at=place[1], states=states)
 
 

@@ -4,17 +4,17 @@
    offsets the event lies, and which catalogue was in force there.
 2. The source records of that stretch hold the event itself.
 
-Cost: one reading of the partition's facts, and one micro-batch of events.
+Cost: one reading of the partition's facts, noted for who amends it (projections.facts_notes), and
+one micro-batch of events.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from domain.acceptance import accepts
 from domain.catalogue import parse_catalogue
 from domain.routing import partition_of
 from domain.usage.amendments import (
@@ -26,17 +26,16 @@ from domain.usage.amendments import (
 )
 from domain.usage.records import EventBatch
 from domain.usage.rows import replacement_row, row_of
-from projections.invoicing.log import source_records
-from runtime.kafka import read_partition
-from schemas.topics import USAGE_FACTS_TOPIC
-from schemas.usage_wire import from_wire_usage_facts
+from projections.facts_notes import FactsNotes
+from projections.partition_log import KafkaPartitionLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from domain.catalogue import Catalogue
-    from domain.usage.facts import UsageFacts
+    from domain.usage.facts import CatalogueApplied, UsageFacts
     from domain.usage.records import EventRow, SourceRecord
+    from projections.partition_log import PartitionLog
     from runtime.settings import Settings
 
 
@@ -54,6 +53,7 @@ class CountedEvent:
         payload: What it says.
         meters_sha256: Hash of the meters that counted it, 32 bytes.
         is_additive: Whether all of them are additive; otherwise its windows are stated anew.
+        notes: The reading that found it; it goes on when its windows are stated anew.
     """
 
     tenant: str
@@ -65,6 +65,7 @@ class CountedEvent:
     payload: EventPayload
     meters_sha256: bytes
     is_additive: bool
+    notes: FactsNotes = field(compare=False, repr=False)
 
     def amended(
         self, *, event_id: str, replacement: EventPayload | None, reason: str, actor: str
@@ -85,15 +86,6 @@ class CountedEvent:
         )
 
 
-@dataclass(slots=True)
-class _Acceptance:
-    """Where a key was accepted: the newest place, for keys come again after 35 days."""
-
-    span: tuple[int, int]
-    fingerprint: bytes
-    catalogues: list[tuple[int, str]]
-
-
 def find_counted(
     settings: Settings, *, tenant: str, customer: str, key: bytes
 ) -> CountedEvent | None:
@@ -104,26 +96,42 @@ def find_counted(
         Retryable: broker_away.
     """
     partition = partition_of(tenant, customer, partitions=settings.partitions)
-    found = _acceptance(settings, partition, owner=(tenant, customer), key=key)
-    if found is None:
+    return find_in_log(
+        KafkaPartitionLog(settings, partition), tenant=tenant, customer=customer, key=key
+    )
+
+
+def find_in_log(
+    log: PartitionLog, *, tenant: str, customer: str, key: bytes
+) -> CountedEvent | None:
+    """This function will do the same in the customer's partition."""
+    notes = FactsNotes(log, tenant=tenant, customer=customer)
+    accepted: tuple[int, int, bytes] | None = None
+    for facts in notes.read_on():
+        # The newest place counts, for keys come again after 35 days.
+        fingerprint = accepted_fingerprint(facts, owner=notes.owner, key=key)
+        if fingerprint is not None:
+            accepted = facts.from_offset, facts.to_offset, fingerprint
+    if accepted is None:
         return None
-    first, end = found.span
-    for record in source_records(settings, partition=partition, start=first, end=end):
+    first, end, fingerprint = accepted
+    for record in log.records(first, end):
         for payload in payloads(record, tenant=tenant, customer=customer, key=key):
-            if payload.fingerprint != found.fingerprint:
+            if payload.fingerprint != fingerprint:
                 continue
-            catalogue = _in_force(found.catalogues, record.offset)
+            catalogue = _in_force(notes.catalogues, record.offset)
             meters = () if catalogue is None else catalogue.meters_of(payload.type)
             return CountedEvent(
                 tenant=tenant,
                 customer=customer,
                 key=key,
-                partition=partition,
+                partition=log.partition,
                 offset=record.offset,
                 received_at_ms=record.received_at_ms,
                 payload=payload,
                 meters_sha256=meters_hash(meters),
                 is_additive=all(meter.aggregation in ADDITIVE for meter in meters),
+                notes=notes,
             )
     return None
 
@@ -180,22 +188,6 @@ def _payload_at(batch: EventBatch, index: int, *, properties: Mapping[str, str])
     )
 
 
-def _acceptance(
-    settings: Settings, partition: int, *, owner: tuple[str, str], key: bytes
-) -> _Acceptance | None:
-    """Read a partition's facts for the newest acceptance of a key and the catalogues before it."""
-    found: _Acceptance | None = None
-    catalogues: list[tuple[int, str]] = []
-    for facts in accepted_facts(settings, partition):
-        catalogues += [
-            (item.offset, item.content) for item in facts.catalogues if item.tenant == owner[0]
-        ]
-        fingerprint = accepted_fingerprint(facts, owner=owner, key=key)
-        if fingerprint is not None:
-            found = _Acceptance((facts.from_offset, facts.to_offset), fingerprint, [*catalogues])
-    return found
-
-
 def accepted_fingerprint(facts: UsageFacts, *, owner: tuple[str, str], key: bytes) -> bytes | None:
     """This function will return the fingerprint under which a record accepted a key, if it did."""
     if owner not in facts.series.owners:
@@ -242,17 +234,7 @@ def rows_of_customer(record: SourceRecord, *, tenant: str, customer: str) -> Ite
                 yield row_of(payload, tenant, customer, key=key)
 
 
-def _in_force(catalogues: list[tuple[int, str]], offset: int) -> Catalogue | None:
+def _in_force(catalogues: Iterable[CatalogueApplied], offset: int) -> Catalogue | None:
     """Return the catalogue that was in force at a source offset."""
-    before = [content for at, content in catalogues if at < offset]
+    before = [item.content for item in catalogues if item.offset < offset]
     return parse_catalogue(before[-1]) if before else None
-
-
-def accepted_facts(settings: Settings, partition: int) -> Iterator[UsageFacts]:
-    """This function will yield the facts of a partition that count, up to its present end."""
-    position = 0
-    for message in read_partition(settings, USAGE_FACTS_TOPIC, partition):
-        facts = from_wire_usage_facts(message.value())
-        if accepts(position=position, from_offset=facts.from_offset, to_offset=facts.to_offset):
-            position = facts.to_offset
-            yield facts

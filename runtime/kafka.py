@@ -29,7 +29,7 @@ from runtime.logs import logger
 from schemas.topics import SCHEMA_EXTERNAL, TOPICS, Topic, topic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from runtime.settings import Settings
 
@@ -39,6 +39,12 @@ CLOSE_WAIT_S = 20.0
 """Longest wait for a reader to close, seconds: longer than any answer of a broker is awaited."""
 READ_STALL_MS = 30_000
 """A partition that gives nothing for so long before its known end is reported as broker away."""
+JUMP_RECORDS_MIN = 400
+"""Records between two wanted ones that a reader passes over; beyond, it jumps, which takes 6 ms,
+as long as passing over so many."""
+JUMP_FETCH_BYTES = 1_048_576
+"""What a reader that jumps fetches at once: the next jump throws away what was fetched ahead. A
+larger record comes whole all the same."""
 OFFSET_LOST = (
     KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 -- its public name
     KafkaError.OFFSET_OUT_OF_RANGE,
@@ -200,30 +206,76 @@ def read_partition(
     try:
         low, high = partition_ends(consumer, topic.name, partition)
         stop = high if end is None else min(end, high)
-        if low > start and stop > start:
-            raise Fatal(
-                Code.LOG_TRUNCATED,
-                f"{topic.name}/{partition} starts at offset {low}, {start} was asked for",
-                next_step="Raise the topic's retention or read from an archive",
-            )
+        if stop > start:
+            _require_kept(topic, partition, low=low, start=start)
         consumer.assign([TopicPartition(topic.name, partition, start or OFFSET_BEGINNING)])
-        position, waited_since = start, clock.monotonic_ms()
-        while position < stop:
-            # No more than there are: a fetch waits for its whole number, or its time.
-            for message in consumer.consume(min(1000, stop - position), timeout=0.2):
-                if message.error() is not None:
-                    logger().warning("kafka.read_error", error=str(message.error()))
-                    continue
-                position = offset_of(message) + 1
-                if position > stop:
-                    return
-                yield message
-                # The reader's own time is no wait for the broker.
-                waited_since = clock.monotonic_ms()
-            if clock.monotonic_ms() - waited_since > READ_STALL_MS:
-                raise broker_away(f"{topic.name}/{partition} stopped at {position} before {stop}")
+        yield from _messages(consumer, f"{topic.name}/{partition}", start=start, stop=stop)
     finally:
         close_reader(consumer)
+
+
+def read_offsets(
+    settings: Settings, topic: Topic, partition: int, offsets: Iterable[int]
+) -> Iterator[Message]:
+    """This function will yield the records at some offsets of a partition, and fetch few others.
+
+    Args:
+        settings: Where the broker is.
+        topic: Topic to read.
+        partition: Partition number.
+        offsets: In ascending order; there has been a record at each.
+
+    Raises:
+        Fatal: log_truncated, when the log no longer reaches back to the first one.
+        Retryable: broker_away, when one of them does not come.
+    """
+    consumer = new_consumer(
+        settings,
+        group="tidegauge.reader",
+        **{"fetch.message.max.bytes": JUMP_FETCH_BYTES, "queued.max.messages.kbytes": 1024},
+    )
+    try:
+        low, _ = partition_ends(consumer, topic.name, partition)
+        position: int | None = None
+        for offset in offsets:
+            if position is None or offset - position > JUMP_RECORDS_MIN:
+                _require_kept(topic, partition, low=low, start=offset)
+                consumer.assign([TopicPartition(topic.name, partition, offset)])
+                position = offset
+            place = f"{topic.name}/{partition}"
+            for message in _messages(consumer, place, start=position, stop=offset + 1):
+                if offset_of(message) == offset:
+                    yield message
+            position = offset + 1
+    finally:
+        close_reader(consumer)
+
+
+def _require_kept(topic: Topic, partition: int, *, low: int, start: int) -> None:
+    if low > start:
+        raise Fatal(
+            Code.LOG_TRUNCATED,
+            f"{topic.name}/{partition} starts at offset {low}, {start} was asked for",
+            next_step="Raise the topic's retention or read from an archive",
+        )
+
+
+def _messages(consumer: Consumer, place: str, *, start: int, stop: int) -> Iterator[Message]:
+    """Yield records [start, stop) of the partition that a consumer is at, topic/number."""
+    position, waited_since = start, clock.monotonic_ms()
+    while position < stop:
+        # No more than there are: a fetch waits for its whole number, or its time.
+        for message in consumer.consume(min(1000, stop - position), timeout=0.2):
+            if message.error() is not None:
+                logger().warning("kafka.read_error", error=str(message.error()))
+                continue
+            position = offset_of(message) + 1
+            if position > stop:
+                return
+            yield message
+            waited_since = clock.monotonic_ms()  # the reader's own time is no wait for the broker
+        if clock.monotonic_ms() - waited_since > READ_STALL_MS:
+            raise broker_away(f"{place} stopped at {position} before {stop}")
 
 
 def ensure_topics(settings: Settings) -> None:

@@ -28,8 +28,8 @@ WATCHES_MAX = 4
 """Amendments that are announced at once, per partition: they go into every facts record that
 changes them, 680 KiB each at most (8 meters, 85 KiB of sketch). The oldest one goes first."""
 WATCH_MS_MAX = 15 * 60 * 1000
-"""Time from the announcement to the amendment, ms: reading a partition's facts takes seconds to
-minutes; whoever needs longer announces it again."""
+"""Time from the announcement to the amendment, ms: reading the events of an hour takes seconds,
+minutes where they lie in many places; whoever needs longer announces it again."""
 
 Place: TypeAlias = "tuple[str, DimensionSet, int]"
 """Meter, dimensions and hour: a window of one customer."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from domain.acceptance import accepts
 from domain.aggregation.window_row import WindowRow
-from domain.catalogue import parse_catalogue
-from domain.usage.amendments import ADDITIVE, EventAmended, meters_hash
+from domain.usage.amendments import EventAmended
 from domain.usage.customer_windows import WindowsByCustomer
 from domain.usage.facts import UsageFacts
 from domain.usage.fold import UsageFold
 from domain.usage.records import SourceRecord
-from projections.counted_events import CountedEvent
-from projections.window_states import states_of_log
+from projections.counted_events import CountedEvent, find_in_log
+from projections.window_states import states_before
 from schemas.amendment_wire import to_wire_event_amended
 from schemas.usage_wire import (
     from_wire_usage_facts,
@@ -30,7 +30,12 @@ CUSTOMERS = ("ann", "bob")
 
 
 class AmendableLog:
-    """A partition; events wait until a micro-batch is cut or an amendment comes."""
+    """A partition; events wait until a micro-batch is cut or an amendment comes.
+
+    It is read as the tool reads one; `looked_at` are the facts offsets that somebody has read.
+    """
+
+    partition, partitions = 0, 1
 
     def __init__(self, catalogue: dict[str, Any], *, now_ms: int) -> None:
         self.catalogue = catalogue
@@ -38,12 +43,15 @@ class AmendableLog:
         self.values: list[bytes] = []
         self.facts: list[UsageFacts] = []
         self.fold = UsageFold(partition=0, partitions=1)
+        self.looked_at: list[int] = []
+        self._folded = 0
+        self._found: dict[int, CountedEvent] = {}
         self.publish(catalogue)
 
-    def publish(self, catalogue: dict[str, Any]) -> None:
+    def publish(self, catalogue: dict[str, Any], *, tenant: str = "acme") -> None:
         self.values.append(
             to_wire_catalogue(
-                tenant="acme", version=catalogue["version"], content=json.dumps(catalogue)
+                tenant=tenant, version=catalogue["version"], content=json.dumps(catalogue)
             )
         )
         self.cut()
@@ -54,10 +62,10 @@ class AmendableLog:
 
     def cut(self) -> None:
         """Fold what waits as one micro-batch."""
-        start = self.facts[-1].to_offset if self.facts else 0
-        records = self.records(start, len(self.values))
+        start, self._folded = self._folded, len(self.values)
+        records = self.records(start, self._folded)
         if records:
-            facts = self.fold.step(records, from_offset=start, to_offset=len(self.values))
+            facts = self.fold.step(records, from_offset=start, to_offset=self._folded)
             self.facts.append(from_wire_usage_facts(to_wire_usage_facts(facts, writer="w")))
 
     def restart(self) -> None:
@@ -73,23 +81,57 @@ class AmendableLog:
             for place, value in enumerate(self.values[start:end])
         ]
 
+    def accepted_facts(self, *, start: int, position: int) -> Iterator[tuple[int, UsageFacts]]:
+        for offset, facts in enumerate(self.facts[start:], start):
+            self.looked_at.append(offset)
+            span = {"from_offset": facts.from_offset, "to_offset": facts.to_offset}
+            if accepts(position=position, **span):
+                position = facts.to_offset
+                yield offset, facts
+
+    def facts_at(self, offsets: Collection[int]) -> Iterator[UsageFacts]:
+        self.looked_at += offsets
+        return (self.facts[offset] for offset in offsets)
+
+    def find(self, event: Event) -> CountedEvent | None:
+        """Look for an event among what was folded."""
+        key = event.key.to_bytes(16, "big")
+        return find_in_log(self, tenant="acme", customer=event.customer, key=key)
+
     def announce(self, event: Event, **changes: Any) -> int:
-        """Announce the amendment of an event; return the offset."""
-        return self._control(amended(event, **self._counted(event), announces=True, **changes))
+        """Find an event and announce its amendment; return the offset.
+
+        What waits is folded in between: others go on while the tool reads.
+        """
+        found = self.find(event)
+        if found is None:
+            self.cut()
+            found = self.find(event)
+        at = self._control(amended(event, **self._counted(event), announces=True, **changes))
+        if found is not None:
+            self._found[at] = found
+        return at
 
     def amend(
-        self, event: Event, at: int, *, replacement: Event | None = None, **changes: Any
+        self,
+        event: Event,
+        at: int,
+        *,
+        found: CountedEvent | None = None,
+        replacement: Event | None = None,
+        **changes: Any,
     ) -> int:
-        """Amend an event as the tool does, after an announcement; return the offset."""
-        counted = self._counted(event)
-        plain = amended(event, replacement=replacement, **counted)
-        states = states_of_log(
-            found_of(event, plain, catalogue=self.catalogue),
-            announced_at=at,
-            facts=self.facts,
-            read=self.records,
-            partitions=1,
-        )
+        """Amend an event as the tool does, after an announcement; return the offset.
+
+        Args:
+            event: The event.
+            at: Offset of the announcement.
+            found: What was found of the event; None for what the announcement began with.
+            replacement: What counts instead.
+            changes: Fields of the record that are other than the tool's.
+        """
+        plain = amended(event, replacement=replacement, **self._counted(event))
+        states = states_before(found or self._found[at], announced_at=at)
         fields = {"announced_at": at, "states": states, **changes}
         return self._control(replace(plain, **fields))
 
@@ -133,19 +175,3 @@ def rows_of(facts: Iterable[UsageFacts]) -> dict[tuple[str, str, Any, int], Wind
         for row in windows.of(customer)
         if row.events
     }
-
-
-def found_of(event: Event, plain: EventAmended, *, catalogue: dict[str, Any]) -> CountedEvent:
-    """The event as projections.counted_events finds it."""
-    meters: Sequence[Any] = parse_catalogue(json.dumps(catalogue)).meters_of(event.type)
-    return CountedEvent(
-        tenant="acme",
-        customer=event.customer,
-        key=event.key.to_bytes(16, "big"),
-        partition=0,
-        offset=plain.original_offset,
-        received_at_ms=plain.original_received_at_ms,
-        payload=plain.original,
-        meters_sha256=meters_hash(meters),
-        is_additive=all(meter.aggregation in ADDITIVE for meter in meters),
-    )

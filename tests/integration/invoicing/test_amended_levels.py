@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
+from cli.amending import amend
+from cli.events import key_of
 from cli.pipeline import environment_of
 from domain.canonical import Json
 from domain.period import Period, add_months
 from domain.quantity import nanos_text
+from projections.counted_events import find_counted
 from projections.dump import dump_hash
 from projections.invoicing.builder import preview
 from projections.invoicing.outcomes import await_projected
@@ -23,6 +27,9 @@ from projections.queries.usage import list_usage
 from projections.queries.usage_question import Granularity, UsageQuestion
 from projections.rebuild import rebuild
 from runtime import postgres
+from runtime.kafka import new_consumer, partition_ends
+from schemas import usage_wire
+from schemas.topics import USAGE_FACTS_TOPIC
 from tests.support import checkout
 from tests.support.pipeline_world import START, TENANT, Event, World, running_world
 
@@ -175,6 +182,39 @@ class TestVoid:
         world.subscribe("single")
         send(world, "single", "low")
         assert quantities(world, "single") == quantities(world, "empty")
+
+    def test_reads_each_facts_record_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And again those that touched the hour: three events, so three records at most."""
+        world.subscribe("busy")
+        send(world, "busy", "low", "high", "last")
+        for number in range(10):
+            elsewhere = START + timedelta(hours=1 + number)
+            world.send_usage("busy", [Event(f"later {number}", "load", "7", elsewhere)])
+        reader, decoder, decoded = threading.get_ident(), usage_wire._FACTS, 0
+
+        class Counting:
+            def decode(self, value: bytes | None) -> object:
+                nonlocal decoded
+                decoded += threading.get_ident() == reader  # fold and projector are threads
+                return decoder.decode(value)
+
+        monkeypatch.setattr(usage_wire, "_FACTS", Counting())
+        settings = world.settings.model_copy(update={"command_timeout_ms": 60_000})
+        key = key_of("busy high", source="")
+        found = find_counted(settings, tenant=TENANT, customer="busy", key=key)
+        assert found is not None
+        amended = found.amended(event_id="busy high", replacement=None, reason="r", actor="a")
+        amend(settings, found, amended)
+
+        consumer = new_consumer(settings, group="test")
+        _, end = partition_ends(consumer, USAGE_FACTS_TOPIC.name, found.partition)
+        consumer.close()
+        assert end >= 14, "the catalogue, events of eleven hours, announcement and amendment"
+        assert end - 1 <= decoded <= end + 2, (
+            "all but the amendment's own, and three of them twice"
+        )
 
     def test_of_what_holds_on_from_before_the_period_lets_the_one_before_hold(
         self, world: World

@@ -19,12 +19,14 @@ from domain.errors import Fatal, Retryable
 from runtime import clock
 from runtime.commands import CommandSender
 from runtime.kafka import (
+    JUMP_RECORDS_MIN,
     READ_STALL_MS,
     check_topics,
     client_config,
     ensure_topics,
     new_producer,
     offset_of,
+    read_offsets,
     read_partition,
     received_at_ms,
 )
@@ -131,6 +133,13 @@ def written(settings: Settings) -> Settings:
     return settings
 
 
+def forget(settings: Settings, *, before: int) -> None:
+    """Delete the first of the numbers, as retention does."""
+    admin = AdminClient(client_config(settings))
+    for future in admin.delete_records([TopicPartition(USAGE_EVENTS.name, 0, before)]).values():
+        future.result(timeout=15)
+
+
 class TestReadPartition:
     def read(self, settings: Settings, start: int = 0, end: int | None = None) -> list[int]:
         return [
@@ -174,9 +183,7 @@ class TestReadPartition:
 
     def test_of_a_log_whose_beginning_is_gone_is_fatal(self, written: Settings) -> None:
         """Nothing is skipped in silence; what is still there can be read."""
-        admin = AdminClient(client_config(written))
-        for future in admin.delete_records([TopicPartition(USAGE_EVENTS.name, 0, 100)]).values():
-            future.result(timeout=15)
+        forget(written, before=100)
         with pytest.raises(Fatal) as caught:
             self.read(written, start=99)
         assert Code.LOG_TRUNCATED == caught.value.code
@@ -192,17 +199,59 @@ class TestReadPartition:
             self.read(written.model_copy(update={"kafka": NOBODY}))
 
 
+class TestReadOffsets:
+    def read(self, settings: Settings, *offsets: int) -> list[int]:
+        found = read_offsets(settings, USAGE_EVENTS, 0, offsets)
+        return [int(message.value() or b"-1") for message in found]
+
+    @pytest.mark.parametrize(
+        "offsets",
+        [
+            (),
+            (2_999,),
+            (500, 501, 502),
+            (500, 502, 2_999),
+            tuple(range(200, 3_000, 7)),
+            tuple(range(200, 3_000, JUMP_RECORDS_MIN)),
+            tuple(range(200, 3_000, JUMP_RECORDS_MIN + 1)),
+            tuple(range(200, 3_000, JUMP_RECORDS_MIN + 2)),
+        ],
+    )
+    def test_gives_those_and_no_others(self, written: Settings, offsets: tuple[int, ...]) -> None:
+        """Close together and far apart, passed over and jumped to."""
+        assert list(offsets) == self.read(written, *offsets)
+
+    def test_of_what_is_gone_is_fatal_and_of_what_never_came_can_be_tried_again(
+        self, written: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It never gives fewer."""
+        forget(written, before=100)
+        monkeypatch.setattr("runtime.kafka.READ_STALL_MS", 300)
+        with pytest.raises(Fatal, match="log_truncated"):
+            self.read(written, 99, 2_000)
+        with pytest.raises(Retryable, match="stopped at 3000"):
+            self.read(written, 2_999, 3_000)
+
+
+@pytest.mark.parametrize("is_jumping", [False, True], ids=["read_partition", "read_offsets"])
 def test_a_reader_that_takes_its_time_reads_on(
-    written: Settings, monkeypatch: pytest.MonkeyPatch
+    written: Settings, monkeypatch: pytest.MonkeyPatch, *, is_jumping: bool
 ) -> None:
     """What it does with a record may take minutes; the broker is not away for that."""
     now_ms = 0
     monkeypatch.setattr(clock, "monotonic_ms", lambda: now_ms)
+    place = written, USAGE_EVENTS, 0
+    start, end = 1_000, 1_010
+    messages = (
+        read_offsets(*place, range(start, end))
+        if is_jumping
+        else read_partition(*place, start=start, end=end)
+    )
     found = []
-    for message in read_partition(written, USAGE_EVENTS, 0, start=1_000, end=1_010):
+    for message in messages:
         found.append(offset_of(message))
         now_ms += 10 * READ_STALL_MS
-    assert list(range(1_000, 1_010)) == found
+    assert list(range(start, end)) == found
 
 
 class TestCommandSender:

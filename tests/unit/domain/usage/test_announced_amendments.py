@@ -185,7 +185,8 @@ class TestRefusals:
     def test_of_another_event_than_the_announced_one(self) -> None:
         """A watch belongs to its event."""
         log = log_of(LOW, HIGH)
-        log.amend(LOW, log.announce(HIGH))
+        found = log.find(LOW)
+        log.amend(LOW, log.announce(HIGH), found=found)
         assert ["amendment_outdated"] == log.codes()
 
     @pytest.mark.parametrize(
