@@ -217,13 +217,16 @@ class _Page:
         return self.reached > self.behind or self.reached.facts_offset > self.behind.facts_offset
 
     def take(self, look: _Look, *, start: int) -> bool:
-        """Take a step of a stretch that begins at `start`; say whether the page is full."""
+        """Take a step of a stretch that begins at `start`; say whether the page is full.
+
+        Records before it are read for their keys: the stretch before has listed them.
+        """
         record = look.record
         if record is None:
             self.reached = replace(self.reached, facts_offset=look.facts_offset)
             return False
         for event in _listed(record, look, asked=self.asked):
-            if event.place <= self.behind:
+            if event.place <= self.behind or record.offset < start:
                 continue
             if len(self.found) == self.limit:
                 self.reached = self.found[-1].place
