@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from domain.fields import Fields
 
-TAX_CATEGORIES_MAX = 500
-"""Categories of one invoice: as many as a catalogue has rates."""
+TAX_CATEGORIES_MAX = 5_000
+"""Categories of one invoice: a catalogue has up to 500 rates, and items and parts of a period may
+be of categories that other versions have."""
 
 
 @dataclass(frozen=True, slots=True)

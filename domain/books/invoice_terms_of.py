@@ -7,24 +7,26 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from domain.billing_terms import DEFAULT_TERMS, Fees
+from domain.billing_terms import DEFAULT_TERMS, STANDARD_CATEGORY, Fees
 from domain.books import agreement
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.invoice_taxes import resolved_taxes
 from domain.invoice_terms import InvoiceKind, InvoiceTerms, overrides_for
 from domain.period import Interval
+from domain.rated import priced_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from domain.billing_terms import BillingTerms
+    from domain.billing_terms import BillingTerms, TaxRate
     from domain.books.customer import Customer
     from domain.books.subscription import BillingPeriod, Subscription
     from domain.catalogue import Catalogue
     from domain.credit_balance import CreditBalance
     from domain.invoice_terms import Item, Segment
+    from domain.overrides import Override
     from domain.period import Period
 
 
@@ -54,7 +56,7 @@ def invoice_terms(
     *,
     subscription: Subscription | None,
     customer: Customer,
-    items: Iterable[Item],
+    items: Sequence[Item],
     credit: CreditBalance,
     catalogues: Mapping[int, Catalogue],
     published_at: Mapping[int, datetime],
@@ -92,6 +94,8 @@ def invoice_terms(
         catalogue = catalogues[first.catalogue_version]
         what = _billed(subscription, customer, catalogues=catalogues, published_at=published_at)
     billing = DEFAULT_TERMS if catalogue is None else catalogue.billing
+    parts = (*what.segments, *what.fees)
+    own = overrides_for(customer.overrides, parts=parts)
     return InvoiceTerms(
         kind=what.kind,
         tenant=tenant,
@@ -103,11 +107,13 @@ def invoice_terms(
         period_index=0 if subscription is None else subscription.period_index,
         segments=what.segments,
         fees=what.fees,
-        overrides=overrides_for(customer.overrides, parts=(*what.segments, *what.fees)),
+        overrides=own,
         discounts=() if subscription is None else subscription.discounts,
         items=tuple(items),
         taxes=resolved_taxes(
-            rates=() if catalogue is None else catalogue.taxes,
+            rates=()
+            if catalogue is None
+            else _rates(catalogue, catalogues=catalogues, parts=parts, overrides=own, items=items),
             treatment=customer.tax.treatment,
             region=customer.tax.region,
         ),
@@ -118,6 +124,37 @@ def invoice_terms(
         tax_rounding=billing.tax_rounding,
         due_days=billing.due_days if customer.due_days is None else customer.due_days,
     )
+
+
+def _rates(
+    catalogue: Catalogue,
+    *,
+    catalogues: Mapping[int, Catalogue],
+    parts: Sequence[Segment],
+    overrides: Sequence[Override],
+    items: Sequence[Item],
+) -> tuple[TaxRate, ...]:
+    """Return the rates by which lines are taxed: those of the version that the invoice goes by.
+
+    A part, an own price or an item may be of a category that it lacks: of another version, or
+    dropped since. It has the rate of the part's version, else of the newest that knows it: it was
+    entered as taxed. The standard category may go without a rate, so nothing stands in for that.
+    """
+    known = {rate.category for rate in catalogue.taxes} | {STANDARD_CATEGORY}
+    newest_first = [catalogues[version] for version in sorted(catalogues, reverse=True)]
+    if all(rate.category in known for each in newest_first for rate in each.taxes):
+        return catalogue.taxes
+    own = [catalogues[part.catalogue_version] for part in parts]
+    lacking = {item.tax for item in items if item.taxed is None}
+    for part, version in zip(parts, own, strict=True):
+        lacking |= {priced.price.tax for priced in priced_of(part, version, overrides)}
+    lacking -= known
+    found = list(catalogue.taxes)
+    for each in (*own, *newest_first):
+        rates = [rate for rate in each.taxes if rate.category in lacking]
+        lacking -= {rate.category for rate in rates}
+        found += rates
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
