@@ -56,20 +56,24 @@ def with_seats_sold(
 
     Args:
         phase: What is to hold.
-        before: What held; who had as many seats on the plan keeps them. None for a new start.
+        before: What held; who had more seats on the plan keeps them. None for a new start.
         catalogues: Every published version.
         place: Field of the command that is to blame.
 
     Raises:
         Rejected: seats_limit, with the place.
     """
-    plan = catalogues[phase.catalogue_version].plan(phase.plan)
-    is_held = before is not None and (before.plan, before.seats) == (phase.plan, phase.seats)
-    if phase.seats > plan.seats_max and not is_held:
+    # The next period is of the version in force, which asks nobody again.
+    versions = (catalogues[phase.catalogue_version], catalogues[max(catalogues)])
+    seats_max = min(
+        plan.seats_max for each in versions for plan in each.plans if plan.code == phase.plan
+    )
+    is_held = before is not None and before.plan == phase.plan and phase.seats <= before.seats
+    if phase.seats > seats_max and not is_held:
         raise Rejected(
             Code.SEATS_LIMIT,
-            f"{place} asks for {phase.seats} seats, of which plan {plan.code!r} sells at most "
-            f"{plan.seats_max}",
+            f"{place} asks for {phase.seats} seats, of which plan {phase.plan!r} sells at most "
+            f"{seats_max}",
             param=place,
         )
     return phase

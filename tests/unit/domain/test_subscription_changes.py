@@ -247,11 +247,23 @@ class TestSeats:
             for kind, body in (
                 ("ChangePlan", {"plan": "TEAM"}),
                 ("PauseSubscription", {}),
+                ("ChangeSeats", {"seats": 6}),
                 ("ChangeSeats", {"seats": 4}),
-                ("ChangeSeats", {"seats": 2}),
+                ("ChangeSeats", {"seats": 5}),
             )
         ]
-        assert sent == ["", "", Code.SEATS_LIMIT, ""]
+        assert sent == ["", "", Code.SEATS_LIMIT, "", Code.SEATS_LIMIT]
+
+    def test_more_than_the_version_in_force_sells_are_not_to_be_had(self, story: Story) -> None:
+        """The running period is of the version before; the next one would keep the seats."""
+        story.change("ChangeSeats", on="2025-01-10", seats=1)
+        story.publish(2, self.SOLO, plan("TEAM", "90", also=[SEATS], seats_max=2), on="2025-01-20")
+        body: dict[str, Json] = {"subscription": "sub_1"}
+        sent = [
+            story.sent("ChangeSeats", {**body, "seats": seats}, on="2025-01-21").code
+            for seats in (3, 2)
+        ]
+        assert sent == [Code.SEATS_LIMIT, ""]
 
 
 class TestCustomers:
