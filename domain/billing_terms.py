@@ -363,8 +363,8 @@ def _require_different(fields: Fields, sellers: Iterable[Seller]) -> None:
             if prefix in prefixes:
                 raise fields.refuse(
                     f"sellers[{index}].{name}" if is_listed else "invoice_prefix",
-                    f"is {prefix!r} twice: no two kinds of document and no two sellers share "
-                    f"numbers, and {RECEIPT_PREFIX!r} is that of receipts",
+                    f"is {prefix!r}, which is taken: no two kinds of document and no two sellers "
+                    f"share numbers, and {RECEIPT_PREFIX!r} is that of receipts",
                 )
             prefixes.add(prefix)
 

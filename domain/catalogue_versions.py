@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from domain.codes import Code
 from domain.errors import Rejected
-from domain.sellers import refused_prefixes
+from domain.sellers import owners_of, refused_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,5 +115,5 @@ def _wallet_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
 
 
 def _prefix_reasons(before: Catalogue, after: Catalogue) -> Iterator[str]:
-    for place, reason in refused_prefixes(before=before.billing, after=after.billing):
+    for place, reason in refused_prefixes(owners=owners_of(before.billing), after=after.billing):
         yield f"{place}: {reason}, as of version {before.version}"

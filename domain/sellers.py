@@ -15,7 +15,7 @@ from domain.codes import Code
 from domain.errors import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from domain.billing_terms import BillingTerms, Seller
 
@@ -40,21 +40,27 @@ def seller_named(key: str, *, newest_first: Iterable[BillingTerms]) -> Seller:
     raise Rejected(Code.SELLER_UNKNOWN, f"no catalogue version has a seller {key!r}")
 
 
-def refused_prefixes(*, before: BillingTerms, after: BillingTerms) -> Iterator[tuple[str, str]]:
-    """This function will say which prefixes of a version stood for something else in an earlier.
+def owners_of(terms: BillingTerms) -> dict[str, tuple[str, str]]:
+    """This function will return whose each prefix is: the key of its seller, and the field."""
+    return {
+        prefix: (seller.key, name)
+        for seller in terms.sellers
+        for name, prefix in seller.prefixes.items()
+    }
+
+
+def refused_prefixes(
+    *, owners: Mapping[str, tuple[str, str]], after: BillingTerms
+) -> Iterator[tuple[str, str]]:
+    """This function will say which prefixes of a version stood for something else before.
 
     Args:
-        before: Terms of any earlier version.
+        owners: Whose the prefixes of an earlier version are (owners_of).
         after: Terms of the newer one.
 
     Yields:
         Place within the catalogue, and why.
     """
-    owners = {
-        prefix: (seller.key, name)
-        for seller in before.sellers
-        for name, prefix in seller.prefixes.items()
-    }
     for index, seller in enumerate(after.sellers):
         for name, prefix in seller.prefixes.items():
             key, kind = owners.get(prefix, (seller.key, name))

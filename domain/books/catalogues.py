@@ -14,11 +14,10 @@ from domain.catalogue_versions import require_same_meters
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.period import from_ms, time_text
-from domain.sellers import refused_prefixes
+from domain.sellers import owners_of, refused_prefixes
 from domain.sold import useless_discounts
 
 if TYPE_CHECKING:
-    from domain.billing_terms import BillingTerms
     from domain.books.state import TenantState
     from domain.catalogue import Catalogue
 
@@ -84,8 +83,8 @@ def _require_sellers(state: TenantState, catalogue: Catalogue) -> None:
 
 def _require_prefixes(state: TenantState, catalogue: Catalogue) -> None:
     """Refuse a prefix that stood for something else: its numbers would go on as another's."""
-    for version, before in _billing_by_version(state).items():
-        for place, reason in refused_prefixes(before=before, after=catalogue.billing):
+    for version, owners in _owners_by_version(state).items():
+        for place, reason in refused_prefixes(owners=owners, after=catalogue.billing):
             raise Rejected(
                 Code.CATALOGUE_INVALID,
                 f"catalogue.{place}: {reason}, as of version {version}",
@@ -93,18 +92,21 @@ def _require_prefixes(state: TenantState, catalogue: Catalogue) -> None:
             )
 
 
-def _billing_by_version(state: TenantState) -> dict[int, BillingTerms]:
-    """Return the terms of every version, the oldest first.
+def _owners_by_version(state: TenantState) -> dict[int, dict[str, tuple[str, str]]]:
+    """Return whose the prefixes of each version are, the oldest first.
 
-    What was billed before the first one, items alone, has numbers of the default terms: they are
-    version 0 where such numbers were given out, which no seller of a catalogue can have done.
+    What was billed before the first one, items alone, has numbers of the default terms: prefixes
+    that were given out and that no version has are theirs, as of version 0.
     """
-    found = {version: state.catalogues[version].billing for version in sorted(state.catalogues)}
-    prefix = DEFAULT_TERMS.default_seller.prefix
-    sold = {seller.prefix for terms in found.values() for seller in terms.sellers}
-    if prefix not in sold and prefix in {given for given, _ in state.billing.numbers}:
-        return {0: DEFAULT_TERMS, **found}
-    return found
+    found = {
+        version: owners_of(state.catalogues[version].billing)
+        for version in sorted(state.catalogues)
+    }
+    given = {prefix for prefix, _ in state.billing.numbers} - {
+        prefix for owners in found.values() for prefix in owners
+    }
+    default = owners_of(DEFAULT_TERMS)
+    return {0: {prefix: default[prefix] for prefix in default if prefix in given}, **found}
 
 
 def _require_plans(state: TenantState, catalogue: Catalogue) -> None:

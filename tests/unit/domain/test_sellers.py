@@ -114,6 +114,22 @@ class TestSellers:
         assert "" == self.publish(books, (own,), version=1).code
         assert Code.CATALOGUE_INVALID == self.publish(books, (own, mine), version=2).code
 
+    def test_so_are_those_of_credit_notes_alone(self) -> None:
+        """Each prefix by itself: the first version has the one, and not the other."""
+        books = BillingBooks()
+        books.send("CreateCustomer", {"customer": "acme", "currency": "USD"})
+        books.item(500)
+        books.finalize(books.content(""), as_of=DUE)
+        line: Json = {"line": books.invoice("inv_1").lines[0], "amount_minor": 100}
+        note = {"credit_note": "crn_1", "invoice": "inv_1", "lines": [line], "reason": "x"}
+        assert "" == books.send("IssueCreditNote", {**note, "to": "account_credit"}).code
+        own: dict[str, Json] = {"key": "default", "name": "D", "credit_note_prefix": "GS-"}
+        assert "" == self.publish(books, (own,), version=1).code
+        other = {"key": "us", "name": "U", "prefix": "US-", "credit_note_prefix": "CN-"}
+        answer = self.publish(books, (own, other), version=2)
+        assert answer.code == Code.CATALOGUE_INVALID
+        assert answer.reason.startswith("catalogue.billing.sellers[1].credit_note_prefix: ")
+
     def of_two(self, **more: Any) -> BillingBooks:
         """Two sellers, and the first period of a customer of the first billed."""
         books = BillingBooks()
