@@ -223,7 +223,8 @@ def read_offsets(
         settings: Where the broker is.
         topic: Topic to read.
         partition: Partition number.
-        offsets: In ascending order; there has been a record at each.
+        offsets: In ascending order; there has been a record at each, and between them no gap: the
+            topic is not compacted and nobody writes to it in transactions.
 
     Raises:
         Fatal: log_truncated, when the log no longer reaches back to the first one.

@@ -215,21 +215,8 @@ def decide_override(
     """
     fields = fields_of_command(command, names=("customer", "plan", "add_on", "price", "document"))
     before = known_customer(state, fields)
-    catalogue = state.catalogue
-    if catalogue is None:
-        raise Rejected(Code.PLAN_UNKNOWN, "no catalogue was published")
-    offer, price = _offer(fields, catalogue), fields.text("price")
-    replaces = offer.price(price)
-    if replaces is None:
-        raise Rejected(Code.PRICE_UNKNOWN, f"{offer.code!r} has no price {price!r}")
     is_removed = fields.values.get("document") is None
-    is_of_add_on = isinstance(offer, AddOn)
-    own = Override(
-        plan="" if is_of_add_on else offer.code,
-        price=price,
-        document="" if is_removed else _price_document(fields, offer, replaces, catalogue),
-        add_on=offer.code if is_of_add_on else "",
-    )
+    own = _own_price(fields, before, catalogue=state.catalogue, is_removed=is_removed)
     after = before.with_override(own, is_removed=is_removed)
     if after == before:
         return ()
@@ -239,26 +226,40 @@ def decide_override(
         )
     change: Mapping[str, Json] = {
         "kind": "override_removed" if is_removed else "override",
-        "add_on" if is_of_add_on else "plan": offer.code,
-        "price": price,
+        "add_on" if own.add_on else "plan": own.add_on or own.plan,
+        "price": own.price,
     }
     decision = Decision(state, command, received_at_ms)
     decision.facts.append(_fact("CustomerChanged", after, change=change, at=decision.moment))
     for name in state.subscriptions_of.get(after.customer, ()):
         _post_override(
-            decision, state.subscriptions[name], after=after, label=f"Own price {price}"
+            decision, state.subscriptions[name], after=after, label=f"Own price {own.price}"
         )
     return decision.made()
 
 
-def _offer(fields: Fields, catalogue: Catalogue) -> Plan | AddOn:
-    """Return the plan or the add-on that a command names."""
+def _own_price(
+    fields: Fields, customer: Customer, *, catalogue: Catalogue | None, is_removed: bool
+) -> Override:
+    """Return the own price that a command names; one that is there goes whatever is sold now."""
     named = [name for name in ("plan", "add_on") if fields.values.get(name) is not None]
     if len(named) != 1:
         raise fields.refuse("plan", "or add_on must be named, one of the two")
-    if named == ["plan"]:
-        return catalogue.plan(fields.text("plan"))
-    return catalogue.add_on(fields.text("add_on"))
+    code, price = fields.text(named[0]), fields.text("price")
+    plan, add_on = (code, "") if named == ["plan"] else ("", code)
+    if is_removed and any(
+        (each.plan, each.add_on, each.price) == (plan, add_on, price)
+        for each in customer.overrides
+    ):
+        return Override(plan=plan, price=price, document="", add_on=add_on)
+    if catalogue is None:
+        raise Rejected(Code.PLAN_UNKNOWN, "no catalogue was published")
+    offer = catalogue.plan(plan) if plan else catalogue.add_on(add_on)
+    replaces = offer.price(price)
+    if replaces is None:
+        raise Rejected(Code.PRICE_UNKNOWN, f"{offer.code!r} has no price {price!r}")
+    document = "" if is_removed else _price_document(fields, offer, replaces, catalogue)
+    return Override(plan=plan, price=price, document=document, add_on=add_on)
 
 
 def _post_override(

@@ -213,3 +213,15 @@ class TestAddOns:
         assert isinstance(charged, dict)
         del charged["add_ons"]
         assert Subscription.from_document(to_canonical_json(written)) == story.subscription()
+
+
+def test_of_what_is_sold_no_more_can_be_taken_away() -> None:
+    """Else it would rest for good, and count among the most that a customer may have."""
+    extra = METERS | {"add_ons": [add_on("extra", per_unit("jobs", "1"))]}
+    story = Story(plan("PRO", "1"), more=extra)
+    give(story, per_unit("jobs", "0.5"), on="2025-01-02", add_on="extra")
+    story.publish(2, plan("PRO", "1"), more=METERS | {"add_ons": []}, on="2025-01-03")
+    gone: dict[str, Json] = {"customer": CUSTOMER, "add_on": "extra", "price": "jobs"}
+    assert "" == story.sent("SetPriceOverride", gone | {"document": None}, on="2025-01-04").code
+    assert story.customer.overrides == ()
+    assert Code.ADD_ON_UNKNOWN == story.sent("SetPriceOverride", gone | {"document": "{}"}).code
