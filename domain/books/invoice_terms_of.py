@@ -111,9 +111,7 @@ def invoice_terms(
         discounts=() if subscription is None else subscription.discounts,
         items=tuple(items),
         taxes=resolved_taxes(
-            rates=()
-            if catalogue is None
-            else _rates(catalogue, catalogues=catalogues, parts=parts, overrides=own, items=items),
+            rates=_rates(catalogue, catalogues, parts=parts, overrides=own, items=items),
             treatment=customer.tax.treatment,
             region=customer.tax.region,
         ),
@@ -127,9 +125,9 @@ def invoice_terms(
 
 
 def _rates(
-    catalogue: Catalogue,
-    *,
+    catalogue: Catalogue | None,
     catalogues: Mapping[int, Catalogue],
+    *,
     parts: Sequence[Segment],
     overrides: Sequence[Override],
     items: Sequence[Item],
@@ -140,6 +138,8 @@ def _rates(
     dropped since. It has the rate of the part's version, else of the newest that knows it: it was
     entered as taxed. The standard category may go without a rate, so nothing stands in for that.
     """
+    if catalogue is None:
+        return ()
     known = {rate.category for rate in catalogue.taxes} | {STANDARD_CATEGORY}
     newest_first = [catalogues[version] for version in sorted(catalogues, reverse=True)]
     if all(rate.category in known for each in newest_first for rate in each.taxes):
