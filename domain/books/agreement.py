@@ -16,7 +16,7 @@ from domain.invoice_terms import Segment
 from domain.period import Interval, Period, days_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from domain.books.subscription import BillingPeriod, Phase, Subscription
@@ -49,34 +49,40 @@ def require_plan(
     return catalogue
 
 
-def with_seats_sold(
-    phase: Phase, *, before: Phase | None, catalogues: Mapping[int, Catalogue], place: str
-) -> Phase:
-    """This function will return a phase once its plan sells as many seats as it has (S3-R4).
+def require_seats_sold(
+    phases: Iterable[Phase],
+    before: Sequence[Phase] = (),
+    *,
+    catalogues: Mapping[int, Catalogue],
+    place: str,
+) -> None:
+    """This function will refuse phases with more seats than their plan sells (S3-R4).
+
+    It sells what the version of the phase and the one in force sell: the next period is of the
+    latter, which asks nobody again.
 
     Args:
-        phase: What is to hold.
-        before: What held; who had more seats on the plan keeps them. None for a new start.
+        phases: What is to hold.
+        before: What held and was to hold: who has as many seats on the plan keeps them.
         catalogues: Every published version.
         place: Field of the command that is to blame.
 
     Raises:
         Rejected: seats_limit, with the place.
     """
-    # The next period is of the version in force, which asks nobody again.
-    versions = (catalogues[phase.catalogue_version], catalogues[max(catalogues)])
-    seats_max = min(
-        plan.seats_max for each in versions for plan in each.plans if plan.code == phase.plan
-    )
-    is_held = before is not None and before.plan == phase.plan and phase.seats <= before.seats
-    if phase.seats > seats_max and not is_held:
-        raise Rejected(
-            Code.SEATS_LIMIT,
-            f"{place} asks for {phase.seats} seats, of which plan {phase.plan!r} sells at most "
-            f"{seats_max}",
-            param=place,
+    for phase in phases:
+        versions = (catalogues[phase.catalogue_version], catalogues[max(catalogues)])
+        seats_max = min(
+            plan.seats_max for each in versions for plan in each.plans if plan.code == phase.plan
         )
-    return phase
+        is_held = any(each.plan == phase.plan and phase.seats <= each.seats for each in before)
+        if phase.seats > seats_max and not is_held:
+            raise Rejected(
+                Code.SEATS_LIMIT,
+                f"{place} asks for {phase.seats} seats, of which plan {phase.plan!r} sells at "
+                f"most {seats_max}",
+                param=place,
+            )
 
 
 def phase_from(

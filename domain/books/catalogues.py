@@ -39,8 +39,9 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
             catalogue_version_old, catalogue_version_taken, or plan_in_use when a live subscription
             needs a plan or add-on that is missing or has another currency or interval, or two of
             a customer would price one meter, or a customer's seller is missing, or a price that a
-            customer has differently is over another meter; catalogue_invalid, also when a prefix
-            of numbers was another seller's, or another kind of document's.
+            customer has differently is over another meter or could not be theirs;
+            catalogue_invalid, also when a prefix of numbers was another seller's, or another kind
+            of document's.
     """
     fields = fields_of_command(command, names=("content",))
     catalogue = parse_catalogue(fields.document("content"))
@@ -54,7 +55,7 @@ def decide(*, state: TenantState, command: Command, received_at_ms: int) -> tupl
         _require_plans(state, catalogue)
         _require_sellers(state, catalogue)
         exclusive_meters.require_apart(state=state, catalogue=catalogue)
-        own_prices.require_same_meters(state=state, catalogue=catalogue)
+        own_prices.require_kept(state=state, catalogue=catalogue)
     decision = Decision(state, command, received_at_ms)
     decision.add(
         "CataloguePublished",
@@ -96,7 +97,8 @@ def _owners_by_version(state: TenantState) -> dict[int, dict[str, tuple[str, str
     """Return whose the prefixes of each version are, the oldest first.
 
     What was billed before the first one, items alone, has numbers of the default terms: prefixes
-    that were given out and that no version has are theirs, as of version 0.
+    that were given out and that no version has are theirs, as of version 0. While no version has
+    their seller either, so are those of documents that are still to come.
     """
     found = {
         version: owners_of(state.catalogues[version].billing)
@@ -106,7 +108,10 @@ def _owners_by_version(state: TenantState) -> dict[int, dict[str, tuple[str, str
         prefix for owners in found.values() for prefix in owners
     }
     default = owners_of(DEFAULT_TERMS)
-    return {0: {prefix: default[prefix] for prefix in default if prefix in given}, **found}
+    keys = {key for owners in found.values() for key, _ in owners.values()}
+    is_whole = bool(given & set(default)) and DEFAULT_TERMS.default_seller.key not in keys
+    first = {prefix: default[prefix] for prefix in default if is_whole or prefix in given}
+    return {0: first, **found}
 
 
 def _require_plans(state: TenantState, catalogue: Catalogue) -> None:

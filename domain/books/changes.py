@@ -385,14 +385,12 @@ def _phases_changed(
     """Change what holds from a day on."""
     before = asked.subscription
     place = f"{asked.fields.place}.{change['kind']}"
-
-    def edited(phase: Phase) -> Phase:
-        after, catalogues = edit(phase), asked.state.catalogues
-        return agreement.with_seats_sold(after, before=phase, catalogues=catalogues, place=place)
-
     earlier = tuple(phase for phase in before.phases if phase.start < day)
-    later = (edited(phase) for phase in before.phases if phase.start > day)
-    after = with_phases(before, (*earlier, edited(_held(asked, day)), *later))
+    later = tuple(phase for phase in before.phases if phase.start > day)
+    held = (_held(asked, day), *later)
+    edited, had = tuple(map(edit, held)), (*earlier[-1:], *held)
+    agreement.require_seats_sold(edited, had, catalogues=asked.state.catalogues, place=place)
+    after = with_phases(before, (*earlier, *edited))
     if after.phases == before.phases:
         return ()
     if len(after.phases) > PHASES_MAX:

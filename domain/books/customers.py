@@ -18,7 +18,7 @@ from domain.billing_terms import (
     category_problems,
     region_in,
 )
-from domain.books import proration, subscriptions
+from domain.books import own_prices, proration, subscriptions
 from domain.books.customer import (
     NO_TAX_DETAILS,
     OVERRIDES_MAX,
@@ -217,6 +217,10 @@ def decide_override(
     before = known_customer(state, fields)
     is_removed = fields.values.get("document") is None
     own = _own_price(fields, before, catalogue=state.catalogue, is_removed=is_removed)
+    if not is_removed:
+        own_prices.require_held(
+            state=state, customer=before, own=own, place=f"{fields.place}.document"
+        )
     after = before.with_override(own, is_removed=is_removed)
     if after == before:
         return ()

@@ -14,7 +14,6 @@ from domain.errors import Rejected
 from domain.invoice_taxes import resolved_taxes
 from domain.invoice_terms import InvoiceKind, InvoiceTerms, overrides_for
 from domain.period import Interval
-from domain.rated import priced_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,8 +134,9 @@ def _rates(
     """Return the rates by which lines are taxed: those of the version that the invoice goes by.
 
     A part, an own price or an item may be of a category that it lacks: of another version, or
-    dropped since. It has the rate of the part's version, else of the newest that knows it: it was
-    entered as taxed. The standard category may go without a rate, so nothing stands in for that.
+    dropped since. It has the rate of the newest version of the parts, else of the newest that
+    knows it: it was entered as taxed. The standard category may go without a rate, so nothing
+    stands in for that.
     """
     if catalogue is None:
         return ()
@@ -144,13 +144,17 @@ def _rates(
     newest_first = [catalogues[version] for version in sorted(catalogues, reverse=True)]
     if all(rate.category in known for each in newest_first for rate in each.taxes):
         return catalogue.taxes
-    own = [catalogues[part.catalogue_version] for part in parts]
     lacking = {item.tax for item in items if item.taxed is None}
-    for part, version in zip(parts, own, strict=True):
-        lacking |= {priced.price.tax for priced in priced_of(part, version, overrides)}
+    lacking |= {str(own.fields.values.get("tax", STANDARD_CATEGORY)) for own in overrides}
+    for part in parts:
+        version = catalogues[part.catalogue_version]
+        lacking |= {price.tax for price in version.plan(part.plan).prices}
+        for code, _ in part.add_ons:
+            lacking |= {price.tax for price in version.add_on(code).prices}
     lacking -= known
     found = list(catalogue.taxes)
-    for each in (*own, *newest_first):
+    numbers = sorted({part.catalogue_version for part in parts}, reverse=True)
+    for each in (*(catalogues[number] for number in numbers), *newest_first):
         rates = [rate for rate in each.taxes if rate.category in lacking]
         lacking -= {rate.category for rate in rates}
         found += rates

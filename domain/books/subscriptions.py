@@ -142,9 +142,7 @@ def _agreed(
         add_ons=add_ons,
     )
     sold = {catalogue.version: catalogue}
-    agreement.with_seats_sold(
-        phase, before=None, catalogues=sold, place="CreateSubscription.seats"
-    )
+    agreement.require_seats_sold((phase,), catalogues=sold, place="CreateSubscription.seats")
     subscription = Subscription(
         subscription=fields.text("subscription"),
         customer=customer.customer,

@@ -215,6 +215,49 @@ class TestAddOns:
         assert Subscription.from_document(to_canonical_json(written)) == story.subscription()
 
 
+class TestOfValues:
+    """A matrix is over a meter with few sets of values; a version may have it with many."""
+
+    MATRIX: Mapping[str, Json] = {
+        "key": "calls",
+        "form": "matrix",
+        "meter": "calls",
+        "dimensions": ["model"],
+        "rates": [{"where": {"model": "a"}, "rate": "1"}],
+        "rate": "1",
+    }
+    PRO = plan("PRO", "1", also=[per_unit("calls", "1")])
+
+    @staticmethod
+    def sets(most: int) -> dict[str, Json]:
+        found = meter("calls")
+        assert isinstance(found, dict)
+        found |= {"group_by": ["model"], "dimension_sets_max": most}
+        return {"meters": [found], "discounts": []}
+
+    def test_a_version_that_cannot_hold_it_is_refused(self) -> None:
+        """Else nothing of the tenant would be billed any more."""
+        story = Story(self.PRO, more=self.sets(1_000))
+        story.subscribe("PRO", start="2025-01-01")
+        give(story, self.MATRIX, on="2025-01-02", plan="PRO")
+        answer = story.publish(2, self.PRO, more=self.sets(100_000), on="2025-01-10")
+        assert answer.code == Code.PLAN_IN_USE
+        assert answer.reason.startswith("catalogue.plans[0].prices[1]: customer ")
+
+    def test_it_is_refused_where_the_running_period_cannot_hold_it(self) -> None:
+        """The version in force could."""
+        story = Story(self.PRO, more=self.sets(100_000))
+        story.subscribe("PRO", start="2025-01-01")
+        story.publish(2, self.PRO, more=self.sets(1_000), on="2025-01-10")
+        own: dict[str, Json] = {"customer": CUSTOMER, "plan": "PRO", "price": "calls"}
+        body = own | {"document": json.dumps(self.MATRIX)}
+        answer = story.sent("SetPriceOverride", body, on="2025-01-11")
+        assert answer.code == Code.COMMAND_INVALID
+        assert "cannot be held by version 1" in answer.reason
+        story.bill("2025-02-02")
+        assert "" == story.sent("SetPriceOverride", body, on="2025-02-03").code
+
+
 def test_of_what_is_sold_no_more_can_be_taken_away() -> None:
     """Else it would rest for good, and count among the most that a customer may have."""
     extra = METERS | {"add_ons": [add_on("extra", per_unit("jobs", "1"))]}

@@ -114,6 +114,17 @@ class TestSellers:
         assert "" == self.publish(books, (own,), version=1).code
         assert Code.CATALOGUE_INVALID == self.publish(books, (own, mine), version=2).code
 
+    def test_so_are_those_of_credit_notes_to_come(self) -> None:
+        """No version has the default seller, whose invoice may still be credited."""
+        books = BillingBooks()
+        books.send("CreateCustomer", {"customer": "acme", "currency": "USD"})
+        books.item(500)
+        books.finalize(books.content(""), as_of=DUE)
+        taken: dict[str, Json] = {"key": "us", "name": "U", "prefix": "US-"}
+        answer = self.publish(books, (taken,), version=1)
+        assert answer.code == Code.CATALOGUE_INVALID
+        assert answer.reason.startswith("catalogue.billing.sellers[0].credit_note_prefix: ")
+
     def test_so_are_those_of_credit_notes_alone(self) -> None:
         """Each prefix by itself: the first version has the one, and not the other."""
         books = BillingBooks()

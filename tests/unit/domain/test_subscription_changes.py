@@ -252,7 +252,29 @@ class TestSeats:
                 ("ChangeSeats", {"seats": 5}),
             )
         ]
-        assert sent == ["", "", Code.SEATS_LIMIT, "", Code.SEATS_LIMIT]
+        # On one day the last change counts, so the seats of the day before are kept.
+        assert sent == ["", "", Code.SEATS_LIMIT, "", ""]
+
+    def test_so_with_a_change_that_is_planned(self) -> None:
+        """Fewer from today, though fewer still are planned; and the plan itself again."""
+        free, pro = plan("FREE", "0", also=[SEATS]), plan("PRO", "9", also=[SEATS])
+        story = Story(free, pro)
+        story.subscribe("FREE", start="2025-01-01", seats=50)
+        less = plan("FREE", "0", also=[SEATS], seats_max=5)
+        story.publish(2, less, pro, on="2025-01-20")
+        body: dict[str, Json] = {"subscription": "sub_1"}
+        later: dict[str, Json] = {"when": "period_end"}
+        sent = [
+            story.sent(kind, {**body, **more}, on="2025-01-21").code
+            for kind, more in (
+                ("ChangePlan", {"plan": "PRO", **later}),
+                ("ChangePlan", {"plan": "FREE", **later}),
+                ("ChangeSeats", {"seats": 1, **later}),
+                ("ChangeSeats", {"seats": 49}),
+                ("ChangeSeats", {"seats": 51}),
+            )
+        ]
+        assert sent == ["", "", "", "", Code.SEATS_LIMIT]
 
     def test_more_than_the_version_in_force_sells_are_not_to_be_had(self, story: Story) -> None:
         """The running period is of the version before; the next one would keep the seats."""

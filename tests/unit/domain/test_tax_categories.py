@@ -10,8 +10,8 @@ def rate(category: str, percent: str) -> Json:
     return {"code": f"t_{category}", "name": category, "category": category, "rate": percent}
 
 
-STANDARD = {"taxes": [rate("standard", "20")]}
-WITH_BOOKS = {"taxes": [rate("standard", "20"), rate("books", "5")]}
+STANDARD: dict[str, Json] = {"taxes": [rate("standard", "20")]}
+WITH_BOOKS: dict[str, Json] = {"taxes": [rate("standard", "20"), rate("books", "5")]}
 
 
 def book(name: str) -> dict[str, Json]:
@@ -63,6 +63,21 @@ class TestNewer:
         story.accepted("AddItem", book("itm_1"), on="2025-01-17")
 
         assert billed(story, "2025-02-02") == {"base": 968, "shelf": 258, "itm_1": 500}
+
+    def test_a_fee_to_come_has_that_of_the_newest_of_its_parts(self) -> None:
+        """January is of versions 1 and 2, the fee of February of 3."""
+        books = plan("BOOKS", "100")
+        assert isinstance(books, dict)
+        books["prices"] = [fee("shelf", "100") | {"tax": "books"}]
+        more: dict[str, Json] = {"billing": {"grace_hours": 0, "fees": "in_advance"}}
+        dear: dict[str, Json] = {"taxes": [rate("standard", "20"), rate("books", "7")]}
+        story = Story(plan("PRO", "100"), more=more | STANDARD)
+        story.subscribe("PRO", start="2025-01-01")
+        story.bill("2025-01-01")
+        story.publish(2, plan("PRO", "100"), books, more=more | WITH_BOOKS, on="2025-01-10")
+        story.accepted("ChangePlan", {"subscription": "sub_1", "plan": "BOOKS"}, on="2025-01-16")
+        story.publish(3, plan("PRO", "100"), books, more=more | dear, on="2025-01-25")
+        assert billed(story, "2025-02-02")["shelf"] == 700
 
 
 def test_the_standard_category_may_lose_its_rate() -> None:
