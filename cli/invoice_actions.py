@@ -46,6 +46,7 @@ def _find(settings: Settings, tenant: str, number: str) -> InvoiceDocument:
     engine = postgres.new_engine(settings, role="app")
     with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
         found = invoices.find_invoice(connection, invoice=number)
+    engine.dispose()
     if found is None:
         raise Rejected(Code.INVOICE_UNKNOWN, f"there is no invoice {number!r}")
     return found
@@ -142,6 +143,7 @@ def list_parked(tenant: Tenant = "") -> None:
     engine = postgres.new_engine(settings, role="app")
     with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
         rows = parked.list_parked(connection)
+    engine.dispose()
     for row in rows:
         total = minor_text(amount_minor=row.total_minor, currency=row.currency)
         typer.echo(f"{row.subscription} {row.customer} {row.currency} {total}: {row.reason}")
