@@ -14,6 +14,7 @@ from cli import invoice_actions, invoice_documents
 from cli.counting import counted
 from cli.invoice_text import content_table, explanation, minor, trace_table
 from cli.operate import load_settings
+from cli.reading import reading
 from cli.tenant_time import moment_of
 from domain.codes import Code
 from domain.errors import Fatal, Rejected
@@ -142,12 +143,8 @@ def _require_known(settings: Settings, scope: Scope) -> None:
 
 def _say_parked(settings: Settings, scope: Scope, looked_at: set[str]) -> None:
     """Say how many invoices of earlier runs still wait: this one passed them by."""
-    engine = postgres.new_engine(settings, role="app")
-    try:
-        with tenant_connection(engine, tenant=scope.tenant) as connection:
-            waiting = parked.list_parked(connection)
-    finally:
-        engine.dispose()  # what follows has connections of its own
+    with reading(settings, tenant=scope.tenant) as connection:
+        waiting = parked.list_parked(connection)
     left = [row for row in waiting if row.subscription not in looked_at]
     if left:
         earlier = counted(len(left), "invoice")
@@ -165,13 +162,9 @@ def _look_ahead(settings: Settings, scope: Scope, *, is_meant: bool) -> None:
     """Refuse (Rejected invalid_request) to bill before its time unmeant; say what it means."""
     if scope.as_of <= clock.now():
         return
-    engine = postgres.new_engine(settings, role="app")
-    try:
-        with tenant_connection(engine, tenant=scope.tenant) as connection:
-            if find_clock(connection) is not None:
-                return
-    finally:
-        engine.dispose()  # the run has connections of its own
+    with reading(settings, tenant=scope.tenant) as connection:
+        if find_clock(connection) is not None:
+            return
     if not is_meant:
         raise Rejected(
             Code.INVALID_REQUEST,

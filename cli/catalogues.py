@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from rich.table import Table
 from cli.books import Tenant, send
 from cli.catalogue_file import check_file, read_catalogue_file
 from cli.operate import load_settings
+from cli.reading import reading
 from domain.catalogue import Catalogue, parse_catalogue
 from domain.catalogue_diff import CatalogueDiff, How, diff_catalogues, new_event_names
 from domain.catalogue_schema import schema_text
@@ -23,16 +23,11 @@ from domain.codes import Code
 from domain.derived_ids import derived_id
 from domain.errors import Rejected
 from projections.queries import catalogues
-from projections.queries.connection import tenant_connection
-from runtime import clock, postgres
+from runtime import clock
 from runtime.commands import CommandSender
 from schemas.topics import USAGE_DEAD, USAGE_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import sqlalchemy
-
     from runtime.settings import Settings
 
 catalogue_app = typer.Typer(help="Meters and plans: docs/catalogue.md.", no_args_is_help=True)
@@ -181,20 +176,10 @@ def _too_long(catalogue: Catalogue) -> str:
     )
 
 
-@contextmanager
-def _connection(settings: Settings, *, tenant: str) -> Iterator[sqlalchemy.Connection]:
-    engine = postgres.new_engine(settings, role="app")
-    try:
-        with tenant_connection(engine, tenant=tenant) as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
 def _find(
     settings: Settings, *, tenant: str, version: int | None
 ) -> catalogues.PublishedCatalogue | None:
-    with _connection(settings, tenant=tenant) as connection:
+    with reading(settings, tenant=tenant) as connection:
         return catalogues.find_catalogue(connection, version=version)
 
 
@@ -262,7 +247,7 @@ def _print_diff(before: Catalogue | None, after: Catalogue, found: CatalogueDiff
 def _print_refused_types(settings: Settings, *, tenant: str) -> None:
     """Say how much usage was refused for its type, and how it is sent again."""
     since = clock.now() - timedelta(milliseconds=USAGE_DEAD.retention_ms)
-    with _connection(settings, tenant=tenant) as connection:
+    with reading(settings, tenant=tenant) as connection:
         records, events = catalogues.count_refused_types(connection, since=since)
     if records:
         typer.echo(

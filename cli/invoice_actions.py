@@ -8,12 +8,11 @@ import typer
 
 from cli.books import send
 from cli.operate import load_settings
+from cli.reading import reading
 from domain.codes import Code
 from domain.errors import Rejected
 from domain.money import minor_text
 from projections.queries import invoices, parked
-from projections.queries.connection import tenant_connection
-from runtime import postgres
 from runtime.commands import CommandSender
 from runtime.ids import new_id
 
@@ -43,10 +42,8 @@ def _act(settings: Settings, tenant: str, kind: str, body: Mapping[str, Json]) -
 
 def _find(settings: Settings, tenant: str, number: str) -> InvoiceDocument:
     """Return an invoice by number or id."""
-    engine = postgres.new_engine(settings, role="app")
-    with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
+    with reading(settings, tenant=tenant or settings.tenant) as connection:
         found = invoices.find_invoice(connection, invoice=number)
-    engine.dispose()
     if found is None:
         raise Rejected(Code.INVOICE_UNKNOWN, f"there is no invoice {number!r}")
     return found
@@ -140,10 +137,8 @@ def refund(
 def list_parked(tenant: Tenant = "") -> None:
     """List invoices that wait for a person to look at them."""
     settings = load_settings("invoice")
-    engine = postgres.new_engine(settings, role="app")
-    with tenant_connection(engine, tenant=tenant or settings.tenant) as connection:
+    with reading(settings, tenant=tenant or settings.tenant) as connection:
         rows = parked.list_parked(connection)
-    engine.dispose()
     for row in rows:
         total = minor_text(amount_minor=row.total_minor, currency=row.currency)
         typer.echo(f"{row.subscription} {row.customer} {row.currency} {total}: {row.reason}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from cli.reading import reading
 from cli.times import given_time
 from projections.queries.clocks import tenant_now
-from projections.queries.connection import tenant_connection
-from runtime import postgres
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,12 +17,8 @@ if TYPE_CHECKING:
 
 def now_of(settings: Settings, *, tenant: str) -> datetime:
     """This function will return the tenant's time in UTC."""
-    engine = postgres.new_engine(settings, role="app")
-    try:
-        with tenant_connection(engine, tenant=tenant) as connection:
-            return tenant_now(connection).astimezone(UTC)
-    finally:
-        engine.dispose()  # what follows has connections of its own
+    with reading(settings, tenant=tenant) as connection:
+        return tenant_now(connection).astimezone(UTC)
 
 
 def moment_of(settings: Settings, text: str, *, tenant: str) -> datetime:
